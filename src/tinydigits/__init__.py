@@ -1,0 +1,1 @@
+"""Train, verify and ship tiny image classifiers whose claims hold."""

@@ -1,0 +1,114 @@
+"""The one family of errors that a user can cause, and near matches for mistyped names."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+__all__ = [
+    "DataUnavailable",
+    "Interrupted",
+    "TinydigitsError",
+    "TrainingDiverged",
+    "explain_validation",
+    "unknown_name",
+]
+
+
+class TinydigitsError(Exception):
+    """A mistake in the input, told as: where, what was got, what was expected, what to try.
+
+    >>> print(TinydigitsError("recipe two-conv: optimizer.lr", got=-1, expected="> 0", hint="--set optimizer.lr=0.01"))
+    recipe two-conv: optimizer.lr: got -1, expected > 0
+      try: --set optimizer.lr=0.01
+
+    `where` names the file, recipe or option; `problem` says what is wrong when got/expected do not say it all. The
+    command line prints the message without a traceback and exits with 2.
+    """
+
+    def __init__(
+        self,
+        where: object,
+        problem: str = "",
+        *,
+        got: object = None,
+        expected: object = None,
+        hint: str = "",
+    ) -> None:
+        self.where, self.problem, self.got, self.expected, self.hint = where, problem, got, expected, hint
+        facts = [problem] if problem else []
+        if got is not None:
+            facts.append(f"got {got}")
+        if expected is not None:
+            facts.append(f"expected {expected}")
+        message = f"{where}: {', '.join(facts)}" if facts else str(where)
+        super().__init__(message + (f"\n  try: {hint}" if hint else ""))
+
+
+class DataUnavailable(TinydigitsError):
+    """A data set that is neither on this machine nor to be had from its mirrors."""
+
+
+class TrainingDiverged(TinydigitsError):
+    """The loss became NaN or infinite; the run keeps its last good checkpoint."""
+
+
+class Interrupted(TinydigitsError):
+    """Training was stopped by the user (Ctrl-C or SIGTERM) after writing a checkpoint; exit code 130."""
+
+
+def unknown_name(where: object, name: str, known: Iterable[str], *, kind: str, hint: str = "") -> TinydigitsError:
+    """An error for a name that does not exist, with the nearest names that do.
+
+    >>> print(unknown_name("recipe x", "adm", ["adam", "sgd"], kind="optimizer"))
+    recipe x: unknown optimizer 'adm', expected one of adam, sgd
+      try: adam
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return TinydigitsError(
+        where,
+        f"unknown {kind} {name!r}",
+        expected="one of " + ", ".join(names) if names else None,
+        hint=" or ".join(near) or hint,
+    )
+
+
+def explain_validation(
+    where: object, error: Any, given: Any, known_keys: Callable[[list[str]], Iterable[str]]
+) -> TinydigitsError:
+    """Turn pydantic's first complaint into one of ours: the key, what was got, what was expected.
+
+    `error` is a pydantic ValidationError, `given` the tree that was checked; `known_keys(location)` gives the keys of
+    the table at a location, for a near match. Pydantic's locations name union members too; those that are no keys of
+    `given` are left out of the message.
+    """
+    first = error.errors()[0]
+    kind, context, location = first["type"], first.get("ctx", {}), [str(part) for part in first["loc"]]
+    path, branch = [], given
+    for part in location:
+        if isinstance(branch, dict) and part in branch:
+            path, branch = [*path, part], branch[part]
+        elif isinstance(branch, list | tuple) and part.isdigit():
+            path, branch = [*path, part], branch[int(part)]
+    if kind == "extra_forbidden":
+        near = [".".join([*path[:-1], key]) for key in known_keys(location[:-1])]
+        return unknown_name(where, ".".join(path), near, kind="key")
+    if kind == "missing":
+        return TinydigitsError(f"{where}: {'.'.join([*path, location[-1]])}", "is required and not given")
+    key = ".".join(path)
+    if kind == "union_tag_invalid":
+        names = context["expected_tags"].replace("'", "").split(", ")
+        return unknown_name(f"{where}: {key}", context["tag"], names, kind="name")
+    bounds = {"greater_than": (">", "gt"), "greater_than_equal": ("≥", "ge"), "less_than": ("<", "lt"),
+              "less_than_equal": ("≤", "le")}  # fmt: skip
+    if kind in bounds:
+        sign, bound = bounds[kind]
+        expected = f"{sign} {context[bound]:g}"
+    else:
+        expected = context.get("expected") or first["msg"].removeprefix("Value error, ").removeprefix(
+            "Input should be "
+        )
+    got = None if first["input"] is given else repr(first["input"])
+    return TinydigitsError(f"{where}: {key}" if key else where, got=got, expected=expected)
