@@ -1,0 +1,95 @@
+"""`tinydigits datasets`: which data sets there are, what is known about them, and their files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="List the data sets, show one, copy its files.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="A name from `tinydigits datasets ls`.")]
+
+
+@app.command()
+def ls() -> None:
+    """List the data sets with size, classes, licence and whether they are at hand."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from tinydigits import data
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    table.add_column("images", justify="right", no_wrap=True)
+    table.add_column("classes", justify="right", no_wrap=True)
+    table.add_column("licence", no_wrap=True)
+    table.add_column("at hand", overflow="fold")
+    for name in data.names():
+        info = data.describe(name)
+        images = f"{info.num_train:,} + {info.num_test:,}"
+        table.add_row(name, images, str(len(info.classes)), info.licence, _whereabouts(name))
+    console = Console()
+    console.print(table)
+    console.print("images: training + test. A folder of your own works wherever a name does.", style="dim")
+    console.print("next: tinydigits datasets show mnist", markup=False)
+
+
+@app.command()
+def show(name: Name) -> None:
+    """Show all that is known about one data set."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from tinydigits import data
+
+    info = data.describe(name)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, value in (
+        ("name", info.name),
+        ("title", info.title),
+        ("training images", f"{info.num_train:,}"),
+        ("test images", f"{info.num_test:,}"),
+        ("image", "28×28 grey levels, 0 is paper and 255 is ink"),
+        ("classes", ", ".join(info.classes)),
+        ("licence", info.licence),
+        ("homepage", info.homepage),
+        ("mirrors", "\n".join(info.mirrors) or "none needed"),
+        ("at hand", _whereabouts(name)),
+    ):
+        table.add_row(label, value)
+    console = Console()
+    console.print(table)
+    console.print(f"next: tinydigits train --data {name}", markup=False)
+
+
+@app.command()
+def cp(
+    name: Name,
+    folder: Annotated[Path, typer.Argument(help="Where to put the four files; made if needed.")],
+) -> None:
+    """Copy the four IDX files of a data set into a folder, downloading them if needed."""
+    from tinydigits import data
+
+    for path in data.copy_files(name, folder):
+        typer.echo(path)
+    typer.echo(f"next: tinydigits train --data {_as_path(folder)}")
+
+
+def _whereabouts(name: str) -> str:
+    """Where a set lies, in words; what is wrong with it belongs into the list and must not end it."""
+    from tinydigits import data
+    from tinydigits.errors import TinydigitsError
+
+    try:
+        return data.at_hand(name) or "no, will be downloaded"
+    except TinydigitsError as error:
+        return f"damaged: {error.where}"
+
+
+def _as_path(folder: Path) -> str:
+    """The folder as `--data` takes it: a bare name could be read as a data set's."""
+    return str(folder) if folder.is_absolute() or folder.parts[:1] == ("..",) else f"./{folder}"

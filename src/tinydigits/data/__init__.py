@@ -1,0 +1,116 @@
+"""Images and labels: named sources, a user's own folders, and MNIST's geometry. NumPy only; torch is never imported.
+
+>>> from tinydigits import data
+>>> test = data.load("digits", "test")
+>>> len(test), test.images_NHW.shape, test.classes[:3]
+(596, (596, 28, 28), ('0', '1', '2'))
+
+`TINYDIGITS_DATA` names a folder with the original files, or with one folder of them for each set (`originals.py`);
+`TINYDIGITS_CACHE` and `TINYDIGITS_MIRRORS` say where downloads go and come from (`download.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tinydigits.data import sources
+from tinydigits.data.folder import load_folder
+from tinydigits.data.geometry import to_mnist_geometry
+from tinydigits.data.image_set import ImageSet, hold_out
+from tinydigits.data.source import SourceInfo
+from tinydigits.errors import TinydigitsError
+
+__all__ = [
+    "ImageSet",
+    "SourceInfo",
+    "at_hand",
+    "copy_files",
+    "describe",
+    "hold_out",
+    "load",
+    "names",
+    "to_mnist_geometry",
+]
+
+
+def names() -> tuple[str, ...]:
+    """The names of all sources.
+
+    >>> names()
+    ('digits', 'fashion-mnist', 'kmnist', 'mnist')
+    """
+    return sources.names()
+
+
+def describe(name: str) -> SourceInfo:
+    """The facts about a source: sizes, classes, licence, homepage, mirrors.
+
+    >>> describe("fashion-mnist").licence
+    'MIT'
+
+    Raises TinydigitsError, with near matches, for an unknown name.
+    """
+    return sources.get(name).info
+
+
+def at_hand(name: str) -> str | None:
+    """Where a source lies on this machine, each file checked by its hash, or None when it must be downloaded.
+
+    >>> at_hand("digits")
+    'bundled with scikit-learn'
+
+    Raises TinydigitsError for an unknown name, and for a damaged file in a folder that the user named.
+    """
+    return sources.get(name).at_hand()
+
+
+def load(source: str, split: str, *, allow_download: bool = True) -> ImageSet:
+    """Load the "train" or "test" split of a named source, or of a folder (`folder.py` says how it is laid out).
+
+    >>> load("digits", "train").labels_N[:5]
+    array([0, 1, 2, 3, 4], dtype=uint8)
+
+    A name goes before a folder of the same name; `./mnist` is the folder. Raises DataUnavailable when the set is not on
+    this machine and cannot be downloaded (or, without `allow_download`, may not be); TinydigitsError for an unknown
+    name or split and for damaged files.
+    """
+    if split not in ("train", "test"):
+        raise TinydigitsError(f"data {source}", got=f"split {split!r}", expected="'train' or 'test'")
+    if source not in sources.names() and _is_path(source):
+        return load_folder(Path(source), split)
+    found = sources.get(source)
+    images_NHW, labels_N = found.read(split, allow_download=allow_download)
+    expected = found.info.num_train if split == "train" else found.info.num_test
+    if len(labels_N) != expected:
+        raise TinydigitsError(f"{source} {split}", got=f"{len(labels_N)} images", expected=expected)
+    return ImageSet(source, split, images_NHW, labels_N, found.info.classes)
+
+
+def copy_files(name: str, folder: Path, *, allow_download: bool = True) -> list[Path]:
+    """Copy the four IDX files of a source into a folder, made if needed; the paths written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [path.name for path in copy_files("digits", Path(folder))][:2]
+    ['train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz']
+
+    A file that is there already with other content is left as it is, and nothing is copied: TinydigitsError. Raises
+    DataUnavailable as `load` does.
+    """
+    contents = sources.get(name).files(allow_download=allow_download)
+    paths = {Path(folder) / file: content for file, content in contents.items()}
+    for path, content in paths.items():
+        if path.exists() and not (path.is_file() and path.read_bytes() == content):
+            raise TinydigitsError(path, "exists already, with other content", hint="another folder")
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for path, content in paths.items():
+            path.write_bytes(content)
+    except OSError as error:
+        raise TinydigitsError(folder, f"cannot be written ({error.strerror or error})") from error
+    return list(paths)
+
+
+def _is_path(source: str) -> bool:
+    return source.startswith((".", "~")) or "/" in source or os.sep in source or Path(source).is_dir()
