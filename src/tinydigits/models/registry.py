@@ -1,0 +1,152 @@
+"""From a model's name to a module: registered names, `path/to/file.py:Class`, `package.module:Class`."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ConfigDict, ValidationError, create_model
+
+from tinydigits.errors import TinydigitsError, unknown_name
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["build", "module_file", "names", "summary"]
+
+_ROOM = Path(__file__).parent
+_NOT_MODELS = {"__init__", "registry", "weights"}
+
+
+def names() -> list[str]:
+    """The registered models, by name.
+
+    >>> "gap-cnn" in names()
+    True
+    """
+    return sorted(path.stem.replace("_", "-") for path in _ROOM.glob("*.py") if path.stem not in _NOT_MODELS)
+
+
+def summary(name: str) -> str:
+    """The first line of a registered model's docstring, read without importing it (or torch).
+
+    >>> summary("two-conv")
+    'Two 3×3 convolutions, each with a max-pool, and a two-layer head with dropout: 13,242 parameters.'
+    """
+    tree = ast.parse(module_file(name).read_text(encoding="utf-8"))
+    public = next(node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_"))
+    return (ast.get_docstring(public) or "").splitlines()[0]
+
+
+def module_file(name: str) -> Path:
+    """The source file of a registered model.
+
+    >>> module_file("se-resnet").name
+    'se_resnet.py'
+    """
+    if name not in names():
+        raise unknown_name("model", name, names(), kind="model", hint="a class of your own as path/to/file.py:Class")
+    return _ROOM / f"{name.replace('-', '_')}.py"
+
+
+def build(spec: str, options: Mapping[str, Any] | None = None) -> nn.Module:
+    """Build a model, freshly initialised from torch's global generator, in train mode on the CPU.
+
+    >>> sum(parameter.numel() for parameter in build("gap-cnn", {"dropout": 0.05}).parameters())
+    9274
+
+    `spec` is a registered name, `path/to/file.py:Class` or `package.module:Class`; `options` are the class's keyword
+    arguments, checked against its annotations (`Annotated[float, Field(ge=0, lt=1)]` gives a range). Naming a file runs
+    it: only name files that you trust. Raises TinydigitsError for a name, file, class or option that does not fit.
+    """
+    from torch import nn
+
+    builder = _find_class(spec)
+    where = f"model {spec}"
+    if not (inspect.isclass(builder) and issubclass(builder, nn.Module)):
+        raise TinydigitsError(where, got=f"{builder!r}", expected="a subclass of torch.nn.Module")
+    checked = _check_options(where, builder, dict(options or {}))
+    try:
+        return builder(**checked)
+    except TinydigitsError:
+        raise
+    except Exception as error:  # a user's class may fail in any way
+        raise TinydigitsError(where, f"could not be built: {type(error).__name__}: {error}") from error
+
+
+def _find_class(spec: str) -> Any:
+    if ":" not in spec:
+        module = importlib.import_module(f"tinydigits.models.{module_file(spec).stem}")
+        return getattr(module, module.__all__[0])
+    place, _, class_name = spec.rpartition(":")
+    module = _import_file(spec, Path(place)) if place.endswith(".py") else _import_package(spec, place)
+    if not hasattr(module, class_name):
+        from torch import nn
+
+        candidates = [
+            key for key, value in vars(module).items() if inspect.isclass(value) and issubclass(value, nn.Module)
+        ]
+        raise unknown_name(f"model {spec}", class_name, candidates, kind="class")
+    return getattr(module, class_name)
+
+
+def _import_file(spec: str, path: Path) -> ModuleType:
+    if not path.is_file():
+        raise TinydigitsError(f"model {spec}", f"no file {path}", hint="a path relative to the current folder")
+    # A name of its own keeps the user's model.py from shadowing, or being shadowed by, another module.
+    module_name = f"_tinydigits_user_{path.stem}_{abs(hash(path.resolve()))}"
+    module_spec = importlib.util.spec_from_file_location(module_name, path)
+    assert module_spec is not None and module_spec.loader is not None
+    module = importlib.util.module_from_spec(module_spec)
+    sys.modules[module_name] = module
+    # The file may import its neighbours, as it could when run as a script.
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        module_spec.loader.exec_module(module)
+    except Exception as error:
+        raise TinydigitsError(f"model {spec}", f"{path} does not import: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.resolve().parent))
+    return module
+
+
+def _import_package(spec: str, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise TinydigitsError(
+            f"model {spec}",
+            f"module {name!r} does not import: {type(error).__name__}: {error}",
+            hint="path/to/file.py:Class for a file outside the Python path",
+        ) from error
+
+
+def _check_options(where: str, builder: type, options: dict[str, Any]) -> dict[str, Any]:
+    """Check keyword arguments against the constructor's annotations, ranges included."""
+    parameters = inspect.signature(builder.__init__, eval_str=True).parameters  # type: ignore[misc]
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return options
+    fields: dict[str, Any] = {}
+    for name, parameter in list(parameters.items())[1:]:
+        annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
+        fields[name] = (annotation, ... if parameter.default is parameter.empty else parameter.default)
+    for name in options:
+        if name not in fields:
+            raise unknown_name(f"{where}: options", name, fields, kind="option")
+    checker = create_model("Options", __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), **fields)
+    try:
+        values = checker(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        if first["type"] == "missing":
+            raise TinydigitsError(f"{where}: options.{key}", "is required and not given") from error
+        raise TinydigitsError(f"{where}: options.{key}: {first['msg']}", got=first["input"]) from error
+    return {name: getattr(values, name) for name in options}

@@ -1,0 +1,285 @@
+"""The typed fields of a recipe: what a TOML recipe may say, with defaults and ranges."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+__all__ = [
+    "Affine", "AugmentStep", "AveragePart", "Blur", "ConstantSchedule", "CosineSchedule", "DataPart", "EmaPart",
+    "Erasing", "EvaluationPart", "Inversion", "LossPart", "MixPart", "ModelPart", "Noise", "OneCycleSchedule",
+    "OptimizerPart", "Perspective", "PlateauSchedule", "Recipe", "Rotation", "SchedulePart", "SwaPart", "ZoomOut",
+]  # fmt: skip
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelPart(_Part):
+    """Which model: a registered name, `path/to/file.py:Class` or `package.module:Class`, and its options."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class DataPart(_Part):
+    """Which images, how they are normalised, and how they are cut into batches.
+
+    `validation` images are held out of the training images (0: train on all of them). `batch_size` may change by epoch:
+    `{1 = 256, 5 = 128}` means 256 from epoch 1, 128 from epoch 5.
+    """
+
+    source: str = "mnist"
+    mean: float = 0.1307
+    std: Positive = 0.3081
+    validation: Annotated[int, Field(ge=0)] = 0
+    batch_size: Count | dict[int, Count] = 64
+    shuffle: bool = True
+
+    @field_validator("batch_size")
+    @classmethod
+    def _starts_at_one(cls, value: int | dict[int, int]) -> int | dict[int, int]:
+        if isinstance(value, dict) and 1 not in value:
+            raise ValueError("a size for epoch 1, as in {1 = 256, 5 = 128}")
+        return value
+
+    def batch_size_at(self, epoch: int) -> int:
+        """The batch size in `epoch`, counted from 1."""
+        if isinstance(self.batch_size, int):
+            return self.batch_size
+        return self.batch_size[max(start for start in self.batch_size if start <= epoch)]
+
+
+class OptimizerPart(_Part):
+    """The optimizer and its constants; `clip_norm` bounds the gradient, `accumulate` averages it over that many batches."""
+
+    name: Literal["sgd", "adam", "adamw"]
+    lr: Positive
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    nesterov: bool = False
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    eps: Positive = 1e-8
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip_norm: Positive | None = None
+    accumulate: Count = 1
+
+
+class ConstantSchedule(_Part):
+    """The learning rate stays at `optimizer.lr`."""
+
+    name: Literal["constant"] = "constant"
+
+
+class CosineSchedule(_Part):
+    """From `optimizer.lr` to `final_lr` along half a cosine over `epochs` (default: all), then flat.
+
+    `warmup_epochs` rise linearly from zero first. `every = "epoch"` keeps the rate within an epoch.
+    """
+
+    name: Literal["cosine"]
+    final_lr: Annotated[float, Field(ge=0)] = 0.0
+    epochs: Positive | None = None
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    every: Literal["batch", "epoch"] = "batch"
+
+
+class OneCycleSchedule(_Part):
+    """Up from `lr / div_factor` to `lr`, then down to `lr / div_factor / final_div_factor`, where `lr` is the optimizer's.
+
+    The way up takes `warmup` of all steps. `momentum_range` moves momentum (or Adam's first beta) from the second value
+    to the first and back, against the rate. Names and defaults as torch's OneCycleLR.
+    """
+
+    name: Literal["one-cycle"]
+    warmup: Fraction = 0.3
+    div_factor: Positive = 25.0
+    final_div_factor: Positive = 1e4
+    shape: Literal["cosine", "linear"] = "cosine"
+    momentum_range: tuple[Fraction, Fraction] | None = None
+
+
+class PlateauSchedule(_Part):
+    """Multiply the rate by `factor` after more than `patience` epochs without a better validation loss."""
+
+    name: Literal["plateau"]
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    patience: Annotated[int, Field(ge=0)] = 2
+    threshold: Fraction = 1e-4
+
+
+SchedulePart = Annotated[
+    ConstantSchedule | CosineSchedule | OneCycleSchedule | PlateauSchedule, Field(discriminator="name")
+]
+
+
+class SwaPart(_Part):
+    """Stochastic weight averaging: from the end of `start_epoch` on, the mean of the weights after each epoch.
+
+    From there the rate moves to `lr` along a cosine over `anneal_epochs`, epoch by epoch. BatchNorm's statistics are
+    measured anew for the mean, in one forward pass over the training images.
+    """
+
+    name: Literal["swa"]
+    start_epoch: Count
+    lr: Positive | None = None
+    anneal_epochs: Count = 10
+
+
+class EmaPart(_Part):
+    """Exponential moving average of weights and buffers: `decay` per `every` steps, over the last `epochs` (or all)."""
+
+    name: Literal["ema"]
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    every: Count = 1
+
+
+AveragePart = Annotated[SwaPart | EmaPart, Field(discriminator="name")]
+
+
+class LossPart(_Part):
+    """Cross-entropy; `label_smoothing` is one number or `[first, last]`, moved linearly from epoch to epoch."""
+
+    label_smoothing: Fraction | tuple[Fraction, Fraction] = 0.0
+
+    def label_smoothing_at(self, epoch: int, epochs: int) -> float:
+        """The label smoothing in `epoch`, counted from 1."""
+        if not isinstance(self.label_smoothing, tuple):
+            return self.label_smoothing
+        first, last = self.label_smoothing
+        return first + (last - first) * (epoch - 1) / max(1, epochs - 1)
+
+
+class MixPart(_Part):
+    """Mixup and cutmix: a batch is mixed with `probability`; alphas are of the Beta distribution, 0 turns one off."""
+
+    probability: Fraction = 0.5
+    mixup_alpha: Annotated[float, Field(ge=0)] = 0.0
+    cutmix_alpha: Annotated[float, Field(ge=0)] = 0.0
+
+    @model_validator(mode="after")
+    def _mixes_something(self) -> MixPart:
+        if self.mixup_alpha == self.cutmix_alpha == 0:
+            raise ValueError("mixup_alpha or cutmix_alpha > 0")
+        return self
+
+
+class Rotation(_Part):
+    """Turn by up to ± `degrees`."""
+
+    name: Literal["rotation"]
+    degrees: Annotated[float, Field(ge=0, le=180)]
+    p: Fraction = 1.0
+
+
+class Affine(_Part):
+    """Turn, shift, scale and shear, each drawn evenly from its range."""
+
+    name: Literal["affine"]
+    degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
+    shift_pixels: Annotated[float, Field(ge=0, le=14)] = 0.0
+    scale: tuple[Positive, Positive] = (1.0, 1.0)
+    shear_degrees: Annotated[float, Field(ge=0, lt=90)] = 0.0
+    p: Fraction = 1.0
+
+
+class ZoomOut(_Part):
+    """Shrink to `scale` of the size, on an empty ground."""
+
+    name: Literal["zoom-out"]
+    scale: Annotated[float, Field(gt=0, le=1)] = 0.875
+    p: Fraction = 1.0
+
+
+class Perspective(_Part):
+    """Move each corner inwards by up to `distortion` of half the size."""
+
+    name: Literal["perspective"]
+    distortion: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    p: Fraction = 0.5
+
+
+class Erasing(_Part):
+    """Set a random rectangle to black; `area` is its share of the picture, `aspect` its height ÷ width."""
+
+    name: Literal["erasing"]
+    area: tuple[Fraction, Fraction] = (0.02, 0.1)
+    aspect: tuple[Positive, Positive] = (0.3, 3.3)
+    p: Fraction = 0.5
+
+
+class Blur(_Part):
+    """Gaussian blur with a standard deviation drawn from `sigma_pixels`."""
+
+    name: Literal["blur"]
+    sigma_pixels: tuple[Positive, Positive] = (0.1, 1.0)
+    p: Fraction = 0.5
+
+
+class Inversion(_Part):
+    """Swap ink and ground."""
+
+    name: Literal["inversion"]
+    p: Fraction = 0.1
+
+
+class Noise(_Part):
+    """Add Gaussian noise of standard deviation `std` (white is 1), then clip to 0…1."""
+
+    name: Literal["noise"]
+    std: Positive = 0.05
+    p: Fraction = 0.5
+
+
+AugmentStep = Annotated[
+    Rotation | Affine | ZoomOut | Perspective | Erasing | Blur | Inversion | Noise, Field(discriminator="name")
+]
+
+
+class EvaluationPart(_Part):
+    """How the trained model is asked; `shift_pixels` > 0 averages the answers over all shifts up to that many pixels.
+
+    That is test-time augmentation: off by default, and named in the record and the verdict when on.
+    """
+
+    shift_pixels: Annotated[int, Field(ge=0, le=3)] = 0
+
+
+class Recipe(_Part):
+    """Everything that decides a run: the same recipe, machine and threads give the same bits.
+
+    >>> import tinydigits.recipe
+    >>> recipe = tinydigits.recipe.load("two-conv")
+    >>> recipe.epochs, recipe.optimizer.lr, recipe.model.options
+    (1, 0.005, {'dropout': 0.005})
+    """
+
+    name: str
+    description: str = ""
+    contract: str | None = None
+    epochs: Count
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    channels_last: bool = False
+    model: ModelPart
+    data: DataPart = DataPart()
+    optimizer: OptimizerPart
+    schedule: SchedulePart = ConstantSchedule()
+    average: AveragePart | None = None
+    loss: LossPart = LossPart()
+    mix: MixPart | None = None
+    augment: tuple[AugmentStep, ...] = ()
+    evaluation: EvaluationPart = EvaluationPart()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Recipe:
+        if isinstance(self.schedule, PlateauSchedule) and not self.data.validation:
+            raise ValueError("data.validation > 0, since the plateau schedule follows the validation loss")
+        if isinstance(self.average, SwaPart) and self.average.start_epoch > self.epochs:
+            raise ValueError(f"average.start_epoch ≤ epochs = {self.epochs}")
+        return self

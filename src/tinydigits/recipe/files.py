@@ -1,0 +1,144 @@
+"""Recipes as files: found by name or path, read, changed by `--set`, written back."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
+from tinydigits.recipe import fields
+
+__all__ = ["DEFAULT", "load", "names", "parse", "recipe_file", "to_toml"]
+
+DEFAULT = "two-conv"
+
+_ROOM = Path(__file__).parents[1] / "recipes"
+
+
+def names() -> list[str]:
+    """The recipes that come with the package.
+
+    >>> "gap-cnn" in names()
+    True
+    """
+    return sorted(path.stem for path in _ROOM.glob("*.toml"))
+
+
+def recipe_file(name_or_path: str | Path) -> Path:
+    """The file of a recipe: one of `names()`, or a path that ends in `.toml`."""
+    text = str(name_or_path)
+    if text in names():
+        return _ROOM / f"{text}.toml"
+    if not text.endswith(".toml"):
+        raise unknown_name("recipe", text, names(), kind="recipe", hint="a path that ends in .toml")
+    if not Path(text).is_file():
+        raise TinydigitsError(f"recipe {text}", "no such file", hint=f"tinydigits recipes cp {DEFAULT} {text}")
+    return Path(text)
+
+
+def load(name_or_path: str | Path = DEFAULT, settings: Sequence[str] = ()) -> fields.Recipe:
+    """Read a recipe by name or path, with `settings` such as `optimizer.lr=0.01` applied on top.
+
+    >>> load("two-conv", ["optimizer.lr=0.01"]).optimizer.lr
+    0.01
+
+    Raises TinydigitsError for unknown names and keys (with near matches), wrong types and impossible values.
+    """
+    path = recipe_file(name_or_path)
+    return parse(path.read_text(encoding="utf-8"), name=path.stem, settings=settings)
+
+
+def parse(text: str, *, name: str, settings: Sequence[str] = ()) -> fields.Recipe:
+    """Check a recipe given as TOML text; `name` is used where the text names none."""
+    where = f"recipe {name}"
+    try:
+        tree = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise TinydigitsError(where, f"not TOML: {error}") from error
+    _apply_settings(where, tree, settings)
+    try:
+        return fields.Recipe(**{"name": name, **tree})
+    except ValidationError as error:
+        raise explain_validation(where, error, tree, _keys_beside) from error
+
+
+def _apply_settings(where: str, tree: dict[str, Any], settings: Sequence[str]) -> None:
+    """Write each `a.b=value` into `tree`; a value is TOML, or else a plain string.
+
+    >>> tree = {"optimizer": {"lr": 1.0}}
+    >>> _apply_settings("recipe x", tree, ["optimizer.lr=0.5", "data.batch_size=10", "model.name=gap-cnn"])
+    >>> tree
+    {'optimizer': {'lr': 0.5}, 'data': {'batch_size': 10}, 'model': {'name': 'gap-cnn'}}
+    """
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip():
+            raise TinydigitsError(where, got=f"--set {setting}", expected="key=value", hint="--set optimizer.lr=0.01")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        *path, last = key.strip().split(".")
+        branch: Any = tree
+        for part in path:
+            branch = branch[int(part)] if _is_index(branch, part) else _descend(where, key, branch, part)
+        if _is_index(branch, last):
+            branch[int(last)] = value
+        elif isinstance(branch, dict):
+            branch[last] = value
+        else:
+            raise TinydigitsError(f"{where}: {key}", f"{last!r} leads nowhere")
+
+
+def _is_index(branch: Any, part: str) -> bool:
+    return isinstance(branch, list) and part.isdigit() and int(part) < len(branch)
+
+
+def _descend(where: str, key: str, branch: Any, part: str) -> Any:
+    if not isinstance(branch, dict) or not isinstance(branch.get(part, {}), dict | list):
+        raise TinydigitsError(f"{where}: {key}", f"{part!r} leads nowhere")
+    return branch.setdefault(part, {})
+
+
+def _keys_beside(location: Sequence[str]) -> list[str]:
+    """The keys that a table of the recipe may have; `location` as pydantic gives it, union tags included."""
+    for part in reversed(location):
+        if part in _TABLES:
+            return list(_TABLES[part].model_fields)
+    return list(fields.Recipe.model_fields)
+
+
+def _tables() -> dict[str, type[BaseModel]]:
+    """Each table of a recipe by its key, and each member of a union by its tag."""
+    tables: dict[str, type[BaseModel]] = {}
+    for part in vars(fields).values():
+        if isinstance(part, type) and issubclass(part, BaseModel) and "name" in part.model_fields:
+            tags = get_args(part.model_fields["name"].annotation)
+            tables.update({tag: part for tag in tags if isinstance(tag, str)})
+    for key, field in fields.Recipe.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            tables[key] = field.annotation
+    tables["mix"] = fields.MixPart  # optional, so its annotation is a union
+    return tables
+
+
+_TABLES = _tables()
+
+
+def to_toml(recipe: fields.Recipe) -> str:
+    """A recipe as TOML text that `parse` reads back to an equal recipe.
+
+    >>> recipe = load("two-conv")
+    >>> parse(to_toml(recipe), name="copy") == recipe
+    True
+    """
+    import tomli_w
+
+    tree = recipe.model_dump(mode="json", exclude_none=True)
+    if isinstance(recipe.data.batch_size, dict):  # TOML's keys are strings
+        tree["data"]["batch_size"] = {str(epoch): size for epoch, size in recipe.data.batch_size.items()}
+    return tomli_w.dumps(tree)

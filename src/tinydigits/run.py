@@ -1,0 +1,255 @@
+"""Runs: plain folders of files that one training wrote, found, read and written without torch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tinydigits.errors import TinydigitsError
+
+__all__ = ["FORMAT", "Record", "Result", "Run", "Seconds", "create", "open_run", "runs_in", "write_atomic"]
+
+FORMAT = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Result(_Part):
+    """Counts over one split; row of the confusion is the label, column the prediction."""
+
+    split: Literal["train", "validation", "test"]
+    seen: int
+    correct: int
+    loss: float
+    confusion: list[list[int]]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of correct answers, 0 to 1."""
+        return self.correct / self.seen
+
+
+class Seconds(_Part):
+    """Wall-clock seconds: before the first step, in training steps, in evaluations (validation and final)."""
+
+    start_up: float = 0.0
+    training: float = 0.0
+    evaluation: float = 0.0
+
+
+class Record(_Part):
+    """`record.json`: what was run, on what, with what result. Sizes in bytes, accuracy as counts."""
+
+    format: int = FORMAT
+    status: Literal["running", "interrupted", "diverged", "finished"] = "running"
+    started_at: str
+    recipe: dict[str, Any]
+    source: str
+    classes: list[str]
+    num_train: int
+    num_validation: int
+    data_sha256: str
+    num_parameters: int
+    num_buffers: int
+    device: str
+    threads: int
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    git_commit: str | None = None
+    epochs: int = 0
+    steps: int = 0
+    images_seen: int = 0
+    images_for_statistics: int = 0
+    resumed: int = 0
+    seconds: Seconds = Seconds()
+    peak_memory_bytes: int = 0
+    result: Result | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     run = create(out, "two-conv", seed=0, files={"recipe.toml": "epochs = 1"})
+    ...     (run.folder / "recipe.toml").read_text(), open_run(out=out).folder == run.folder
+    ('epochs = 1', True)
+    """
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's own name, `<date>_<time>_<recipe>_s<seed>`."""
+        return self.folder.name
+
+    @property
+    def record(self) -> Record:
+        """The run's record; raises TinydigitsError where it is missing, damaged or newer than this version reads."""
+        path = self.folder / "record.json"
+        if not path.is_file():
+            raise TinydigitsError(f"run {self.folder}", "incomplete: it has no record.json", hint="tinydigits runs ls")
+        import json
+
+        try:
+            tree = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(tree, dict) and isinstance(tree.get("format"), int) and tree["format"] > FORMAT:
+                raise TinydigitsError(
+                    f"run {self.folder}", "written by a newer version of tinydigits",
+                    got=f"format {tree['format']}", expected=f"at most {FORMAT}", hint="pip install -U tinydigits",
+                )  # fmt: skip
+            return Record.model_validate(tree)
+        except (ValueError, RecursionError) as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            raise TinydigitsError(f"{path}", f"damaged record: {reason}") from error
+
+    def file(self, name: str) -> Path:
+        """A file of the run; raises TinydigitsError where it is missing."""
+        path = self.folder / name
+        if not path.is_file():
+            raise TinydigitsError(
+                f"run {self.folder}", f"incomplete: it has no {name}", hint=f"tinydigits train --resume {self.folder}"
+            )
+        return path
+
+    def write(self, name: str, content: str | bytes) -> None:
+        """Write one file of the run, whole or not at all."""
+        write_atomic(self.folder / name, content)
+
+    def write_record(self, record: Record) -> None:
+        """Write `record.json`."""
+        self.write("record.json", record.model_dump_json(indent=2) + "\n")
+
+    def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write `history.csv`, a row an epoch."""
+        text = io.StringIO()
+        if rows:
+            writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        self.write("history.csv", text.getvalue())
+
+    def history(self) -> list[dict[str, float | None]]:
+        """The rows of `history.csv`, numbers as floats, empty cells as None."""
+        with self.file("history.csv").open(encoding="utf-8", newline="") as file:
+            return [
+                {key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(file)
+            ]
+
+
+def create(out: str | Path, recipe_name: str, seed: int, files: Mapping[str, str | bytes]) -> Run:
+    """Make a run's folder under `out`, with its first files, and point `latest` to it.
+
+    The folder appears under its name only when `files` are in it, so a run is never found without its recipe.
+    """
+    out = Path(out)
+    safe_name = re.sub(r"[^A-Za-z0-9.-]+", "-", recipe_name)
+    stem = f"{time.strftime('%Y%m%d_%H%M%S')}_{safe_name}_s{seed}"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=out))
+        draft.chmod(0o755)
+    except OSError as error:
+        raise _write_error(out, error) from error
+    try:
+        for name, content in files.items():
+            write_atomic(draft / name, content)
+        run = Run(_rename_to_free_name(draft, out, stem))
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    _point_latest(out, run.name)
+    return run
+
+
+def _rename_to_free_name(draft: Path, out: Path, stem: str) -> Path:
+    for number in range(1, 1000):
+        folder = out / (stem if number == 1 else f"{stem}_{number}")
+        try:
+            return draft.rename(folder)  # fails where a run of the same second and seed is there
+        except OSError:
+            if not folder.exists():
+                raise
+    raise TinydigitsError(str(out), f"has a thousand runs named {stem}")
+
+
+def _point_latest(out: Path, name: str) -> None:
+    """Replace the link `latest` in one step. Where links cannot be made, `open_run` finds the newest by name."""
+    draft = out / f".latest-{os.getpid()}"
+    try:
+        draft.unlink(missing_ok=True)
+        draft.symlink_to(name)
+        draft.replace(out / "latest")
+    except OSError:
+        draft.unlink(missing_ok=True)
+
+
+def runs_in(out: str | Path = "runs") -> list[Run]:
+    """The runs of a folder, oldest first."""
+    found = [path.parent for path in Path(out).glob("*/record.json") if not path.parent.is_symlink()]
+    return [Run(folder) for folder in sorted(found) if not folder.name.startswith(".")]
+
+
+def open_run(target: str | Path | None = None, out: str | Path = "runs") -> Run:
+    """The run at a path, or by its name in `out`; None gives the latest.
+
+    Raises TinydigitsError where there is none.
+    """
+    if target is None:
+        latest = Path(out) / "latest"
+        if (latest / "record.json").is_file():
+            return Run(latest.parent / latest.resolve().name)
+        runs = runs_in(out)
+        if not runs:
+            raise TinydigitsError(str(out), "no run here yet", hint="tinydigits train")
+        return runs[-1]
+    for folder in (Path(target), Path(out) / str(target)):
+        if folder.is_dir():
+            run = Run(folder.resolve() if folder.is_symlink() else folder)
+            _ = run.record  # raises where it is no run
+            return run
+    raise TinydigitsError(f"run {target}", "no such folder", hint="tinydigits runs ls")
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write a file so that it is there whole, old or new, whatever happens: temporary file, fsync, rename.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_atomic(Path(folder) / "a.txt", "hello")
+    ...     (Path(folder) / "a.txt").read_text()
+    'hello'
+
+    Raises TinydigitsError for a full disk or a folder that cannot be written; the old file is still there then.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise _write_error(path, error) from error
+
+
+def _write_error(path: Path, error: OSError) -> TinydigitsError:
+    return TinydigitsError(
+        str(path), f"cannot write: {error.strerror or error}", hint="--out FOLDER, or free some space"
+    )

@@ -1,0 +1,260 @@
+"""The loop, readable in one go.
+
+Shapes: B images a batch, C channels, H × W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tinydigits.data.batches import seed_for
+from tinydigits.data.mix import mix
+from tinydigits.errors import Interrupted, TinydigitsError, TrainingDiverged
+from tinydigits.machine import keep_freed_memory
+from tinydigits.recipe import Recipe, load, to_toml
+from tinydigits.run import Run, create
+from tinydigits.train.reporter import Progress, Reporter
+from tinydigits.train.state import EpochTotals, State
+
+__all__ = ["resume", "train"]
+
+# Losses are read from the device this often: each reading waits for the device, and a NaN is still found by its step.
+_STEPS_PER_READING = 32
+_SECONDS_BETWEEN_CHECKPOINTS = 30.0
+
+
+def train(
+    recipe: Recipe,
+    *,
+    out: str | Path = "runs",
+    device: str = "auto",
+    threads: int | None = None,
+    reporter: Reporter | None = None,
+) -> Run:
+    """Train a recipe from scratch and write a run under `out`.
+
+    >>> import tempfile, tinydigits.recipe
+    >>> recipe = tinydigits.recipe.load("two-conv", ["data.source=digits", "data.batch_size=100"])
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     run = train(recipe, out=out)
+    ...     run.record.status, run.record.images_seen
+    ('finished', 1198)
+
+    `device` is `auto` (CUDA, then MPS, then CPU), or torch's name of one; `threads` bounds torch's threads on the CPU.
+    The official test images are not read: `tinydigits verify` does that. Raises TinydigitsError for a recipe, model or
+    data that do not fit, TrainingDiverged when the loss becomes NaN or infinite, and Interrupted after Ctrl-C; what was
+    reached is in the run's checkpoint then.
+    """
+    started = time.perf_counter()
+    with _limit_threads(threads):
+        state = State(recipe, pick_device(device))
+        run = create(out, recipe.name, recipe.seed, {"recipe.toml": to_toml(recipe), **state.first_files()})
+        return _finish(state, run, reporter or Reporter(), started)
+
+
+def resume(run: Run, *, device: str | None = None, threads: int | None = None, reporter: Reporter | None = None) -> Run:
+    """Take a run up at its checkpoint and finish it: with the same device and threads, to the same bits.
+
+    A finished run is given back as it is. Raises TinydigitsError where the folder is incomplete.
+    """
+    started = time.perf_counter()
+    record = run.record
+    if record.status == "finished":
+        return run
+    with _limit_threads(threads or record.threads):
+        state = State(load(run.file("recipe.toml")), pick_device(device or record.device))
+        state.load_checkpoint(run)
+        return _finish(state, run, reporter or Reporter(), started)
+
+
+def _finish(state: State, run: Run, reporter: Reporter, started: float) -> Run:
+    keep_freed_memory()
+    reporter.on_start(run, state.record)
+    state.record.seconds.start_up += time.perf_counter() - started
+    try:
+        with _stop_request() as stop:
+            while state.epoch <= state.recipe.epochs:
+                _train_epoch(state, run, reporter, stop)
+                state.end_epoch()
+                state.write_checkpoint(run)
+                reporter.on_epoch(state.history[-1])
+    except TrainingDiverged:
+        state.write_status(run, "diverged")
+        raise
+    except Interrupted:
+        state.write_status(run, "interrupted")
+        raise
+    state.write_results(run)
+    reporter.on_finish(run, state.record)
+    return run
+
+
+def _train_epoch(state: State, run: Run, reporter: Reporter, stop: threading.Event) -> None:
+    """The rest of the current epoch, from the batch where the state stands."""
+    recipe, epoch, model, optimizer = state.recipe, state.epoch, state.model, state.optimizer
+    batch_size, accumulate = recipe.data.batch_size_at(epoch), recipe.optimizer.accumulate
+    num_batches = state.batches.num_batches(batch_size)
+    smoothing = recipe.loss.label_smoothing_at(epoch, recipe.epochs)
+    reading = _Reading(state, reporter, num_batches)
+    model.train()
+    for images_BCHW, labels_B in state.batches.epoch(epoch, batch_size, start=state.batch):
+        lr = state.schedule.apply(optimizer, epoch, state.batch // accumulate)
+        with torch.autocast(state.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+            loss, logits_BK = _loss(state, model, images_BCHW, labels_B, smoothing)
+        (loss / accumulate if accumulate > 1 else loss).backward()
+        state.batch += 1
+        reading.add(loss, logits_BK, labels_B, lr)
+        if state.batch % accumulate and state.batch < num_batches:
+            continue
+        if recipe.optimizer.clip_norm is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.optimizer.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        state.step += 1
+        state.average.after_step(state.step)
+        if stop.is_set() or reading.seconds_since_checkpoint > _SECONDS_BETWEEN_CHECKPOINTS:
+            reading.take()
+            state.write_checkpoint(run)
+            if stop.is_set():
+                raise Interrupted(f"run {run.folder}", f"stopped in epoch {epoch} after batch {state.batch}")
+    reading.take()
+
+
+def _loss(
+    state: State, model: nn.Module, images_BCHW: Tensor, labels_B: Tensor, smoothing: float
+) -> tuple[Tensor, Tensor]:
+    part = state.recipe.mix
+    if part is not None:
+        # Drawn from the position in the training, like all randomness of the data: nothing to carry in a checkpoint.
+        rng = np.random.default_rng(seed_for(state.recipe.seed, state.epoch, state.batch, 1))
+        if rng.random() < part.probability:
+            images_BCHW, others_B, share = mix(
+                images_BCHW, labels_B, mixup_alpha=part.mixup_alpha, cutmix_alpha=part.cutmix_alpha, rng=rng
+            )
+            logits_BK = model(images_BCHW).float()
+            own = F.cross_entropy(logits_BK, labels_B, label_smoothing=smoothing)
+            return own * share + F.cross_entropy(logits_BK, others_B, label_smoothing=smoothing) * (
+                1 - share
+            ), logits_BK
+    logits_BK = model(images_BCHW).float()
+    return F.cross_entropy(logits_BK, labels_B, label_smoothing=smoothing), logits_BK
+
+
+class _Reading:
+    """Adds up the running epoch's losses and correct answers, and finds the step whose loss is not finite."""
+
+    def __init__(self, state: State, reporter: Reporter, num_batches: int) -> None:
+        self.state, self.reporter, self.num_batches = state, reporter, num_batches
+        self.losses: list[Tensor] = []
+        self.correct: list[Tensor] = []
+        self.sizes: list[int] = []
+        self.lr = 0.0
+        self.clock = self.last_checkpoint = time.perf_counter()
+
+    @property
+    def seconds_since_checkpoint(self) -> float:
+        return self.clock - self.last_checkpoint
+
+    def add(self, loss: Tensor, logits_BK: Tensor, labels_B: Tensor, lr: float) -> None:
+        self.losses.append(loss.detach())
+        self.correct.append((logits_BK.detach().argmax(dim=1) == labels_B).sum())
+        self.sizes.append(len(labels_B))
+        self.lr = lr
+        if len(self.losses) >= _STEPS_PER_READING:
+            self.take()
+
+    def take(self) -> None:
+        """Read what was added since the last time; raises TrainingDiverged for a loss that is not finite."""
+        if not self.losses:
+            return
+        state, totals = self.state, self.state.totals
+        losses = torch.stack(self.losses).tolist()
+        first_batch = state.batch - len(losses) + 1
+        for batch, loss in enumerate(losses, start=first_batch):
+            if not math.isfinite(loss):
+                raise TrainingDiverged(
+                    f"recipe {state.recipe.name}",
+                    f"the loss became {loss} in epoch {state.epoch}, batch {batch} of {self.num_batches}",
+                    hint="a lower optimizer.lr, or optimizer.clip_norm=1",
+                )
+        totals.loss_sum += sum(loss * size for loss, size in zip(losses, self.sizes, strict=True))
+        totals.correct += int(torch.stack(self.correct).sum())
+        totals.seen += sum(self.sizes)
+        now = time.perf_counter()
+        state.record.seconds.training += now - self.clock
+        totals.seconds += now - self.clock
+        self.clock = now
+        self.losses, self.correct, self.sizes = [], [], []
+        self.reporter.on_progress(self._progress(totals, losses))
+
+    def _progress(self, totals: EpochTotals, losses: list[float]) -> Progress:
+        state = self.state
+        speed = totals.seen / max(totals.seconds, 1e-9)
+        left = len(state.batches.images_NHW) * (state.recipe.epochs - state.epoch + 1) - totals.seen
+        return Progress(
+            state.epoch, state.recipe.epochs, state.batch, self.num_batches,
+            totals.loss_sum / totals.seen, totals.correct / totals.seen, self.lr, speed, left / speed, losses,
+        )  # fmt: skip
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a name: `auto` is CUDA, then MPS, then the CPU; raises TinydigitsError for one that is not here.
+
+    >>> pick_device("cpu")
+    device(type='cpu')
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise TinydigitsError(
+            "device", got=repr(name), expected="auto, cpu, or a CUDA or MPS device of this machine"
+        ) from error
+    return device
+
+
+@contextlib.contextmanager
+def _stop_request() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C (or SIGTERM) sets; a second one stops at once, as Python does by itself."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # signals reach the main thread alone
+        return
+
+    def request(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, before[number])
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, request)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _limit_threads(threads: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,46 @@
+"""What a training tells while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tinydigits.run import Record, Run
+
+__all__ = ["Progress", "Reporter"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands: epoch and batch count from 1; loss and accuracy are the epoch's so far."""
+
+    epoch: int
+    epochs: int
+    batch: int
+    num_batches: int
+    loss: float
+    accuracy: float
+    lr: float
+    images_per_second: float
+    seconds_left: float
+    step_losses: Sequence[float]
+
+
+class Reporter:
+    """Hears of a training's progress and says nothing; a command line or a notebook overrides what it wants to show.
+
+    >>> Reporter().on_epoch({"epoch": 1})
+    """
+
+    def on_start(self, run: Run, record: Record) -> None:
+        """The run's folder exists; the first step is next."""
+
+    def on_progress(self, progress: Progress) -> None:
+        """Some steps were made, at most a few dozen."""
+
+    def on_epoch(self, row: Mapping[str, Any]) -> None:
+        """An epoch is over; `row` is its line of `history.csv`."""
+
+    def on_finish(self, run: Run, record: Record) -> None:
+        """The run is complete."""

@@ -1,0 +1,247 @@
+"""All that a training carries from step to step, and how it goes to a checkpoint and comes back."""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from tinydigits import data, models
+from tinydigits.data.batches import Batches
+from tinydigits.errors import TinydigitsError, TrainingDiverged
+from tinydigits.evaluate import Evaluation, evaluate, frozen
+from tinydigits.machine import describe_machine, describe_versions, find_git_commit, peak_memory_bytes
+from tinydigits.optim import Average, Schedule, build_optimizer
+from tinydigits.recipe import Recipe
+from tinydigits.run import Record, Result, Run
+
+__all__ = ["EpochTotals", "State"]
+
+_SHEET_IMAGES = 64
+_STATISTICS_BATCH = 250
+
+
+@dataclass
+class EpochTotals:
+    """Sums over the epoch so far; they are divided once, at its end."""
+
+    loss_sum: float = 0.0
+    correct: int = 0
+    seen: int = 0
+    seconds: float = 0.0
+
+
+class State:
+    """A training between two steps: `batch` batches of epoch `epoch` (from 1) and `step` steps in all are done."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        whole = data.load(recipe.data.source, "train")
+        held_out = recipe.data.validation
+        self.train_set, self.validation_set = data.hold_out(whole, held_out) if held_out else (whole, None)
+        torch.manual_seed(recipe.seed)  # for the initial weights, and from there on for dropout
+        self.model = models.build(recipe.model.name, recipe.model.options)
+        self._check_output_shape()
+        self.model.to(device)
+        if recipe.channels_last:
+            self.model.to(memory_format=torch.channels_last)
+        self.batches = Batches(
+            self.train_set.images_NHW, self.train_set.labels_N, mean=recipe.data.mean, std=recipe.data.std,
+            seed=recipe.seed, steps=recipe.augment, shuffle=recipe.data.shuffle, device=device,
+            channels_last=recipe.channels_last,
+        )  # fmt: skip
+        self.optimizer = build_optimizer(self.model, recipe.optimizer)
+        epochs = range(1, recipe.epochs + 1)
+        batches_per_epoch = [self.batches.num_batches(recipe.data.batch_size_at(epoch)) for epoch in epochs]
+        self.schedule = Schedule(recipe, [math.ceil(num / recipe.optimizer.accumulate) for num in batches_per_epoch])
+        self.average = Average(self.model, recipe.average)
+        self.epoch, self.batch, self.step = 1, 0, 0
+        self.totals = EpochTotals()
+        self.history: list[dict[str, Any]] = []
+        self.record = self._new_record(whole)
+        self._last_evaluation: Evaluation | None = None
+
+    def _check_output_shape(self) -> None:
+        num_classes = len(self.train_set.classes)
+        height, width = self.train_set.images_NHW.shape[1:]
+        where = f"model {self.recipe.model.name}"
+        with frozen(self.model), torch.inference_mode():
+            try:
+                output = self.model(torch.zeros(2, 1, height, width))
+            except Exception as error:  # a user's forward may fail in any way
+                raise TinydigitsError(where, f"fails on input (2, 1, {height}, {width}): {error}") from error
+        shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        if shape != (2, num_classes):
+            raise TinydigitsError(
+                where, f"input (2, 1, {height}, {width})", got=f"output {shape}", expected=f"(2, {num_classes})"
+            )
+
+    def _new_record(self, whole: data.ImageSet) -> Record:
+        return Record(
+            started_at=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            recipe=self.recipe.model_dump(mode="json", exclude_none=True),
+            source=self.train_set.name,
+            classes=list(self.train_set.classes),
+            num_train=len(self.train_set),
+            num_validation=len(self.validation_set) if self.validation_set else 0,
+            data_sha256=whole.sha256,
+            num_parameters=sum(parameter.numel() for parameter in self.model.parameters()),
+            num_buffers=sum(buffer.numel() for buffer in self.model.buffers()),
+            device=str(self.device),
+            threads=torch.get_num_threads(),
+            machine=describe_machine(),
+            versions=describe_versions(),
+            git_commit=find_git_commit(),
+        )
+
+    def end_epoch(self) -> None:
+        """Close the epoch: evaluate on the validation images if there are any, write the history's row, go on."""
+        self.average.after_epoch(self.epoch)
+        row: dict[str, Any] = {
+            "epoch": self.epoch,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "train_loss": self.totals.loss_sum / self.totals.seen,
+            "train_accuracy": self.totals.correct / self.totals.seen,
+            "validation_loss": None,
+            "validation_accuracy": None,
+            "images_seen": self.record.images_seen + self.totals.seen,
+            "seconds": round(self.totals.seconds, 3),
+        }
+        if self.validation_set is not None:
+            # An SWA mean has no statistics yet between epochs; until its end the trained weights are looked at.
+            model = self.model if self.average.needs_statistics else self.average.model
+            self._last_evaluation = self._evaluate(model, self.validation_set)
+            row["validation_loss"] = self._last_evaluation.loss
+            row["validation_accuracy"] = self._last_evaluation.accuracy
+            self.schedule.observe(self._last_evaluation.loss)
+        self.history.append(row)
+        self.record.images_seen = row["images_seen"]
+        self.record.epochs, self.record.steps = self.epoch, self.step
+        self.epoch, self.batch, self.totals = self.epoch + 1, 0, EpochTotals()
+
+    def _evaluate(self, model: nn.Module, images: data.ImageSet) -> Evaluation:
+        started = time.perf_counter()
+        evaluation = evaluate(
+            model, images.images_NHW, images.labels_N, mean=self.recipe.data.mean, std=self.recipe.data.std,
+            num_classes=len(images.classes), device=self.device, shift_pixels=self.recipe.evaluation.shift_pixels,
+        )  # fmt: skip
+        self.record.seconds.evaluation += time.perf_counter() - started
+        if not math.isfinite(evaluation.loss):
+            raise TrainingDiverged(
+                f"recipe {self.recipe.name}",
+                f"the loss on {images.split} images became {evaluation.loss} after epoch {self.record.epochs}",
+                hint="a lower optimizer.lr, or optimizer.clip_norm=1",
+            )
+        return evaluation
+
+    # Going to a checkpoint and coming back.
+
+    def first_files(self) -> dict[str, str | bytes]:
+        """The files that a run has before its first step; with them it can already be resumed."""
+        return {"record.json": self.record.model_dump_json(indent=2) + "\n", "checkpoint.pt": self._checkpoint_bytes()}
+
+    def write_checkpoint(self, run: Run) -> None:
+        """Write checkpoint, history and record; the checkpoint comes first, the others can be made from it."""
+        self.record.peak_memory_bytes = max(self.record.peak_memory_bytes, peak_memory_bytes())
+        run.write("checkpoint.pt", self._checkpoint_bytes())
+        run.write_history(self.history)
+        run.write_record(self.record)
+
+    def write_status(self, run: Run, status: Literal["interrupted", "diverged"]) -> None:
+        """Say in the record how the training ended before its end; the checkpoint stays the last good one."""
+        self.record.status = status
+        run.write_record(self.record)
+
+    def _checkpoint_bytes(self) -> bytes:
+        content = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": self.average.state_dict(),
+            "random": {
+                "cpu": torch.get_rng_state(),
+                "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            },
+            "position": {"epoch": self.epoch, "batch": self.batch, "step": self.step},
+            "totals": asdict(self.totals),
+            "history": self.history,
+            "record": self.record.model_dump(mode="json"),
+        }
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        return buffer.getvalue()
+
+    def load_checkpoint(self, run: Run) -> None:
+        """Stand where the run's checkpoint was written. Raises TinydigitsError where it is damaged or does not fit."""
+        path = run.file("checkpoint.pt")
+        try:
+            content = torch.load(path, map_location=self.device, weights_only=True)
+            self.model.load_state_dict(content["model"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.schedule.load_state_dict(content["schedule"])
+            self.average.load_state_dict(content["average"])
+            torch.set_rng_state(content["random"]["cpu"].cpu())
+            if self.device.type == "cuda" and content["random"]["cuda"] is not None:
+                torch.cuda.set_rng_state(content["random"]["cuda"].cpu(), self.device)
+            self.epoch, self.batch, self.step = (content["position"][key] for key in ("epoch", "batch", "step"))
+            self.totals, self.history = EpochTotals(**content["totals"]), content["history"]
+            record = Record.model_validate(content["record"])
+        except Exception as error:  # torch.load raises whatever the damaged bytes provoke
+            raise TinydigitsError(str(path), f"damaged checkpoint: {type(error).__name__}: {error}") from error
+        if record.data_sha256 != self.record.data_sha256:
+            raise TinydigitsError(
+                f"run {run.folder}", "the training images are not those that it began with",
+                got=f"SHA-256 {self.record.data_sha256[:12]}…", expected=f"{record.data_sha256[:12]}…",
+            )  # fmt: skip
+        self.record = record.model_copy(update={"status": "running", "resumed": record.resumed + 1})
+
+    def write_results(self, run: Run) -> None:
+        """Evaluate the weights that are kept, and write them with the record and what the pictures need."""
+        kept, images = self.average.model, self.validation_set or self.train_set
+        evaluation = self._last_evaluation
+        if self.average.needs_statistics:
+            whole_set = self.batches.epoch(self.recipe.epochs + 1, _STATISTICS_BATCH)
+            self.average.measure_statistics(images_BCHW for images_BCHW, _ in whole_set)
+            self.record.images_for_statistics = len(self.train_set)
+            evaluation = None
+        if evaluation is None:
+            evaluation = self._evaluate(kept, images)
+        self.record.result = Result(
+            split=images.split, seen=evaluation.seen, correct=evaluation.correct, loss=evaluation.loss,
+            confusion=evaluation.confusion_KK.tolist(),
+        )  # fmt: skip
+        card = models.WeightsCard(
+            model=self.recipe.model.name, options=self.recipe.model.options, source=self.train_set.name,
+            classes=list(self.train_set.classes), input_shape=(1, *images.images_NHW.shape[1:]),
+            mean=self.recipe.data.mean, std=self.recipe.data.std, recipe=self.recipe.name,
+        )  # fmt: skip
+        run.write("weights.safetensors", models.weights_bytes(kept, card))
+        run.write("samples.npz", self._samples_bytes(evaluation, images))
+        self.record.status = "finished"
+        self.record.peak_memory_bytes = max(self.record.peak_memory_bytes, peak_memory_bytes())
+        run.write_history(self.history)
+        run.write_record(self.record)
+
+    def _samples_bytes(self, evaluation: Evaluation, images: data.ImageSet) -> bytes:
+        """The worst mistakes (wrong, and surest of it) and the first augmented training images, as uint8 pictures."""
+        wrong_N = np.flatnonzero(evaluation.predicted_N != images.labels_N)
+        worst = wrong_N[np.argsort(-evaluation.probability_N[wrong_N], kind="stable")][:_SHEET_IMAGES]
+        augmented_BCHW, augmented_labels_B = next(self.batches.epoch(1, _SHEET_IMAGES))
+        pixels = (augmented_BCHW[:, 0].cpu() * self.recipe.data.std + self.recipe.data.mean) * 255
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            mistakes_images=images.images_NHW[worst],
+            mistakes_labels=images.labels_N[worst],
+            mistakes_predicted=evaluation.predicted_N[worst],
+            mistakes_probability=evaluation.probability_N[worst],
+            augmented_images=pixels.round().clamp(0, 255).to(torch.uint8).numpy(),
+            augmented_labels=augmented_labels_B.cpu().numpy(),
+        )
+        return buffer.getvalue()
