@@ -1,0 +1,113 @@
+"""Intervals and averages: how sure a figure is. Two uncertainties are kept apart, the test set's and the seeds'.
+
+`wilson_interval` is for one accuracy on one test set (a count out of a count); `mean_and_sd` and `mean_interval` are
+for the same figure from several seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist, fmean, stdev
+
+from tinydigits.errors import TinydigitsError
+
+__all__ = ["Interval", "images_to_decide", "mean_and_sd", "mean_interval", "wilson_interval"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A range from `low` to `high` that holds the true value with the asked confidence.
+
+    >>> 0.5 in Interval(0.4, 0.6), 0.7 in Interval(0.4, 0.6)
+    (True, False)
+    """
+
+    low: float
+    high: float
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+def wilson_interval(correct: int, seen: int, confidence: float = 0.95) -> Interval:
+    """The two-sided Wilson score interval of a proportion, as a fraction of 1.
+
+    >>> interval = wilson_interval(correct=9_940, seen=10_000)
+    >>> f"{interval.low:.4f} to {interval.high:.4f}"
+    '0.9923 to 0.9953'
+
+    It stays within 0 and 1 and holds near them, where the textbook interval p ± z·sd does not:
+
+    >>> wilson_interval(10, 10).high, round(wilson_interval(10, 10).low, 3)
+    (1.0, 0.722)
+
+    Raises TinydigitsError unless 0 ≤ correct ≤ seen, seen > 0 and 0 < confidence < 1.
+    Source: E. B. Wilson, Probable inference, JASA 22 (1927).
+    """
+    if not (0 <= correct <= seen and seen > 0):
+        raise TinydigitsError("wilson_interval", got=f"{correct} correct of {seen}", expected="0 <= correct <= seen")
+    z = _z(confidence)
+    proportion = correct / seen
+    scale = 1 + z * z / seen
+    centre = (proportion + z * z / (2 * seen)) / scale
+    half = z / scale * math.sqrt(proportion * (1 - proportion) / seen + z * z / (4 * seen * seen))
+    # At 0 and at all correct the bound is exact; rounding must not push it past.
+    low = 0.0 if correct == 0 else max(0.0, centre - half)
+    high = 1.0 if correct == seen else min(1.0, centre + half)
+    return Interval(low, high)
+
+
+def images_to_decide(correct: int, seen: int, limit: float, confidence: float = 0.95) -> int | None:
+    """How many images would decide, at the proportion seen so far, whether it is above or below `limit`.
+
+    >>> images_to_decide(correct=9_950, seen=10_000, limit=0.994)
+    22911
+
+    None when the proportion is the limit itself: then no number decides.
+    """
+    proportion = correct / seen
+    if proportion == limit:
+        return None
+    # The Wilson bound meets the limit where |p - limit| = z * sqrt(limit (1 - limit) / n).
+    images = _z(confidence) ** 2 * limit * (1 - limit) / (proportion - limit) ** 2
+    return max(1, math.ceil(images))
+
+
+def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
+    """The mean and the sample standard deviation (n - 1); the deviation of a single value is NaN, not 0.
+
+    >>> mean_and_sd([99.4, 99.5, 99.6])
+    (99.5, 0.09999999999999432)
+    >>> mean_and_sd([99.4])
+    (99.4, nan)
+    """
+    if not values:
+        raise TinydigitsError("mean_and_sd", got="no values", expected="at least one")
+    return fmean(values), stdev(values) if len(values) > 1 else math.nan
+
+
+def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Student's interval of the mean of a few values, such as the accuracies of several seeds.
+
+    >>> interval = mean_interval([99.4, 99.5, 99.6])
+    >>> f"{interval.low:.2f} to {interval.high:.2f}"
+    '99.25 to 99.75'
+
+    Raises TinydigitsError for fewer than two values: one value says nothing about spread.
+    """
+    if len(values) < 2:
+        raise TinydigitsError("mean_interval", got=f"{len(values)} value(s)", expected="at least two")
+    _z(confidence)
+    from scipy.special import stdtrit  # a third of scipy.stats' import time
+
+    mean, sd = mean_and_sd(values)
+    half = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * sd / math.sqrt(len(values))
+    return Interval(mean - half, mean + half)
+
+
+def _z(confidence: float) -> float:
+    if not 0 < confidence < 1:
+        raise TinydigitsError("confidence", got=confidence, expected="between 0 and 1, such as 0.95")
+    return NormalDist().inv_cdf((1 + confidence) / 2)

@@ -1,0 +1,190 @@
+"""The exported graph of a model, reduced to the operations that reach its output."""
+
+from __future__ import annotations
+
+import copy
+import io
+import logging
+import operator
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export.graph_signature import InputKind
+from torch.fx import Node
+from torch.nn.parameter import UninitializedParameter
+
+from tinydigits.errors import TinydigitsError
+
+__all__ = ["Graph", "arguments", "export_graph", "op_name", "tensor_of"]
+
+# A batch of one cannot go through BatchNorm in train mode once the map is 1×1.
+BATCH_SIZE = 2
+
+# Operations whose result shares memory with their first argument, so that writing into one changes the other.
+_VIEWS = frozenset({
+    "alias", "as_strided", "chunk", "detach", "diagonal", "expand", "expand_as", "flatten", "getitem", "movedim",
+    "narrow", "permute", "reshape", "select", "slice", "split", "split_with_sizes", "squeeze", "swapaxes", "t",
+    "transpose", "unbind", "unflatten", "unsqueeze", "view", "view_as",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Live operations in order, and where the weights among their inputs come from."""
+
+    nodes: tuple[Node, ...]
+    """Every operation that the output depends on, in the order of execution."""
+    inputs: dict[Node, tuple[Node, ...]]
+    """What each operation depends on, in-place writes into its arguments included."""
+    writes: dict[Node, tuple[Node, ...]]
+    """In-place operation → the other values that it changes through shared memory."""
+    image: Node
+    output: Node
+    parameters: dict[Node, str] = field(default_factory=dict)
+    buffers: dict[Node, str] = field(default_factory=dict)
+    constants: dict[Node, Tensor] = field(default_factory=dict)
+
+
+def op_name(node: Node) -> str:
+    """The bare name of an operation: `aten.relu_.default` and `aten.relu.default` are both relu."""
+    if node.target is operator.getitem:
+        return "getitem"
+    parts = str(node.target).split(".")
+    return (parts[1] if len(parts) > 1 else parts[0]).rstrip("_")
+
+
+def arguments(node: Node) -> dict[str, Any]:
+    """An operation's arguments by the names of its schema, defaults filled in."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:
+        return {str(i): value for i, value in enumerate(node.args)} | node.kwargs
+    given = dict(zip((argument.name for argument in schema.arguments), node.args, strict=False)) | node.kwargs
+    return {argument.name: given.get(argument.name, argument.default_value) for argument in schema.arguments}
+
+
+def tensor_of(node: Node) -> Tensor | None:
+    """The (fake) tensor that a node gives, or None for lists, numbers and nothing."""
+    value = node.meta.get("val")
+    return value if isinstance(value, Tensor) else None
+
+
+def export_graph(model: nn.Module, input_shape: tuple[int, ...]) -> Graph:
+    """Export a copy of the model in train mode and keep what reaches its first output.
+
+    Raises TinydigitsError when the model cannot be copied, run or exported.
+    """
+    where = f"model {type(model).__name__}"
+    try:
+        duplicate = copy.deepcopy(model).to("cpu").train()
+    except Exception as error:  # a user's module may hold anything
+        raise TinydigitsError(where, f"cannot be copied: {_first_line(error)}") from error
+    example = torch.zeros(BATCH_SIZE, *input_shape, dtype=_dtype(duplicate))
+    with torch.random.fork_rng(devices=[]), _quiet():
+        try:
+            if any(isinstance(p, UninitializedParameter) for p in duplicate.parameters()):
+                with torch.no_grad():
+                    duplicate(example)
+            program = torch.export.export(duplicate, (example,))
+        except Exception as error:
+            raise _export_error(where, error, example) from error
+    return _live(program, where)
+
+
+def _dtype(model: nn.Module) -> torch.dtype:
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+
+
+def _live(program: torch.export.ExportedProgram, where: str) -> Graph:
+    nodes = list(program.graph.nodes)
+    inputs: dict[Node, tuple[Node, ...]] = {}
+    writes: dict[Node, tuple[Node, ...]] = {}
+    root: dict[Node, Node] = {}
+    sharing: dict[Node, list[Node]] = {}
+    written: dict[Node, list[Node]] = {}
+    for node in nodes:
+        given = node.all_input_nodes
+        first = given[0] if given else None
+        inputs[node] = tuple(dict.fromkeys(source for a in given for source in (a, *written.get(root[a], ()))))
+        in_place = node.op == "call_function" and _is_in_place(node)
+        root[node] = root[first] if first is not None and (in_place or op_name(node) in _VIEWS) else node
+        if in_place:
+            writes[node] = tuple(sharing.get(root[node], ()))
+            written.setdefault(root[node], []).append(node)
+        sharing.setdefault(root[node], []).append(node)
+
+    output = nodes[-1]
+    first_output = next((n for n in output.all_input_nodes if tensor_of(n) is not None), None)
+    if first_output is None:
+        raise TinydigitsError(where, "gives no tensor")
+    live: set[Node] = set()
+    waiting = [first_output, *written.get(root[first_output], ())]
+    while waiting:
+        node = waiting.pop()
+        if node not in live:
+            live.add(node)
+            waiting.extend(inputs[node])
+
+    specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
+    graph = Graph(
+        nodes=tuple(node for node in nodes if node in live and node.op == "call_function"),
+        inputs=inputs,
+        writes=writes,
+        image=next(n for n in nodes if n.op == "placeholder" and specs[n.name].kind == InputKind.USER_INPUT),
+        output=first_output,
+    )
+    for node in nodes:
+        if node.op != "placeholder" or node not in live:
+            continue
+        spec = specs[node.name]
+        if spec.kind == InputKind.PARAMETER:
+            graph.parameters[node] = str(spec.target)
+        elif spec.kind == InputKind.BUFFER:
+            graph.buffers[node] = str(spec.target)
+        elif spec.kind == InputKind.CONSTANT_TENSOR:
+            graph.constants[node] = program.constants[str(spec.target)]
+    return graph
+
+
+def _is_in_place(node: Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    alias = schema.arguments[0].alias_info if schema is not None and schema.arguments else None
+    return alias is not None and alias.is_write
+
+
+def _export_error(where: str, error: Exception, example: Tensor) -> TinydigitsError:
+    if "data-dependent" in str(error) or "DataDependent" in type(error).__name__:
+        return TinydigitsError(
+            where,
+            "its forward decides by the values of its input, so it has no one graph to read",
+            hint="torch.where instead of if",
+        )
+    return TinydigitsError(
+        where, f"cannot be traced with an input of shape {tuple(example.shape)}: {_first_line(error)}"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """torch logs and prints pages of internals when an export fails; the error that we raise says it in one line."""
+    loggers = [logging.getLogger(name) for name in ("torch.fx.experimental.symbolic_shapes", "torch.export", "torch")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        nowhere = io.StringIO()
+        with warnings.catch_warnings(), redirect_stdout(nowhere), redirect_stderr(nowhere):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
