@@ -1,0 +1,108 @@
+"""Checks: a file each, found by folder. A check measures one thing and says whether it holds to a contract's limit.
+
+A file of this room has `NAME` (its path in a contract), `Limits` (what the contract may say), `check(subject, limits)`
+and `EXAMPLES`, at least one that passes and one that fails; its docstring says what is checked and why.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from tinydigits.checks._examples import Example
+from tinydigits.checks._finding import Finding, Limits, Status
+from tinydigits.checks._subject import Subject, Training, isolated_random_state, logits_of
+from tinydigits.contract import Contract
+from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
+
+__all__ = [
+    "Check", "Example", "Finding", "Limits", "Status", "Subject", "Training",
+    "bind", "get", "isolated_random_state", "logits_of", "names", "run",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Check:
+    """One file of this room."""
+
+    name: str
+    doc: str
+    limits: type[Limits]
+    function: Callable[[Subject, Any], Finding]
+    examples: tuple[Example, ...]
+
+
+def names() -> list[str]:
+    """The names of all checks, as contracts write them.
+
+    >>> "model.parameters" in names()
+    True
+    """
+    return sorted(_found())
+
+
+def get(name: str) -> Check:
+    """A check by its name; raises TinydigitsError with near matches.
+
+    >>> get("model.parameters").doc.splitlines()[0]
+    'How many numbers the model learns.'
+    """
+    if name not in _found():
+        raise unknown_name("checks", name, names(), kind="check")
+    return _found()[name]
+
+
+def bind(contract: Contract) -> list[tuple[Check, Limits]]:
+    """The checks that a contract asks for with their limits, every key and value tried.
+
+    >>> [(check.name, limits.max) for check, limits in bind(Contract(name="c", model={"parameters": {"max": 10}}))]
+    [('model.parameters', 10)]
+
+    Raises TinydigitsError, with the contract and the key, for a check, a key or a value that does not fit.
+    """
+    return [(get(name), _limits(contract, get(name), given)) for name, given in contract.limits(names()).items()]
+
+
+def run(check: Check, subject: Subject, limits: Limits | Mapping[str, Any]) -> Finding:
+    """Put one check to a subject. What goes wrong inside the model becomes a finding, not an error.
+
+    >>> from torch import nn
+    >>> run(get("model.parameters"), Subject(nn.Linear(784, 10), input_shape=(784,)), {"max": 10_000}).measured
+    '7,850'
+    """
+    bound = limits if isinstance(limits, Limits) else check.limits.model_validate(dict(limits))
+    try:
+        finding = check.function(subject, bound)
+    except TinydigitsError as error:
+        return Finding.not_run(check.name, str(error))
+    except Exception as error:  # the model's own code runs in here
+        first_line = next(iter(str(error).splitlines()), "")
+        return Finding(check.name, "fail", "an error", "", f"the model raised {type(error).__name__}: {first_line}")
+    return replace(finding, check=check.name)
+
+
+def _limits(contract: Contract, check: Check, given: dict[str, Any]) -> Limits:
+    where = f"contract {contract.name}: {check.name}"
+    try:
+        return check.limits.model_validate(given)
+    except ValidationError as error:
+        raise explain_validation(where, error, given, lambda location: check.limits.model_fields) from error
+
+
+@cache
+def _found() -> dict[str, Check]:
+    checks = {}
+    for entry in pkgutil.iter_modules(__path__):
+        if entry.name.startswith("_"):
+            continue
+        module = importlib.import_module(f"{__name__}.{entry.name}")
+        checks[module.NAME] = Check(
+            module.NAME, (module.__doc__ or "").strip(), module.Limits, module.check, tuple(module.EXAMPLES)
+        )
+    return checks

@@ -1,0 +1,84 @@
+"""What a check says: measured, limit, and whether the one holds to the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+__all__ = ["Finding", "Limits", "Range", "Status"]
+
+Status = Literal["pass", "fail", "undecided", "not run"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check's result.
+
+    >>> Finding.judge("model.parameters", 9_274 < 20_000, measured="9,274", limit="at most 19,999").status
+    'pass'
+
+    `measured`, `limit` and `why` are for people; `details` has the same as numbers, for JSON.
+    """
+
+    check: str
+    status: Status
+    measured: str = ""
+    limit: str = ""
+    why: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def judge(
+        cls,
+        check: str,
+        holds: bool,
+        *,
+        measured: str,
+        limit: str = "",
+        why: str = "",
+        details: dict[str, Any] | None = None,
+    ) -> Finding:
+        """Pass when it holds, fail when it does not."""
+        return cls(check, "pass" if holds else "fail", measured, limit, why, details or {})
+
+    @classmethod
+    def not_run(cls, check: str, why: str, *, limit: str = "") -> Finding:
+        """The question could not be put, and why."""
+        return cls(check, "not run", "", limit, why)
+
+
+class Limits(BaseModel):
+    """The base of every check's limits: frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Range(Limits):
+    """At least, at most, or exactly so many.
+
+    >>> Range(max=20).holds(19), Range(max=20).text(), Range(equals=29).text()
+    (True, 'at most 20', 'exactly 29')
+    """
+
+    min: int | None = None
+    max: int | None = None
+    equals: int | None = None
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Range:
+        if self.min is None and self.max is None and self.equals is None:
+            raise ValueError("at least one of min, max, equals is needed")
+        return self
+
+    def holds(self, value: int) -> bool:
+        return (
+            (self.min is None or value >= self.min)
+            and (self.max is None or value <= self.max)
+            and (self.equals is None or value == self.equals)
+        )
+
+    def text(self) -> str:
+        parts = (("exactly", self.equals), ("at least", self.min), ("at most", self.max))
+        return ", ".join(f"{words} {value:,}" for words, value in parts if value is not None)

@@ -1,0 +1,144 @@
+"""What is being checked, and the ways in which a check may touch it: always as a copy.
+
+Shapes: B images a batch, C channels, H × W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tinydigits import data
+from tinydigits.errors import TinydigitsError
+from tinydigits.evaluate import Evaluation, evaluate
+from tinydigits.trace import Trace, trace
+
+__all__ = ["Subject", "Training", "isolated_random_state", "logits_of"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a run's record says of the training; the weights cannot tell."""
+
+    epochs: int
+    images_seen: int
+    num_train: int
+    peak_memory_bytes: int
+    finished: bool = True
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model with all that a check needs to ask it; checks work on copies, so the model stays as it is.
+
+    >>> subject = Subject(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), name="linear")
+    >>> with subject.borrow() as model:
+    ...     logits_of(model, subject.images(2)).shape
+    torch.Size([2, 10])
+
+    `mean` and `std` normalise images of 0 to 1. `spec` and `options` rebuild the model from nothing, where it has a
+    name. `trained` is False for fresh weights: accuracy is then not asked. `load_images` gives a data set by source and
+    split. `shift_pixels` is the test-time augmentation that the model's accuracy is claimed with.
+    """
+
+    model: nn.Module
+    name: str = "model"
+    input_shape: tuple[int, ...] = (1, 28, 28)
+    num_classes: int = 10
+    mean: float = 0.1307
+    std: float = 0.3081
+    device: str = "cpu"
+    spec: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    trained: bool = False
+    training: Training | None = None
+    shift_pixels: int = 0
+    load_images: Callable[[str, str], data.ImageSet] = data.load
+    evaluations: dict[tuple[str, str], tuple[data.ImageSet, Evaluation]] = field(default_factory=dict, compare=False)
+
+    @cached_property
+    def trace(self) -> Trace:
+        """The model's graph; raises TinydigitsError when it has none."""
+        return trace(self.model, self.input_shape)
+
+    @contextmanager
+    def borrow(self, *, train: bool = False, seed: int = 0) -> Iterator[nn.Module]:
+        """A copy of the model on the subject's device, in eval or train mode, with random numbers from `seed`."""
+        with isolated_random_state(seed):
+            yield self.duplicate().train(train)
+
+    def duplicate(self) -> nn.Module:
+        """A copy of the model; raises TinydigitsError when Python cannot copy it."""
+        try:
+            return copy.deepcopy(self.model).to(self.device)
+        except Exception as error:  # a user's module may hold anything
+            raise TinydigitsError(f"model {self.name}", f"cannot be copied: {type(error).__name__}: {error}") from error
+
+    def images(self, num_images: int, seed: int = 0) -> Tensor:
+        """Normalised random images (B, C, H, W) of soft ink blots, the same for the same seed."""
+        generator = torch.Generator().manual_seed(seed)
+        ink = torch.rand(num_images, *self.input_shape, generator=generator)
+        if ink.ndim == 4 and min(ink.shape[2:]) >= 3:
+            ink = F.avg_pool2d(ink, 3, stride=1, padding=1, count_include_pad=False)
+        return self.normalise(((ink - 0.5) * 4).clamp(0, 1))
+
+    def labels(self, num_images: int, seed: int = 0) -> Tensor:
+        """Random labels (B,)."""
+        generator = torch.Generator().manual_seed(seed + 1)
+        return torch.randint(self.num_classes, (num_images,), generator=generator).to(self.device)
+
+    def normalise(self, ink: Tensor) -> Tensor:
+        """From grey levels of 0 to 1 to what the model takes."""
+        return ((ink - self.mean) / self.std).to(self.device)
+
+    def evaluate(self, source: str, split: str) -> tuple[data.ImageSet, Evaluation]:
+        """The set and the model's answers to every image of it, asked once however many checks need them."""
+        key = (source, split)
+        if key not in self.evaluations:
+            images = self.load_images(source, split)
+            with self.borrow() as model:
+                answers = evaluate(
+                    model, images.images_NHW, images.labels_N, mean=self.mean, std=self.std,
+                    num_classes=self.num_classes, device=self.device, shift_pixels=self.shift_pixels,
+                )  # fmt: skip
+            self.evaluations[key] = (images, answers)
+        return self.evaluations[key]
+
+
+def logits_of(model: nn.Module, images_BCHW: Tensor) -> Tensor:
+    """The model's answer; of several tensors the first. Raises TypeError when it gives none."""
+    output = model(images_BCHW)
+    while not isinstance(output, Tensor):
+        if isinstance(output, dict):
+            output = next(iter(output.values()), None)
+        elif isinstance(output, (tuple, list)) and output:
+            output = output[0]
+        else:
+            raise TypeError(f"the model gives {type(output).__name__}, not a tensor")
+    return output
+
+
+@contextmanager
+def isolated_random_state(seed: int) -> Iterator[None]:
+    """Random numbers from `seed` within the block; every generator's own state comes back after it."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 (a model may use either)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        try:
+            random.seed(seed)
+            np.random.seed(seed)  # noqa: NPY002
+            torch.manual_seed(seed)
+            with torch.enable_grad():
+                yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)  # noqa: NPY002

@@ -1,0 +1,47 @@
+"""For how many epochs the model was trained.
+
+Weights do not tell, so this comes from the run's record, cross-checked with the number of images that the training
+counted as it went: more images than epochs × training images do not fit into the budget.
+"""
+
+from __future__ import annotations
+
+from tinydigits.checks._examples import Example, small
+from tinydigits.checks._finding import Finding, Range
+from tinydigits.checks._subject import Subject, Training
+
+NAME = "training.epochs"
+
+
+class Limits(Range):
+    """`{max = 19}`, `{equals = 1}`."""
+
+
+def check(subject: Subject, limits: Limits) -> Finding:
+    """Compare the record's epochs, and the images seen, with the budget."""
+    training = subject.training
+    if training is None:
+        return Finding.not_run(NAME, "no run's record says how the model was trained", limit=limits.text())
+    expected = training.epochs * training.num_train
+    details = {"epochs": training.epochs, "images_seen": training.images_seen, "num_train": training.num_train}
+    why = f"from the record; {training.images_seen:,} images seen = {training.epochs} × {training.num_train:,}"
+    holds = limits.holds(training.epochs)
+    if training.images_seen != expected:
+        holds = False
+        why = f"the record does not add up: {training.images_seen:,} images seen, {expected:,} in so many epochs"
+    elif not training.finished:
+        holds, why = False, "the training did not finish"
+    return Finding.judge(NAME, holds, measured=str(training.epochs), limit=limits.text(), why=why, details=details)
+
+
+def _trained(epochs: int, images_seen: int, *, finished: bool = True) -> Subject:
+    return small(training=Training(epochs, images_seen, 60_000, 0, finished))
+
+
+EXAMPLES = (
+    Example("pass", lambda: _trained(19, 1_140_000), {"max": 19}, says="from the record"),
+    Example("fail", lambda: _trained(20, 1_200_000), {"max": 19}, says="20"),
+    Example("fail", lambda: _trained(1, 120_000), {"max": 1}, says="does not add up"),
+    Example("fail", lambda: _trained(1, 60_000, finished=False), {"max": 1}, says="did not finish"),
+    Example("not run", lambda: small(), {"max": 19}, says="no run's record"),
+)

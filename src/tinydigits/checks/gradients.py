@@ -1,0 +1,131 @@
+"""Gradients reach every parameter.
+
+Cross-entropy, a batch of more than one (BatchNorm's gradient of a single image is zero), train mode, float64 where the
+model allows it, and norms relative to the largest: a bias before BatchNorm gets 1e-7 of rounding in float32, which
+looks like a gradient and is none. Such a bias cannot learn; it is named, and fails only with
+`bias_before_batch_norm = "fail"`, since many published models have it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tinydigits.checks import _finding
+from tinydigits.checks._examples import Example, small, small_model
+from tinydigits.checks._finding import Finding
+from tinydigits.checks._subject import Subject, logits_of
+from tinydigits.errors import TinydigitsError
+from tinydigits.trace import Layer, Trace
+
+NAME = "behaviour.gradients"
+
+# Relative to the largest: float64 rounds to 1e-16 and float32 to 1e-7, with a margin for sums over a batch.
+_FLOOR = {torch.float64: 1e-12, torch.float32: 1e-6}
+
+
+class Limits(_finding.Limits):
+    """`true`, or `{batch_size = 16, frozen = "allow", bias_before_batch_norm = "fail"}`."""
+
+    batch_size: int = 16
+    frozen: Literal["allow", "fail"] = "fail"
+    bias_before_batch_norm: Literal["allow", "fail"] = "allow"
+
+
+def check(subject: Subject, limits: Limits) -> Finding:
+    """Add up each parameter's gradient norms over three batches, and name those that get nothing."""
+    frozen = [name for name, p in subject.model.named_parameters() if not p.requires_grad]
+    if len(frozen) == len(list(subject.model.parameters())):
+        return Finding(
+            NAME, "fail", "0 tensors", "all that can learn", "every parameter is frozen" if frozen else "no parameters"
+        )
+    try:
+        norms = _norms(subject, limits.batch_size, torch.float64)
+        floor = _FLOOR[torch.float64]
+    except (RuntimeError, TypeError):  # the model insists on float32 somewhere
+        norms = _norms(subject, limits.batch_size, torch.float32)
+        floor = _FLOOR[torch.float32]
+    largest = max((norm for norm in norms.values() if norm is not None), default=0.0)
+    silent = [name for name, norm in norms.items() if norm is None or not norm > floor * largest]
+    cancelled = [name for name in silent if name in _biases_before_batch_norm(subject)] if silent else []
+    notes, wrong = [], [name for name in silent if name not in cancelled]
+    if wrong:
+        notes.append(f"none reaches {', '.join(wrong)}")
+    if frozen:
+        notes.append(f"frozen: {', '.join(frozen)}")
+        wrong += frozen if limits.frozen == "fail" else []
+    if cancelled:
+        notes.append(f"BatchNorm takes away what {', '.join(cancelled)} adds, so it cannot learn")
+        wrong += cancelled if limits.bias_before_batch_norm == "fail" else []
+    reached = len(norms) - len(silent)
+    return Finding.judge(
+        NAME, not wrong and reached > 0, measured=f"{reached} of {len(norms) + len(frozen)} tensors",
+        limit="all that can learn", why="; ".join(notes),
+        details={"relative_norms": {name: norm and norm / (largest or 1.0) for name, norm in norms.items()}},
+    )  # fmt: skip
+
+
+def _norms(subject: Subject, batch_size: int, dtype: torch.dtype) -> dict[str, float | None]:
+    with subject.borrow(train=True) as model:
+        model.to(dtype)
+        model.zero_grad(set_to_none=True)
+        for seed in range(3):
+            images_BCHW, labels_B = subject.images(batch_size, seed).to(dtype), subject.labels(batch_size, seed)
+            F.cross_entropy(logits_of(model, images_BCHW), labels_B).backward()
+        return {
+            name: None if p.grad is None else float(p.grad.double().norm() / p.numel() ** 0.5)
+            for name, p in model.named_parameters()
+            if p.requires_grad
+        }
+
+
+def _biases_before_batch_norm(subject: Subject) -> set[str]:
+    """Biases that reach nothing but BatchNorm, which takes any shift away: their gradient is zero by algebra."""
+    try:
+        found = subject.trace
+    except TinydigitsError:
+        return set()
+    shift_only = {"max_pool", "reshape", "global_average_pool", "global_max_pool"}
+    biases: set[str] = set()
+    for layer in found.layers:
+        if {"conv", "linear"} & set(layer.kinds):
+            following = _following(found, layer.name)
+            while following and all(nxt.kind in shift_only for nxt in following):
+                following = [later for nxt in following for later in _following(found, nxt.name)]
+            if following and all(nxt.kind in {"batch_norm", "instance_norm"} for nxt in following):
+                biases |= {name for name in layer.parameter_names if name.rpartition(".")[2] == "bias"}
+    return biases
+
+
+def _following(found: Trace, name: str) -> list[Layer]:
+    return [layer for layer in found.layers if name in layer.inputs]
+
+
+class _Detached(nn.Module):
+    """Cuts the graph behind its first layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(64, 16), nn.Linear(16, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.second(self.first(images.flatten(1)).relu().detach())
+
+
+def _unused() -> nn.Module:
+    model = small_model()
+    model[2].spare = nn.Parameter(torch.zeros(3))
+    return model
+
+
+EXAMPLES = (
+    Example("pass", lambda: small(small_model(batch_norm=False)), says="4 of 4"),
+    Example("pass", lambda: small(), says="cannot learn"),
+    Example("fail", lambda: small(), {"bias_before_batch_norm": "fail"}, says="0.bias"),
+    Example("fail", lambda: small(_Detached()), says="none reaches first.weight, first.bias"),
+    Example("fail", lambda: small(_unused()), says="none reaches 2.spare"),
+    Example("fail", lambda: small(small_model().requires_grad_(False)), says="frozen"),
+)

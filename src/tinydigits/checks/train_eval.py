@@ -1,0 +1,103 @@
+"""Train and eval mode differ exactly as the model's layers say.
+
+With dropout in the graph, two passes in train mode differ. With BatchNorm, a pass in train mode moves the running
+statistics. With neither, both modes give the same. In eval mode nothing is random and nothing in the model changes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tinydigits.checks import _finding
+from tinydigits.checks._examples import Example, small, small_model
+from tinydigits.checks._finding import Finding
+from tinydigits.checks._subject import Subject, logits_of
+
+NAME = "behaviour.train_eval"
+_TOLERANCE = 1e-5
+
+
+class Limits(_finding.Limits):
+    """`true`, or `{passes = 8}`: how often dropout with a small p is given the chance to show."""
+
+    passes: int = 8
+
+
+def check(subject: Subject, limits: Limits) -> Finding:
+    """Compare passes in each mode with what the traced layers promise."""
+    kinds = subject.trace.kinds
+    has_dropout, has_norm = kinds["dropout"] > 0, kinds["batch_norm"] > 0
+    images_BCHW = subject.images(64)
+    wrong = []
+    with subject.borrow() as model, torch.no_grad():
+        state = _state(model)
+        eval_BK = logits_of(model, images_BCHW)
+        if not torch.equal(eval_BK, logits_of(model, images_BCHW)):
+            wrong.append("eval mode gives another answer each time")
+        if _changed(state, _state(model)):
+            wrong.append(f"eval mode changes {', '.join(_changed(state, _state(model)))}")
+    with subject.borrow(train=True) as model, torch.no_grad():
+        state = _state(model)
+        train_BK = [logits_of(model, images_BCHW) for _ in range(limits.passes)]
+        moved = _changed(state, _state(model))
+    random_in_train = any(not torch.equal(train_BK[0], other) for other in train_BK[1:])
+    same_as_eval = all(_close(answer, eval_BK) for answer in train_BK)
+    if has_dropout and not random_in_train:
+        wrong.append(f"the graph has dropout, but {limits.passes} passes in train mode are the same")
+    if not has_dropout and random_in_train:
+        wrong.append("train mode is random, but the graph has no dropout")
+    if has_norm and not moved:
+        wrong.append("the graph has BatchNorm, but a pass in train mode moves no running statistics")
+    if not has_dropout and not has_norm and not same_as_eval:
+        wrong.append("train and eval mode differ without dropout or BatchNorm")
+    layers = " and ".join([*["dropout"] * has_dropout, *["BatchNorm"] * has_norm]) or "neither dropout nor BatchNorm"
+    return Finding.judge(
+        NAME, not wrong, measured="the same" if same_as_eval else "they differ", limit=f"as expected with {layers}",
+        why="; ".join(wrong), details={"random_in_train": random_in_train, "statistics_moved": len(moved)},
+    )  # fmt: skip
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+
+
+def _changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]:
+    return [name for name, tensor in after.items() if name not in before or not torch.equal(tensor, before[name])]
+
+
+def _close(answer: Tensor, expected: Tensor) -> bool:
+    return bool((answer - expected).abs().max() <= _TOLERANCE * expected.abs().max().clamp_min(1e-12))
+
+
+class _AlwaysDrops(nn.Module):
+    """Forgets to say `training=self.training`, so it drops in eval mode too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = small_model(dropout=0.0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return nn.functional.dropout(self.inner(images), 0.5)
+
+
+class _HandMadeNoise(nn.Module):
+    """Is random in train mode without a layer that says so."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        noise = torch.randn_like(images) if self.training else 0
+        return (images + noise).flatten(1)[:, :10]
+
+
+def _without_statistics() -> nn.Module:
+    return nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.Flatten(), nn.Linear(64, 10))
+
+
+EXAMPLES = (
+    Example("pass", lambda: small(), says="they differ"),
+    Example("pass", lambda: small(small_model(batch_norm=False, dropout=0.0)), says="the same"),
+    Example("pass", lambda: small(small_model(batch_norm=False)), says="they differ"),
+    Example("fail", lambda: small(_AlwaysDrops()), says="another answer each time"),
+    Example("fail", lambda: small(_HandMadeNoise()), says="no dropout"),
+    Example("fail", lambda: small(_without_statistics()), says="no running statistics"),
+)

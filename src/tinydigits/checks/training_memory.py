@@ -1,0 +1,42 @@
+"""How much memory the training process held at most, in MB of 1,000,000 bytes; from the run's record."""
+
+from __future__ import annotations
+
+from tinydigits.checks import _finding
+from tinydigits.checks._examples import Example, small
+from tinydigits.checks._finding import Finding
+from tinydigits.checks._subject import Subject, Training
+
+NAME = "training.memory"
+
+
+class Limits(_finding.Limits):
+    """`{max_mb = 1_000}`."""
+
+    max_mb: float
+
+
+def check(subject: Subject, limits: Limits) -> Finding:
+    """Compare the record's peak of resident memory."""
+    limit = f"at most {limits.max_mb:,.0f} MB"
+    if subject.training is None:
+        return Finding.not_run(NAME, "no run's record says how the model was trained", limit=limit)
+    if not subject.training.peak_memory_bytes:
+        return Finding.not_run(NAME, "the record has no peak memory: the system did not tell", limit=limit)
+    peak_mb = subject.training.peak_memory_bytes / 1e6
+    return Finding.judge(
+        NAME, peak_mb <= limits.max_mb, measured=f"{peak_mb:,.0f} MB", limit=limit,
+        why="peak resident memory of the training process, from the record",
+        details={"peak_memory_bytes": subject.training.peak_memory_bytes},
+    )  # fmt: skip
+
+
+def _trained(peak_memory_bytes: int) -> Subject:
+    return small(training=Training(1, 60_000, 60_000, peak_memory_bytes))
+
+
+EXAMPLES = (
+    Example("pass", lambda: _trained(430_000_000), {"max_mb": 1_000}, says="430 MB"),
+    Example("fail", lambda: _trained(1_430_000_000), {"max_mb": 1_000}, says="1,430 MB"),
+    Example("not run", lambda: _trained(0), {"max_mb": 1_000}),
+)

@@ -1,0 +1,149 @@
+"""Contracts: TOML files of limits. A path in the file, such as `model.parameters`, names the check it asks for.
+
+This module reads the file and knows nothing of torch; what each check's limits may say is known by the check itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
+
+__all__ = ["Contract", "load", "names", "source"]
+
+Limits = dict[str, Any]
+
+
+class Contract(BaseModel):
+    """What a model must hold to: groups of limits, each under the name of the check that measures it.
+
+    >>> contract = Contract(name="small", model={"parameters": {"max": 24_999}}, behaviour={"finite": True})
+    >>> contract.limits(known=["model.parameters", "behaviour.finite"])
+    {'model.parameters': {'max': 24999}, 'behaviour.finite': {}}
+
+    `true` asks for a check with its own settings, a table changes them, `false` leaves the check out.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, description="what the contract is called in verdicts")
+    description: str = Field("", description="one or two sentences: what is claimed, and by whom")
+    model: Limits = Field(default_factory=dict, description="size and structure, read from the traced graph")
+    shapes: Limits = Field(default_factory=dict, description="what goes in and what comes out")
+    behaviour: Limits = Field(default_factory=dict, description="how the model acts: gradients, batches, modes")
+    training: Limits = Field(default_factory=dict, description="what the training was allowed: epochs, memory")
+    accuracy: Limits = Field(default_factory=dict, description="share of right answers on a named set and split")
+    latency: Limits = Field(default_factory=dict, description="milliseconds for one batch")
+    memory: Limits = Field(default_factory=dict, description="memory of inference")
+    _text: str = PrivateAttr("")
+
+    @property
+    def text(self) -> str:
+        """The contract as written; one that was made in Python is shown as JSON."""
+        return self._text or json.dumps(self.model_dump(exclude_defaults=True), indent=2, sort_keys=True)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of `text`, which says in a verdict exactly which limits were meant."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def limits(self, known: Iterable[str]) -> dict[str, Limits]:
+        """Check name → its limits as written, in the file's order; `known` are the names of the checks that exist.
+
+        Raises TinydigitsError, with the nearest names, for a path that leads to no check.
+        """
+        known = list(known)
+        found: dict[str, Limits] = {}
+        for group in _groups():
+            value = getattr(self, group)
+            if value:
+                self._collect(group, value, known, found)
+        if not found:
+            raise TinydigitsError(f"contract {self.name}", "asks for no check", expected="at least one")
+        return found
+
+    def _collect(self, path: str, value: Any, known: list[str], found: dict[str, Limits]) -> None:
+        if path in known:
+            if value is True or isinstance(value, dict):
+                found[path] = {} if value is True else value
+            elif value is not False:
+                raise TinydigitsError(
+                    f"contract {self.name}: {path}", got=repr(value), expected="true, false or a table of limits"
+                )
+        elif isinstance(value, dict) and any(name.startswith(path + ".") for name in known):
+            for key, inner in value.items():
+                self._collect(f"{path}.{key}", inner, known, found)
+        else:
+            raise unknown_name(f"contract {self.name}", path, known, kind="check")
+
+
+def names() -> list[str]:
+    """The contracts that come with the package.
+
+    >>> "gap-cnn" in names()
+    True
+    """
+    folder = files("tinydigits") / "contracts"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def source(name: str) -> str:
+    """The text of a contract that comes with the package, for a copy to edit.
+
+    Raises TinydigitsError for a name that does not exist.
+    """
+    if name not in names():
+        raise unknown_name("contract", name, names(), kind="contract")
+    return (files("tinydigits") / "contracts" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def load(name_or_path: str | Path) -> Contract:
+    """A contract by its name, or from a TOML file.
+
+    >>> load("gap-cnn").model["parameters"]["max"]
+    19999
+
+    Raises TinydigitsError when it does not exist, is not TOML, or has a group that contracts do not have.
+    """
+    given = str(name_or_path)
+    path = Path(given)
+    if path.suffix == ".toml" or path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise TinydigitsError(f"contract {given}", f"cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise TinydigitsError(f"contract {given}", "is not UTF-8 text") from error
+        return parse(text, where=given, name=path.stem)
+    return parse(source(given), where=given, name=given)
+
+
+def parse(text: str, *, where: str, name: str) -> Contract:
+    """A contract from the text of its TOML file; `name` is used when the file gives none.
+
+    >>> parse("[model.parameters]\\nmax = 100", where="here", name="tiny").model
+    {'parameters': {'max': 100}}
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise TinydigitsError(f"contract {where}", f"is not valid TOML: {error}") from error
+    known = ["name", "description", *_groups()]
+    try:
+        contract = Contract.model_validate({"name": name} | values)
+    except ValidationError as error:
+        raise explain_validation(f"contract {where}", error, values, lambda location: known) from error
+    contract._text = text
+    return contract
+
+
+def _groups() -> list[str]:
+    return [name for name in Contract.model_fields if name not in ("name", "description")]

@@ -1,0 +1,85 @@
+"""Contract files: found, read, refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinydigits import checks, contract, models
+from tinydigits.contract import Contract
+from tinydigits.errors import TinydigitsError
+
+
+@pytest.mark.parametrize("name", contract.names())
+def test_contract_of_the_package_asks_only_what_checks_know(name: str) -> None:
+    found = contract.load(name)
+    assert found.name == name and found.description
+    assert checks.bind(found)
+
+
+def test_each_of_the_five_systems_has_a_contract() -> None:
+    assert set(models.names()) <= set(contract.names())
+
+
+def test_all_checks_are_used_by_some_contract_of_the_package() -> None:
+    used = {check.name for name in contract.names() for check, _ in checks.bind(contract.load(name))}
+    # No document claims a number of multiply-adds.
+    assert set(checks.names()) - used == {"model.multiply_adds"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[modle.parameters]\nmax = 1", ["modle", "try: model"]),
+        ("[model]\nparametres = { max = 1 }", ["contract mine: unknown check 'model.parametres'", "model.parameters"]),
+        ("[model]\nparameters = { maximum = 1 }", ["mine: model.parameters", "'maximum'", "max"]),
+        ("[model]\nparameters = { max = 'many' }", ["mine: model.parameters: max", "'many'", "integer"]),
+        ("[model]\nparameters = {}", ["model.parameters", "at least one of min, max, equals"]),
+        ("[model]\nparameters = 5", ["mine: model.parameters", "got 5", "table of limits"]),
+        ("[model]\nlayers = { require = ['batchnorm'] }", ["model.layers: require.0", "batch_norm"]),
+        ("[accuracy]\nsource = 'mnist'", ["mine: accuracy: min", "is required"]),
+        ("[accuracy]\nmin = 99.4", ["accuracy: min", "99.4", "≤ 1"]),
+        ("[accuracy]\nmin = 0.9\nbound = 'points'", ["bound", "'points'", "'point' or 'confidence'"]),
+        ("name = 3\n[behaviour]\nfinite = true", ["name", "got 3"]),
+        ("[behaviour]\nfinite = false", ["asks for no check"]),
+        ("accuracy = 0.9", ["accuracy", "got 0.9"]),
+        ("[model", ["mine", "not valid TOML"]),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_contract_and_key(tmp_path: Path, text: str, says: list[str]) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(TinydigitsError) as caught:
+        checks.bind(contract.load(path))
+    for words in says:
+        assert words in str(caught.value).replace(str(path), "mine"), str(caught.value)
+
+
+def test_unknown_contract_comes_with_near_matches() -> None:
+    with pytest.raises(TinydigitsError, match="try: gap-cnn"):
+        contract.load("gapcnn")
+    with pytest.raises(TinydigitsError, match="cannot be read"):
+        contract.load("nowhere.toml")
+
+
+def test_true_asks_false_leaves_out_and_a_table_changes() -> None:
+    made = Contract(name="x", behaviour={"finite": True, "gradients": False, "batch_invariance": {"tolerance": 1e-3}})
+    bound = {check.name: limits for check, limits in checks.bind(made)}
+    assert list(bound) == ["behaviour.finite", "behaviour.batch_invariance"]
+    assert bound["behaviour.batch_invariance"].tolerance == 1e-3  # type: ignore[attr-defined]
+
+
+def test_hash_is_of_the_text(tmp_path: Path) -> None:
+    text = contract.source("under-25k")
+    (tmp_path / "copy.toml").write_text(text)
+    (tmp_path / "changed.toml").write_text(text.replace("24_999", "25_000"))
+    assert contract.load(tmp_path / "copy.toml").sha256 == contract.load("under-25k").sha256
+    assert contract.load(tmp_path / "changed.toml").sha256 != contract.load("under-25k").sha256
+
+
+def test_reading_contracts_needs_no_torch() -> None:
+    code = "import sys; from tinydigits import contract; contract.load('gap-cnn'); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
