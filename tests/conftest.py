@@ -10,6 +10,9 @@ import pytest
 
 from tinydigits import data
 
+# For models this small a second thread waits more than it works, and on a busy machine it makes tests ten times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @dataclass(frozen=True)
 class Mnist:

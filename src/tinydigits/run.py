@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tinydigits.errors import TinydigitsError
 
-__all__ = ["FORMAT", "Record", "Result", "Run", "Seconds", "create", "open_run", "runs_in", "write_atomic"]
+__all__ = ["FORMAT", "Record", "Result", "Run", "Seconds", "create", "open_run", "runs_in", "write_atomic", "write_new"]
 
 FORMAT = 1
 
@@ -247,6 +247,18 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise _write_error(path, error) from error
+
+
+def write_new(path: Path, content: str) -> None:
+    """Write a file that must not exist yet; raises TinydigitsError where it does.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_new(Path(folder) / "mine.toml", "epochs = 1")
+    """
+    if path.exists():
+        raise TinydigitsError(str(path), "exists already", hint="another name")
+    write_atomic(path, content)
 
 
 def _write_error(path: Path, error: OSError) -> TinydigitsError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -56,23 +57,23 @@ class Batches:
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     def num_batches(self, batch_size: int) -> int:
-        """How many batches an epoch has."""
-        return math.ceil(len(self.images_NHW) / batch_size)
+        """How many batches an epoch has; a single image left over joins the last batch."""
+        whole, rest = divmod(len(self.images_NHW), batch_size)
+        # BatchNorm has no statistics of one value: a last batch of a single image would stop the training.
+        return max(1, whole) if rest == 1 else whole + (rest > 0)
 
     def epoch(self, epoch: int, batch_size: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of one epoch (counted from 1), from batch number `start` (counted from 0) on."""
         order_N = self._order(epoch)
-        chunk_images = batch_size * max(1, _CHUNK_IMAGES // batch_size)
-        first_chunk = start * batch_size // chunk_images
-        skip = start - first_chunk * (chunk_images // batch_size)
-        for number, indices in enumerate(order_N.split(chunk_images)[first_chunk:], start=first_chunk):
-            images_BCHW = self._prepare(indices, epoch, number)
-            labels_B = self.labels_N[indices]
-            pairs = zip(images_BCHW.split(batch_size), labels_B.split(batch_size), strict=True)
-            for position, pair in enumerate(pairs):
-                if position >= skip:
-                    yield pair
-            skip = 0
+        num_batches = self.num_batches(batch_size)
+        per_chunk = max(1, _CHUNK_IMAGES // batch_size)
+        for chunk in range(start // per_chunk, math.ceil(num_batches / per_chunk)):
+            first, end = chunk * per_chunk, min((chunk + 1) * per_chunk, num_batches)
+            indices = order_N[first * batch_size : end * batch_size if end < num_batches else None]
+            cuts = [number * batch_size for number in range(1, end - first)]
+            images, labels = self._prepare(indices, epoch, chunk), self.labels_N[indices]
+            pairs = zip(images.tensor_split(cuts), labels.tensor_split(cuts), strict=True)
+            yield from islice(pairs, max(0, start - first), None)
 
     def _order(self, epoch: int) -> Tensor:
         if not self.shuffle:

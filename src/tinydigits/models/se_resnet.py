@@ -35,7 +35,10 @@ class SEResNet(nn.Module):
             _separable(36, 40, dropout, padding=0), _separable(40, 48, dropout, padding=0)
         )
         self.head = nn.Sequential(
-            nn.Conv2d(96, 32, 1, bias=False), nn.ReLU(inplace=True), nn.BatchNorm2d(32), nn.Conv2d(32, 10, 1, bias=False)
+            nn.Conv2d(96, 32, 1, bias=False),
+            nn.ReLU(inplace=True),
+            nn.BatchNorm2d(32),
+            nn.Conv2d(32, 10, 1, bias=False),
         )
 
     def forward(self, images_BCHW: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ class DataPart(_Part):
 
 
 class OptimizerPart(_Part):
-    """The optimizer and its constants; `clip_norm` bounds the gradient, `accumulate` averages it over that many batches."""
+    """The optimizer and its constants; `clip_norm` bounds the gradient, `accumulate` averages it over some batches."""
 
     name: Literal["sgd", "adam", "adamw"]
     lr: Positive
@@ -90,7 +90,7 @@ class CosineSchedule(_Part):
 
 
 class OneCycleSchedule(_Part):
-    """Up from `lr / div_factor` to `lr`, then down to `lr / div_factor / final_div_factor`, where `lr` is the optimizer's.
+    """From the optimizer's `lr / div_factor` up to `lr`, then down to `lr / div_factor / final_div_factor`.
 
     The way up takes `warmup` of all steps. `momentum_range` moves momentum (or Adam's first beta) from the second value
     to the first and back, against the rate. Names and defaults as torch's OneCycleLR.

@@ -96,6 +96,8 @@ def _finish(state: State, run: Run, reporter: Reporter, started: float) -> Run:
     except Interrupted:
         state.write_status(run, "interrupted")
         raise
+    finally:
+        reporter.on_end()
     state.write_results(run)
     reporter.on_finish(run, state.record)
     return run
@@ -128,7 +130,11 @@ def _train_epoch(state: State, run: Run, reporter: Reporter, stop: threading.Eve
             reading.take()
             state.write_checkpoint(run)
             if stop.is_set():
-                raise Interrupted(f"run {run.folder}", f"stopped in epoch {epoch} after batch {state.batch}")
+                raise Interrupted(
+                    f"run {run.folder}",
+                    f"in epoch {epoch} after batch {state.batch} of {num_batches}, checkpoint kept",
+                    hint=f"tinydigits train --resume {run.folder}",
+                )
     reading.take()
 
 

@@ -42,5 +42,8 @@ class Reporter:
     def on_epoch(self, row: Mapping[str, Any]) -> None:
         """An epoch is over; `row` is its line of `history.csv`."""
 
+    def on_end(self) -> None:
+        """No step will follow, whether the training finished, was stopped or failed."""
+
     def on_finish(self, run: Run, record: Record) -> None:
         """The run is complete."""

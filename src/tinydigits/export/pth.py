@@ -1,0 +1,44 @@
+"""A .pth in the reference systems' convention: weights, optimizer, history and validation accuracy in one file."""
+
+from __future__ import annotations
+
+import io
+from datetime import datetime
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from tinydigits.run import Run, write_atomic
+
+__all__ = ["write"]
+
+
+def write(run: Run, folder: Path) -> Path:
+    """Write `<data>_model_YYYYMMDD_HHMMSS_acc99.40.pth`; loadable with `torch.load(path, weights_only=True)`.
+
+    The date is the run's; `acc` is the accuracy in percent on `accuracy_split`: the validation images where the run
+    held some out, else its training images. `model_state_dict` has the weights that the run keeps (averaged, if it
+    averages), `optimizer_state_dict` the optimizer's state at the end, `history` a dict an epoch, and
+    `validation_accuracy` a share or None.
+    """
+    record = run.record
+    assert record.result is not None  # a finished run has one
+    checkpoint = torch.load(run.file("checkpoint.pt"), map_location="cpu", weights_only=True)
+    held_out = record.result.split == "validation"
+    content = {
+        "model_state_dict": load_file(run.file("weights.safetensors")),
+        "optimizer_state_dict": checkpoint["optimizer"],
+        "history": checkpoint["history"],
+        "validation_accuracy": record.result.accuracy if held_out else None,
+        "accuracy": record.result.accuracy,
+        "accuracy_split": record.result.split,
+        "model": record.recipe["model"],
+        "source": record.source,
+    }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    moment = datetime.fromisoformat(record.started_at).strftime("%Y%m%d_%H%M%S")
+    path = folder / f"{Path(record.source).name}_model_{moment}_acc{100 * record.result.accuracy:.2f}.pth"
+    write_atomic(path, buffer.getvalue())
+    return path

@@ -1,0 +1,55 @@
+"""Golden runs: the first losses of every recipe, so that a refactor shows whether it changed the mathematics.
+
+Write them anew with `python tests/golden/test_losses.py`, only when the mathematics was meant to change.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tinydigits import recipe
+from tinydigits.train import Progress, Reporter, train
+
+FILE = Path(__file__).with_name("losses.json")
+STEPS = 10
+
+
+class Enough(Exception):
+    """Ends a training after its first steps."""
+
+
+class Listener(Reporter):
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def on_progress(self, progress: Progress) -> None:
+        self.losses += progress.step_losses
+        if len(self.losses) >= STEPS:
+            raise Enough
+
+
+def first_losses(name: str) -> list[float]:
+    """The losses of a recipe's first steps, on the bundled digits and in fp32, on one thread."""
+    loaded = recipe.load(name)
+    part = loaded.data.model_copy(update={"source": "digits", "validation": min(200, loaded.data.validation)})
+    loaded = loaded.model_copy(update={"data": part, "precision": "fp32"})
+    listener = Listener()
+    with tempfile.TemporaryDirectory() as out, pytest.raises(Enough):
+        train(loaded, out=out, threads=1, reporter=listener)
+    return listener.losses[:STEPS]
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_the_first_losses_are_the_golden_ones(name: str) -> None:
+    # Other processors and versions of torch add in another order; within these bounds the mathematics is the same.
+    assert first_losses(name) == pytest.approx(json.loads(FILE.read_text(encoding="utf-8"))[name], rel=2e-3, abs=2e-3)
+
+
+if __name__ == "__main__":
+    FILE.write_text(
+        json.dumps({name: first_losses(name) for name in recipe.names()}, indent=1) + "\n", encoding="utf-8"
+    )

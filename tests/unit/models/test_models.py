@@ -1,0 +1,130 @@
+"""The registered models, models of a user's own, and weights files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tinydigits import models
+from tinydigits.errors import TinydigitsError
+
+CARD = {"source": "mnist", "classes": list("0123456789"), "mean": 0.1307, "std": 0.3081}
+
+
+def count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "num_parameters"),
+    [("four-conv", 24_539), ("gap-cnn", 9_274), ("rf29-cnn", 24_702), ("se-resnet", 17_600), ("two-conv", 13_242)],
+)
+def test_a_reference_model_has_its_parameters_and_shape(name: str, num_parameters: int) -> None:
+    model = models.build(name)
+    assert count(model) == num_parameters
+    assert model(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_the_summary_tells_the_true_number_of_parameters(name: str) -> None:
+    said = re.search(r"([\d,]+) parameters", models.summary(name))
+    assert said and int(said[1].replace(",", "")) == count(models.build(name))
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_every_parameter_gets_a_gradient(name: str) -> None:
+    torch.manual_seed(0)
+    model = models.build(name)
+    loss = nn.functional.cross_entropy(model(torch.randn(8, 1, 28, 28)), torch.arange(8))
+    loss.backward()
+    dead = [key for key, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()]
+    assert dead == []
+
+
+def test_options_reach_the_model() -> None:
+    dropouts = [
+        module.p for module in models.build("two-conv", {"dropout": 0.25}).modules() if isinstance(module, nn.Dropout)
+    ]
+    assert dropouts == [0.25]
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "message"),
+    [
+        ("gap-cn", {}, r"unknown model 'gap-cn'.*\n.*gap-cnn"),
+        ("gap-cnn", {"dropout": 1.5}, r"options\.dropout.*got 1\.5"),
+        ("gap-cnn", {"dropot": 0.1}, r"unknown option 'dropot'[^\n]*\n.*try: dropout"),
+        ("four-conv", {"dropout": 0.1}, r"unknown option 'dropout'"),
+        ("nowhere.py:Net", {}, r"no file nowhere\.py"),
+        ("no_such_package:Net", {}, r"'no_such_package' does not import"),
+        ("collections:OrderedDict", {}, r"a subclass of torch\.nn\.Module"),
+    ],
+)
+def test_a_bad_name_or_option_is_told(spec: str, options: dict[str, float], message: str) -> None:
+    with pytest.raises(TinydigitsError, match=message):
+        models.build(spec, options)
+
+
+def write_model(folder: Path, text: str) -> Path:
+    path = folder / "net.py"
+    path.write_text("import torch\nfrom torch import nn\n" + text, encoding="utf-8")
+    return path
+
+
+def test_a_class_in_a_file_is_built_and_may_import_its_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "widths.py").write_text("WIDTH = 7", encoding="utf-8")
+    path = write_model(
+        tmp_path,
+        "from widths import WIDTH\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self, width=WIDTH):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(784, width), nn.Linear(width, 10))\n",
+    )
+    assert models.build(f"{path}:Net")[1].out_features == 7
+    assert models.build(f"{path}:Net", {"width": 3})[1].out_features == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "class_name", "message"),
+    [
+        ("import no_such_thing", "Net", "does not import: ModuleNotFoundError"),
+        ("class Net(:", "Net", "does not import: SyntaxError"),
+        ("class Netz(nn.Module): pass", "Net", r"unknown class 'Net'[^\n]*\n.*Netz"),
+        ("class Net(nn.Module):\n    def __init__(self): 1 / 0", "Net", "could not be built: ZeroDivisionError"),
+        ("class Net(nn.Module):\n    def __init__(self, width): pass", "Net", "options.width: is required"),
+    ],
+)
+def test_a_file_that_does_not_give_a_model_is_told(tmp_path: Path, text: str, class_name: str, message: str) -> None:
+    with pytest.raises(TinydigitsError, match=message):
+        models.build(f"{write_model(tmp_path, text)}:{class_name}")
+
+
+def test_weights_come_back_to_the_bit_with_their_card(tmp_path: Path) -> None:
+    model = models.build("gap-cnn", {"dropout": 0.2})
+    card = models.WeightsCard(model="gap-cnn", options={"dropout": 0.2}, recipe="mine", **CARD)
+    models.save_weights(tmp_path / "w.safetensors", model, card)
+    again, card_again = models.load_weights(tmp_path / "w.safetensors")
+    assert card_again == card
+    assert not again.training
+    for (key, tensor), (key_again, tensor_again) in zip(
+        model.state_dict().items(), again.state_dict().items(), strict=True
+    ):
+        assert key == key_again and torch.equal(tensor, tensor_again)
+
+
+def test_a_damaged_weights_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    models.save_weights(path, models.build("two-conv"), models.WeightsCard(model="two-conv", **CARD))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(TinydigitsError, match="not a whole safetensors file"):
+        models.load_weights(path)
+    path.write_bytes(whole)
+    with pytest.raises(TinydigitsError, match="does not fit model gap-cnn"):
+        models.load_weights(path, spec="gap-cnn")
+    with pytest.raises(TinydigitsError, match="no such weights file"):
+        models.load_weights(tmp_path / "other.safetensors")

@@ -1,0 +1,135 @@
+"""Runs as plain folders: written whole or not at all, found, read, and told when they are damaged."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tinydigits import run as runs
+from tinydigits.errors import TinydigitsError
+
+
+def record(**changes: object) -> runs.Record:
+    facts: dict[str, object] = {
+        "started_at": "2026-01-02T03:04:05+0000", "recipe": {"name": "x"}, "source": "digits", "classes": ["0"],
+        "num_train": 1, "num_validation": 0, "data_sha256": "0", "num_parameters": 1, "num_buffers": 0,
+        "device": "cpu", "threads": 1, "machine": {}, "versions": {},
+    }  # fmt: skip
+    return runs.Record(**{**facts, **changes})
+
+
+def make(out: Path, name: str = "two-conv", seed: int = 0) -> runs.Run:
+    return runs.create(out, name, seed, {"recipe.toml": "epochs = 1", "record.json": record().model_dump_json()})
+
+
+def test_a_run_is_named_by_date_recipe_and_seed_and_latest_points_to_it(tmp_path: Path) -> None:
+    first, second = make(tmp_path), make(tmp_path, "my recipe/ü", 3)
+    assert first.name[8] == "_" and first.name.endswith("_two-conv_s0")
+    assert second.name.endswith("_my-recipe-_s3")
+    assert (tmp_path / "latest").resolve() == second.folder.resolve()
+    assert runs.open_run(out=tmp_path).folder == second.folder
+    assert [run.folder for run in runs.runs_in(tmp_path)] == sorted([first.folder, second.folder])
+
+
+def test_runs_of_the_same_second_do_not_meet(tmp_path: Path) -> None:
+    names = {make(tmp_path).name for _ in range(5)}
+    assert len(names) == 5
+
+
+def test_a_run_is_opened_by_path_and_by_name(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    assert runs.open_run(run.folder, tmp_path / "elsewhere").folder == run.folder
+    assert runs.open_run(run.name, tmp_path).folder == run.folder
+    assert runs.open_run(tmp_path / "latest", tmp_path).folder.name == run.name
+
+
+def test_without_the_link_the_newest_run_is_the_latest(tmp_path: Path) -> None:
+    make(tmp_path)
+    newest = make(tmp_path, "zzz")
+    (tmp_path / "latest").unlink()
+    assert runs.open_run(out=tmp_path).folder == newest.folder
+
+
+def test_what_is_no_run_is_told(tmp_path: Path) -> None:
+    with pytest.raises(TinydigitsError, match="no run here yet"):
+        runs.open_run(out=tmp_path / "empty")
+    with pytest.raises(TinydigitsError, match="no such folder"):
+        runs.open_run("nothing", tmp_path)
+    with pytest.raises(TinydigitsError, match=r"incomplete: it has no record\.json"):
+        runs.open_run(tmp_path, tmp_path)
+    with pytest.raises(TinydigitsError, match=r"incomplete: it has no weights\.safetensors"):
+        make(tmp_path).file("weights.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"format": 99}', r"newer version of tinydigits, got format 99, expected at most 1"),
+        ('{"format": 1}', "damaged record: Field required"),
+        ('{"format": 1', "damaged record"),
+        ("[]", "damaged record"),
+        ("[" * 100_000, "damaged record"),
+    ],
+)
+def test_a_damaged_or_newer_record_is_told(tmp_path: Path, text: str, message: str) -> None:
+    run = make(tmp_path)
+    (run.folder / "record.json").write_text(text, encoding="utf-8")
+    with pytest.raises(TinydigitsError, match=message):
+        runs.open_run(run.folder)
+
+
+def test_record_and_history_come_back(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    result = runs.Result(split="validation", seen=200, correct=199, loss=0.5, confusion=[[200]])
+    run.write_record(record(status="finished", result=result))
+    assert run.record.status == "finished" and run.record.result == result
+    assert result.accuracy == 0.995
+    rows = [{"epoch": 1, "loss": 0.25, "validation_loss": None}, {"epoch": 2, "loss": 0.125, "validation_loss": 0.5}]
+    run.write_history(rows)
+    assert run.history() == rows
+    assert json.loads((run.folder / "record.json").read_text(encoding="utf-8"))["format"] == runs.FORMAT
+
+
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.txt"
+    runs.write_atomic(path, "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(TinydigitsError, match="cannot write: No space left on device"):
+        runs.write_atomic(path, "new")
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_run_whose_first_files_cannot_be_written_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(TinydigitsError, match="No space left"):
+        make(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_is_no_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(TinydigitsError, match="cannot write"):
+        make(tmp_path / "file" / "runs")
+
+
+def test_a_new_file_does_not_replace_an_old_one(tmp_path: Path) -> None:
+    runs.write_new(tmp_path / "mine.toml", "a = 1")
+    with pytest.raises(TinydigitsError, match="exists already"):
+        runs.write_new(tmp_path / "mine.toml", "a = 2")
+    assert (tmp_path / "mine.toml").read_text(encoding="utf-8") == "a = 1"

@@ -1,0 +1,222 @@
+"""Training: what a run holds, what decides it, and how it comes through a stop."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tinydigits import data, models, recipe
+from tinydigits.errors import Interrupted, TinydigitsError, TrainingDiverged
+from tinydigits.evaluate import evaluate
+from tinydigits.run import Run
+from tinydigits.train import Progress, Reporter, resume, train
+
+QUICK = ["data.source=digits", "data.batch_size=64"]
+# One of each kind of state that a checkpoint must carry.
+WITH_EVERYTHING = [
+    *QUICK, "epochs=3", "data.validation=200", "optimizer={name='adamw', lr=0.01, accumulate=2, clip_norm=1.0}",
+    "mix={probability=0.5, mixup_alpha=0.4, cutmix_alpha=1.0}", "model.options.dropout=0.3",
+    "augment=[{name='affine', degrees=10, shift_pixels=2}, {name='noise'}]", "loss.label_smoothing=[0.1, 0.0]",
+]  # fmt: skip
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return load_file(run.file("weights.safetensors"))
+
+
+def assert_same_bits(one: Run, other: Run) -> None:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    assert [key for key in first if not torch.equal(first[key], second[key])] == []
+
+
+def test_a_run_holds_all_that_it_promises(tmp_path: Path) -> None:
+    chosen = recipe.load("two-conv", [*QUICK, "epochs=2", "data.validation=101"])
+    run = train(chosen, out=tmp_path)
+    assert {path.name for path in run.folder.iterdir()} == {
+        "record.json", "recipe.toml", "history.csv", "checkpoint.pt", "weights.safetensors", "samples.npz",
+    }  # fmt: skip
+    record = run.record
+    assert recipe.load(run.file("recipe.toml")) == chosen
+    assert recipe.Recipe(**record.recipe) == chosen
+    assert (record.status, record.epochs, record.source) == ("finished", 2, "digits")
+    assert (record.num_train, record.num_validation, record.images_seen) == (1100, 101, 2200)
+    assert record.steps == 2 * 18  # the last, smaller batch counts
+    assert record.num_parameters == 13_242
+    assert record.data_sha256 == data.load("digits", "train").sha256
+    assert record.seconds.training > 0 and record.seconds.evaluation > 0 and record.seconds.start_up > 0
+    assert record.peak_memory_bytes > 50e6
+    assert record.versions["torch"] == torch.__version__
+    with run.file("history.csv").open(encoding="utf-8") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
+
+
+def test_the_stored_result_is_that_of_the_stored_weights(tmp_path: Path) -> None:
+    run = train(recipe.load("gap-cnn", [*QUICK, "epochs=2", "data.validation=150"]), out=tmp_path)
+    model, card = models.load_weights(run.file("weights.safetensors"))
+    _, validation = data.hold_out(data.load("digits", "train"), 150)
+    found = evaluate(model, validation.images_NHW, validation.labels_N, mean=card.mean, std=card.std)
+    result = run.record.result
+    assert result is not None and result.split == "validation"
+    assert (result.correct, result.seen) == (found.correct, 150)
+    assert result.confusion == found.confusion_KK.tolist()
+    assert run.history()[-1]["validation_accuracy"] == pytest.approx(found.accuracy)
+    samples = np.load(run.file("samples.npz"), allow_pickle=False)
+    assert len(samples["mistakes_images"]) == min(64, found.seen - found.correct)
+    assert (samples["mistakes_labels"] != samples["mistakes_predicted"]).all()
+    assert (np.diff(samples["mistakes_probability"]) <= 0).all()
+    assert samples["augmented_images"].shape == (64, 28, 28)
+
+
+def test_a_checkpoint_loads_without_running_code(tmp_path: Path) -> None:
+    run = train(recipe.load("two-conv", QUICK), out=tmp_path)
+    content = torch.load(run.file("checkpoint.pt"), weights_only=True)
+    assert {"model", "optimizer", "schedule", "average", "random", "position", "history"} <= set(content)
+
+
+@pytest.mark.parametrize("name", ["four-conv", "gap-cnn", "rf29-cnn", "se-resnet", "two-conv"])
+def test_the_seed_decides_every_bit(name: str, tmp_path: Path) -> None:
+    settings = ["data.source=digits", "data.batch_size=60", "schedule={name='constant'}"]
+    settings += ["epochs=1", "data.validation=0"] if name != "se-resnet" else ["epochs=1", "average={name='ema'}"]
+    settings += ["data.validation=600"]
+    first, again, other = (train(recipe.load(name, [*settings, f"seed={seed}"]), out=tmp_path) for seed in (1, 1, 2))
+    assert_same_bits(first, again)
+    assert any(not torch.equal(a, b) for a, b in zip(weights(first).values(), weights(other).values(), strict=True))
+
+
+class StopAfter(Reporter):
+    """Presses Ctrl-C once so many reports were made."""
+
+    def __init__(self, reports: int) -> None:
+        self.left = reports
+
+    def on_progress(self, progress: Progress) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("average", ["", "average={name='ema', decay=0.9}", "average={name='swa', start_epoch=1}"])
+@pytest.mark.parametrize("reports", [1, 2, 4])
+def test_a_stopped_run_resumes_to_the_same_bits(average: str, reports: int, tmp_path: Path) -> None:
+    settings = [*WITH_EVERYTHING, "data.batch_size=10", *([average] if average else [])]
+    chosen = recipe.load("two-conv", settings)
+    whole = train(chosen, out=tmp_path / "whole")
+    with pytest.raises(Interrupted, match=r"checkpoint kept\n  try: tinydigits train --resume") as stopped:
+        train(chosen, out=tmp_path / "parts", reporter=StopAfter(reports))
+    run = Run(Path(str(stopped.value.where).removeprefix("run ")))
+    assert run.record.status == "interrupted"
+    assert not (run.folder / "weights.safetensors").exists()
+    torch.manual_seed(99)  # resuming must not lean on the process's random state
+    assert resume(run).record.status == "finished"
+    assert_same_bits(whole, run)
+    timeless = [{key: row[key] for key in row if key != "seconds"} for row in run.history()]
+    assert timeless == [{key: row[key] for key in row if key != "seconds"} for row in whole.history()]
+    assert run.record.images_seen == whole.record.images_seen
+    assert run.record.result == whole.record.result
+    assert run.record.resumed == 1
+
+
+def test_a_finished_run_is_given_back_as_it_is(tmp_path: Path) -> None:
+    run = train(recipe.load("two-conv", QUICK), out=tmp_path)
+    before = {path.name: path.stat().st_mtime_ns for path in run.folder.iterdir()}
+    assert resume(run).record.status == "finished"
+    assert before == {path.name: path.stat().st_mtime_ns for path in run.folder.iterdir()}
+
+
+def test_a_loss_that_diverges_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    chosen = recipe.load(
+        "two-conv", [*QUICK, "epochs=9", "optimizer={name='sgd', lr=1e6}", "schedule={name='constant'}"]
+    )
+    with pytest.raises(
+        TrainingDiverged, match=r"the loss became (nan|inf) in epoch \d, batch \d+ of 19\n  try: a lower"
+    ):
+        train(chosen, out=tmp_path)
+    (run,) = (Run(path.parent) for path in tmp_path.glob("2*/record.json"))
+    assert run.record.status == "diverged"
+    state = torch.load(run.file("checkpoint.pt"), weights_only=True)["model"]
+    assert all(torch.isfinite(tensor).all() for tensor in state.values())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda run: (run.folder / "checkpoint.pt").unlink(), r"incomplete: it has no checkpoint\.pt"),
+        (lambda run: (run.folder / "recipe.toml").unlink(), r"incomplete: it has no recipe\.toml"),
+        (lambda run: (run.folder / "checkpoint.pt").write_bytes(b"PK\x03\x04 no"), "damaged checkpoint"),
+    ],
+)
+def test_a_damaged_run_is_told(spoil: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        train(recipe.load("two-conv", [*QUICK, "epochs=2", "data.batch_size=10"]), out=tmp_path, reporter=StopAfter(1))
+    (run,) = (Run(path.parent) for path in tmp_path.glob("2*/record.json"))
+    spoil(run)
+    with pytest.raises(TinydigitsError, match=message):
+        resume(run)
+
+
+def test_training_never_reads_the_test_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    splits: list[str] = []
+    load = data.load
+
+    def watched(source: str, split: str, **options: Any) -> data.ImageSet:
+        splits.append(split)
+        return load(source, split, **options)
+
+    monkeypatch.setattr(data, "load", watched)
+    train(recipe.load("two-conv", [*QUICK, "data.validation=100"]), out=tmp_path)
+    assert splits == ["train"]
+
+
+def test_gradient_accumulation_steps_once_for_several_batches(tmp_path: Path) -> None:
+    settings = [*QUICK, "data.batch_size=90", "optimizer={name='sgd', lr=0.1, accumulate=4}"]
+    run = train(recipe.load("two-conv", [*settings, "schedule={name='constant'}"]), out=tmp_path)
+    assert run.record.steps == 4  # fourteen batches: three full groups and the rest
+
+
+def test_accumulated_batches_make_the_step_of_one_large_batch(tmp_path: Path) -> None:
+    common = ["data.source=digits", "data.validation=401", "model.options.dropout=0", "schedule={name='constant'}"]
+    small = [*common, "data.batch_size=100", "optimizer={name='sgd', lr=0.1, accumulate=2}"]
+    large = [*common, "data.batch_size=200", "optimizer={name='sgd', lr=0.1}"]
+    one, other = (weights(train(recipe.load("two-conv", s), out=tmp_path)) for s in (small, large))
+    for key in one:
+        assert torch.allclose(one[key], other[key], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nn.Linear(784, 7)", r"input \(2, 1, 28, 28\), got output \(2, 7\), expected \(2, 10\)"),
+        ("nn.Linear(99, 10)", r"fails on input \(2, 1, 28, 28\): "),
+    ],
+)
+def test_a_model_of_the_wrong_shape_is_told_before_anything_is_written(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(
+        f"from torch import nn\nclass Net(nn.Sequential):\n    def __init__(self):\n"
+        f"        super().__init__(nn.Flatten(), {text})\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(TinydigitsError, match=message):
+        train(recipe.load("two-conv", [*QUICK, f"model={{name='{path}:Net'}}"]), out=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_device_that_is_not_here_is_told(tmp_path: Path) -> None:
+    with pytest.raises(TinydigitsError, match="device: got 'cuda:77'"):
+        train(recipe.load("two-conv", QUICK), out=tmp_path, device="cuda:77")
+
+
+def test_threads_are_as_asked_and_set_back_after(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    run = train(recipe.load("two-conv", [*QUICK, "data.validation=1100"]), out=tmp_path, threads=before + 1)
+    assert run.record.threads == before + 1
+    assert torch.get_num_threads() == before
