@@ -86,7 +86,8 @@ def explain_validation(
     """
     first = error.errors()[0]
     kind, context, location = first["type"], first.get("ctx", {}), [str(part) for part in first["loc"]]
-    path, branch = [], given
+    path: list[str] = []
+    branch = given
     for part in location:
         if isinstance(branch, dict) and part in branch:
             path, branch = [*path, part], branch[part]

@@ -59,7 +59,7 @@ def evaluate(
     mean: float,
     std: float,
     num_classes: int = 10,
-    batch_size: int = 250,
+    batch_size: int = 100,
     device: str | torch.device = "cpu",
     shift_pixels: int = 0,
 ) -> Evaluation:

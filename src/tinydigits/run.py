@@ -134,18 +134,18 @@ class Run:
         """Write `record.json`."""
         self.write("record.json", record.model_dump_json(indent=2) + "\n")
 
-    def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write `history.csv`, a row an epoch."""
+    def write_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows with the same keys as a CSV file: `history.csv`, a row an epoch, or `steps.csv`, a finer curve."""
         text = io.StringIO()
         if rows:
             writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-        self.write("history.csv", text.getvalue())
+        self.write(name, text.getvalue())
 
-    def history(self) -> list[dict[str, float | None]]:
-        """The rows of `history.csv`, numbers as floats, empty cells as None."""
-        with self.file("history.csv").open(encoding="utf-8", newline="") as file:
+    def table(self, name: str) -> list[dict[str, float | None]]:
+        """The rows of a CSV file, numbers as floats, empty cells as None."""
+        with self.file(name).open(encoding="utf-8", newline="") as file:
             return [
                 {key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(file)
             ]

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean, stdev
 
-from tinydigits.errors import TinydigitsError
-
 __all__ = ["Interval", "images_to_decide", "mean_and_sd", "mean_interval", "wilson_interval"]
 
 
@@ -43,11 +41,11 @@ def wilson_interval(correct: int, seen: int, confidence: float = 0.95) -> Interv
     >>> wilson_interval(10, 10).high, round(wilson_interval(10, 10).low, 3)
     (1.0, 0.722)
 
-    Raises TinydigitsError unless 0 ≤ correct ≤ seen, seen > 0 and 0 < confidence < 1.
+    Raises ValueError unless 0 ≤ correct ≤ seen, seen > 0 and 0 < confidence < 1.
     Source: E. B. Wilson, Probable inference, JASA 22 (1927).
     """
     if not (0 <= correct <= seen and seen > 0):
-        raise TinydigitsError("wilson_interval", got=f"{correct} correct of {seen}", expected="0 <= correct <= seen")
+        raise ValueError(f"got {correct} correct of {seen}, expected 0 <= correct <= seen")
     z = _z(confidence)
     proportion = correct / seen
     scale = 1 + z * z / seen
@@ -84,7 +82,7 @@ def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
     (99.4, nan)
     """
     if not values:
-        raise TinydigitsError("mean_and_sd", got="no values", expected="at least one")
+        raise ValueError("got no values, expected at least one")
     return fmean(values), stdev(values) if len(values) > 1 else math.nan
 
 
@@ -95,10 +93,10 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     >>> f"{interval.low:.2f} to {interval.high:.2f}"
     '99.25 to 99.75'
 
-    Raises TinydigitsError for fewer than two values: one value says nothing about spread.
+    Raises ValueError for fewer than two values: one value says nothing about spread.
     """
     if len(values) < 2:
-        raise TinydigitsError("mean_interval", got=f"{len(values)} value(s)", expected="at least two")
+        raise ValueError(f"got {len(values)} value(s), expected at least two")
     _z(confidence)
     from scipy.special import stdtrit  # a third of scipy.stats' import time
 
@@ -109,5 +107,5 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
 
 def _z(confidence: float) -> float:
     if not 0 < confidence < 1:
-        raise TinydigitsError("confidence", got=confidence, expected="between 0 and 1, such as 0.95")
+        raise ValueError(f"confidence: got {confidence}, expected between 0 and 1, such as 0.95")
     return NormalDist().inv_cdf((1 + confidence) / 2)

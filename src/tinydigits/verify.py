@@ -26,7 +26,7 @@ from tinydigits.data import ImageSet
 from tinydigits.errors import TinydigitsError
 from tinydigits.evaluate import Evaluation
 from tinydigits.run import Run, open_run
-from tinydigits.train.loop import pick_device
+from tinydigits.train import pick_device
 
 __all__ = ["FORMAT", "Verdict", "keep", "verify"]
 

@@ -82,15 +82,15 @@ def test_a_damaged_or_newer_record_is_told(tmp_path: Path, text: str, message: s
         runs.open_run(run.folder)
 
 
-def test_record_and_history_come_back(tmp_path: Path) -> None:
+def test_record_and_tables_come_back(tmp_path: Path) -> None:
     run = make(tmp_path)
     result = runs.Result(split="validation", seen=200, correct=199, loss=0.5, confusion=[[200]])
     run.write_record(record(status="finished", result=result))
     assert run.record.status == "finished" and run.record.result == result
     assert result.accuracy == 0.995
     rows = [{"epoch": 1, "loss": 0.25, "validation_loss": None}, {"epoch": 2, "loss": 0.125, "validation_loss": 0.5}]
-    run.write_history(rows)
-    assert run.history() == rows
+    run.write_table("history.csv", rows)
+    assert run.table("history.csv") == rows
     assert json.loads((run.folder / "record.json").read_text(encoding="utf-8"))["format"] == runs.FORMAT
 
 

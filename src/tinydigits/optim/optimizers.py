@@ -1,7 +1,10 @@
-"""torch's optimizers, with the constants of a recipe."""
+"""torch's optimizers, with the constants of a recipe and without the import of torch's compiler."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -11,6 +14,8 @@ from torch.optim import Optimizer
 from tinydigits.recipe.fields import OptimizerPart
 
 __all__ = ["build_optimizer"]
+
+_KINDS: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
 def build_optimizer(model: nn.Module, part: OptimizerPart) -> Optimizer:
@@ -25,8 +30,25 @@ def build_optimizer(model: nn.Module, part: OptimizerPart) -> Optimizer:
     this small.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    common: dict[str, Any] = {"lr": part.lr, "weight_decay": part.weight_decay, "fused": True}
+    constants: dict[str, Any] = {"lr": part.lr, "weight_decay": part.weight_decay, "fused": True}
     if part.name == "sgd":
-        return torch.optim.SGD(parameters, momentum=part.momentum, nesterov=part.nesterov, **common)
-    kind = torch.optim.Adam if part.name == "adam" else torch.optim.AdamW
-    return kind(parameters, betas=part.betas, eps=part.eps, **common)
+        constants |= {"momentum": part.momentum, "nesterov": part.nesterov}
+    else:
+        constants |= {"betas": part.betas, "eps": part.eps}
+    return _without_compiler(_KINDS[part.name])(parameters, **constants)
+
+
+@cache
+def _without_compiler(kind: Any) -> Callable[..., Optimizer]:
+    """A torch optimizer that does not import torch's compiler: 822 modules, a second and 75 MB, for nothing here.
+
+    torch imports it at the first `step`, to mark a graph break, and at the first call of four methods, to mark them as
+    not to be compiled. The step's own function is called instead of the marked one. For the methods the mark is set by
+    hand: it caches what is to be called, and outside compiled code that is the function itself.
+    """
+    for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
+        function = inspect.unwrap(getattr(Optimizer, name))
+        if not hasattr(function, "__dynamo_disable"):
+            function.__dynamo_disable = function
+    step = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), {"step": step, "__doc__": kind.__doc__})

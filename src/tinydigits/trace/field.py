@@ -14,7 +14,7 @@ Normalisation over positions (batch, layer, group norm) does not count, as in th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -22,8 +22,9 @@ import torch
 from torch.fx import Node
 
 from tinydigits.trace.graph import Graph, arguments, op_name, tensor_of
+from tinydigits.trace.view import Atom, View, aligned, plain, regroup
 
-__all__ = ["Atom", "View", "propagate"]
+__all__ = ["propagate"]
 
 _NO_MIXING = frozenset({
     "_to_copy", "alias", "alpha_dropout", "batch_norm", "bernoulli", "clone", "clone_copy", "contiguous", "copy",
@@ -46,65 +47,6 @@ _REDUCTIONS = _AVERAGES | _MAXIMA | {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Atom:
-    """A run of positions inside one axis: along rows (0), columns (1) or neither (None)."""
-
-    dim: int | None
-    num: int
-    jump: int = 0
-
-
-Axes = tuple[tuple[Atom, ...], ...]
-
-
-@dataclass(frozen=True)
-class View:
-    """What one value is: how many image rows and columns an element sees, and what its axes run over."""
-
-    size: tuple[int, int]
-    axes: Axes
-    pooled: frozenset[str] = frozenset()
-    """How rows and columns were removed since the last map: average, max, weighted, other."""
-    exact: bool = True
-
-    @property
-    def num_positions(self) -> tuple[int, int]:
-        """Rows and columns of the map that are left."""
-        atoms = [atom for axis in self.axes for atom in axis]
-        return prod(a.num for a in atoms if a.dim == 0), prod(a.num for a in atoms if a.dim == 1)
-
-    @property
-    def is_map(self) -> bool:
-        return max(self.num_positions) > 1
-
-    def mixed(self, axes: list[int]) -> View:
-        """Every element now sees whatever any position along these axes saw."""
-        size = list(self.size)
-        for axis in axes:
-            for atom in self.axes[axis]:
-                if atom.dim is not None:
-                    size[atom.dim] += (atom.num - 1) * atom.jump
-        return replace(self, size=(size[0], size[1]))
-
-    def without(self, axes: list[int], how: str, *, keepdim: bool) -> View:
-        """These axes are reduced to one element each."""
-        seen = self.mixed(axes)
-        if any(atom.dim is not None for axis in axes for atom in self.axes[axis]):
-            seen = replace(seen, pooled=seen.pooled | {how})
-        left = [() if i in axes else axis for i, axis in enumerate(self.axes) if keepdim or i not in axes]
-        return replace(seen, axes=tuple(left))
-
-    def give_up(self, shape: tuple[int, ...]) -> View:
-        """An operation that we do not know: assume that everything was mixed, and say that it is an assumption."""
-        return replace(self.without(list(range(len(self.axes))), "other", keepdim=True), axes=plain(shape), exact=False)
-
-
-def plain(shape: tuple[int, ...]) -> Axes:
-    """Axes that run over channels or the batch only."""
-    return tuple((Atom(None, num),) if num > 1 else () for num in shape)
-
-
 def propagate(graph: Graph) -> dict[Node, View]:
     """The view of every live value that depends on the image; values made of weights alone have none."""
     shape = _shape(graph.image)
@@ -123,7 +65,7 @@ def propagate(graph: Graph) -> dict[Node, View]:
             # The write is seen through every value that shares the memory.
             before, shape = views.get(other), _shape(other)
             same = shape == _shape(node)
-            written = view if same else replace(view, axes=before.axes if before else _aligned(view, shape))
+            written = view if same else replace(view, axes=before.axes if before else aligned(view, shape))
             views[other] = written if before is None or same else _together([before, written], shape)
     return views
 
@@ -146,7 +88,7 @@ def _step(node: Node, sources: list[View], views: dict[Node, View]) -> View:
     if name in ("expand", "expand_as", "repeat", "broadcast_to", "where"):
         return _together(sources, shape)
     if name in _RESHAPES:
-        axes = _regroup(first.axes, shape)
+        axes = regroup(first.axes, shape)
         return first.give_up(shape) if axes is None else replace(first, axes=axes)
     if name in ("conv1d", "conv2d", "convolution", "max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d"):
         return _window(name, node, given, first, shape)
@@ -169,7 +111,7 @@ def _step(node: Node, sources: list[View], views: dict[Node, View]) -> View:
     if name in ("cat", "concat"):
         return _together(sources, shape, joined=given.get("dim", 0) % len(shape))
     if name in _RESIZES and len(first.axes) == len(shape):
-        return replace(first, axes=_aligned(first, shape, step=given.get("step") or 1))
+        return replace(first, axes=aligned(first, shape, step=given.get("step") or 1))
     if name in ("select", "getitem", "unbind", "stack"):
         return _select_or_stack(name, node, given, sources, shape)
     if name in ("softmax", "log_softmax", "softmin", "cumsum", "sort", "argsort", "_softmax", "_log_softmax"):
@@ -206,44 +148,6 @@ def _together(sources: list[View], shape: tuple[int, ...], joined: int | None = 
     most = max(prod(s.num_positions) for s in sources)
     pooled = frozenset().union(*(s.pooled for s in sources if prod(s.num_positions) == most))
     return View(size, tuple(axes), pooled, all(s.exact for s in sources))
-
-
-def _regroup(axes: Axes, shape: tuple[int, ...]) -> Axes | None:
-    """The same atoms in order, cut into axes of these lengths; None when the cuts do not fall between positions."""
-    atoms = [atom for axis in axes for atom in axis]
-    grouped: list[tuple[Atom, ...]] = []
-    for num in shape:
-        axis: list[Atom] = []
-        while num > 1:
-            if not atoms:
-                return None
-            atom = atoms.pop(0)
-            if num % atom.num == 0:
-                axis.append(atom)
-                num //= atom.num
-            elif atom.num % num == 0:
-                inner = atom.num // num
-                axis.append(replace(atom, num=num, jump=atom.jump * inner))
-                atoms.insert(0, replace(atom, num=inner))
-                num = 1
-            else:
-                return None
-        grouped.append(tuple(axis))
-    return tuple(grouped)
-
-
-def _aligned(view: View, shape: tuple[int, ...], step: int = 1) -> Axes:
-    """Axes of another length: the same run of positions, shorter, longer or with gaps."""
-    axes: list[tuple[Atom, ...]] = []
-    for i, num in enumerate(shape):
-        axis = view.axes[i] if i < len(view.axes) else ()
-        if prod(atom.num for atom in axis) == num:
-            axes.append(axis)
-        elif len(axis) == 1 and axis[0].dim is not None and num > 1:
-            axes.append((Atom(axis[0].dim, num, axis[0].jump * step),))
-        else:
-            axes.append(plain((num,))[0])
-    return tuple(axes)
 
 
 def _window(name: str, node: Node, given: dict[str, Any], source: View, shape: tuple[int, ...]) -> View:

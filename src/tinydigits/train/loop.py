@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from tinydigits.run import Run, create
 from tinydigits.train.reporter import Progress, Reporter
 from tinydigits.train.state import EpochTotals, State
 
-__all__ = ["resume", "train"]
+__all__ = ["pick_device", "resume", "train"]
 
 # Losses are read from the device this often: each reading waits for the device, and a NaN is still found by its step.
 _STEPS_PER_READING = 32
@@ -50,7 +51,7 @@ def train(
     >>> with tempfile.TemporaryDirectory() as out:
     ...     run = train(recipe, out=out)
     ...     run.record.status, run.record.images_seen
-    ('finished', 1198)
+    ('finished', 1201)
 
     `device` is `auto` (CUDA, then MPS, then CPU), or torch's name of one; `threads` bounds torch's threads on the CPU.
     The official test images are not read: `tinydigits verify` does that. Raises TinydigitsError for a recipe, model or
@@ -166,7 +167,7 @@ class _Reading:
         self.losses: list[Tensor] = []
         self.correct: list[Tensor] = []
         self.sizes: list[int] = []
-        self.lr = 0.0
+        self.lrs: list[float] = []
         self.clock = self.last_checkpoint = time.perf_counter()
 
     @property
@@ -177,7 +178,7 @@ class _Reading:
         self.losses.append(loss.detach())
         self.correct.append((logits_BK.detach().argmax(dim=1) == labels_B).sum())
         self.sizes.append(len(labels_B))
-        self.lr = lr
+        self.lrs.append(lr)
         if len(self.losses) >= _STEPS_PER_READING:
             self.take()
 
@@ -196,14 +197,17 @@ class _Reading:
                     hint="a lower optimizer.lr, or optimizer.clip_norm=1",
                 )
         totals.loss_sum += sum(loss * size for loss, size in zip(losses, self.sizes, strict=True))
-        totals.correct += int(torch.stack(self.correct).sum())
+        correct = torch.stack(self.correct).tolist()
+        totals.correct += sum(correct)
+        for figures in zip(losses, correct, self.sizes, self.lrs, strict=True):
+            state.curve.add(*figures)
         totals.seen += sum(self.sizes)
         now = time.perf_counter()
         state.record.seconds.training += now - self.clock
         totals.seconds += now - self.clock
         self.clock = now
-        self.losses, self.correct, self.sizes = [], [], []
         self.reporter.on_progress(self._progress(totals, losses))
+        self.losses, self.correct, self.sizes, self.lrs = [], [], [], []
 
     def _progress(self, totals: EpochTotals, losses: list[float]) -> Progress:
         state = self.state
@@ -211,7 +215,7 @@ class _Reading:
         left = len(state.batches.images_NHW) * (state.recipe.epochs - state.epoch + 1) - totals.seen
         return Progress(
             state.epoch, state.recipe.epochs, state.batch, self.num_batches,
-            totals.loss_sum / totals.seen, totals.correct / totals.seen, self.lr, speed, left / speed, losses,
+            totals.loss_sum / totals.seen, totals.correct / totals.seen, self.lrs[-1], speed, left / speed, losses,
         )  # fmt: skip
 
 
@@ -245,7 +249,7 @@ def _stop_request() -> Iterator[threading.Event]:
         stop.set()
         signal.signal(number, before[number])
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
         signal.signal(number, request)
     try:

@@ -20,6 +20,7 @@ from tinydigits.machine import describe_machine, describe_versions, find_git_com
 from tinydigits.optim import Average, Schedule, build_optimizer
 from tinydigits.recipe import Recipe
 from tinydigits.run import Record, Result, Run
+from tinydigits.train.curve import Curve
 
 __all__ = ["EpochTotals", "State"]
 
@@ -44,13 +45,16 @@ class State:
         self.recipe, self.device = recipe, device
         whole = data.load(recipe.data.source, "train")
         held_out = recipe.data.validation
-        self.train_set, self.validation_set = data.hold_out(whole, held_out) if held_out else (whole, None)
+        self.train_set: data.ImageSet = whole
+        self.validation_set: data.ImageSet | None = None
+        if held_out:
+            self.train_set, self.validation_set = data.hold_out(whole, held_out)
         torch.manual_seed(recipe.seed)  # for the initial weights, and from there on for dropout
         self.model = models.build(recipe.model.name, recipe.model.options)
         self._check_output_shape()
         self.model.to(device)
         if recipe.channels_last:
-            self.model.to(memory_format=torch.channels_last)
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.batches = Batches(
             self.train_set.images_NHW, self.train_set.labels_N, mean=recipe.data.mean, std=recipe.data.std,
             seed=recipe.seed, steps=recipe.augment, shuffle=recipe.data.shuffle, device=device,
@@ -61,6 +65,7 @@ class State:
         batches_per_epoch = [self.batches.num_batches(recipe.data.batch_size_at(epoch)) for epoch in epochs]
         self.schedule = Schedule(recipe, [math.ceil(num / recipe.optimizer.accumulate) for num in batches_per_epoch])
         self.average = Average(self.model, recipe.average)
+        self.curve = Curve(sum(batches_per_epoch))
         self.epoch, self.batch, self.step = 1, 0, 0
         self.totals = EpochTotals()
         self.history: list[dict[str, Any]] = []
@@ -150,8 +155,12 @@ class State:
         """Write checkpoint, history and record; the checkpoint comes first, the others can be made from it."""
         self.record.peak_memory_bytes = max(self.record.peak_memory_bytes, peak_memory_bytes())
         run.write("checkpoint.pt", self._checkpoint_bytes())
-        run.write_history(self.history)
+        self._write_tables(run)
         run.write_record(self.record)
+
+    def _write_tables(self, run: Run) -> None:
+        run.write_table("history.csv", self.history)
+        run.write_table("steps.csv", self.curve.rows)
 
     def write_status(self, run: Run, status: Literal["interrupted", "diverged"]) -> None:
         """Say in the record how the training ended before its end; the checkpoint stays the last good one."""
@@ -171,6 +180,7 @@ class State:
             "position": {"epoch": self.epoch, "batch": self.batch, "step": self.step},
             "totals": asdict(self.totals),
             "history": self.history,
+            "curve": self.curve.state_dict(),
             "record": self.record.model_dump(mode="json"),
         }
         buffer = io.BytesIO()
@@ -186,6 +196,7 @@ class State:
             self.optimizer.load_state_dict(content["optimizer"])
             self.schedule.load_state_dict(content["schedule"])
             self.average.load_state_dict(content["average"])
+            self.curve.load_state_dict(content["curve"])
             torch.set_rng_state(content["random"]["cpu"].cpu())
             if self.device.type == "cuda" and content["random"]["cuda"] is not None:
                 torch.cuda.set_rng_state(content["random"]["cuda"].cpu(), self.device)
@@ -213,9 +224,12 @@ class State:
         if evaluation is None:
             evaluation = self._evaluate(kept, images)
         self.record.result = Result(
-            split=images.split, seen=evaluation.seen, correct=evaluation.correct, loss=evaluation.loss,
+            split="validation" if self.validation_set else "train",
+            seen=evaluation.seen,
+            correct=evaluation.correct,
+            loss=evaluation.loss,
             confusion=evaluation.confusion_KK.tolist(),
-        )  # fmt: skip
+        )
         card = models.WeightsCard(
             model=self.recipe.model.name, options=self.recipe.model.options, source=self.train_set.name,
             classes=list(self.train_set.classes), input_shape=(1, *images.images_NHW.shape[1:]),
@@ -225,7 +239,7 @@ class State:
         run.write("samples.npz", self._samples_bytes(evaluation, images))
         self.record.status = "finished"
         self.record.peak_memory_bytes = max(self.record.peak_memory_bytes, peak_memory_bytes())
-        run.write_history(self.history)
+        self._write_tables(run)
         run.write_record(self.record)
 
     def _samples_bytes(self, evaluation: Evaluation, images: data.ImageSet) -> bytes:

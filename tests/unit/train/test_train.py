@@ -42,7 +42,7 @@ def test_a_run_holds_all_that_it_promises(tmp_path: Path) -> None:
     chosen = recipe.load("two-conv", [*QUICK, "epochs=2", "data.validation=101"])
     run = train(chosen, out=tmp_path)
     assert {path.name for path in run.folder.iterdir()} == {
-        "record.json", "recipe.toml", "history.csv", "checkpoint.pt", "weights.safetensors", "samples.npz",
+        "record.json", "recipe.toml", "history.csv", "steps.csv", "checkpoint.pt", "weights.safetensors", "samples.npz",
     }  # fmt: skip
     record = run.record
     assert recipe.load(run.file("recipe.toml")) == chosen
@@ -68,7 +68,7 @@ def test_the_stored_result_is_that_of_the_stored_weights(tmp_path: Path) -> None
     assert result is not None and result.split == "validation"
     assert (result.correct, result.seen) == (found.correct, 150)
     assert result.confusion == found.confusion_KK.tolist()
-    assert run.history()[-1]["validation_accuracy"] == pytest.approx(found.accuracy)
+    assert run.table("history.csv")[-1]["validation_accuracy"] == pytest.approx(found.accuracy)
     samples = np.load(run.file("samples.npz"), allow_pickle=False)
     assert len(samples["mistakes_images"]) == min(64, found.seen - found.correct)
     assert (samples["mistakes_labels"] != samples["mistakes_predicted"]).all()
@@ -118,8 +118,9 @@ def test_a_stopped_run_resumes_to_the_same_bits(average: str, reports: int, tmp_
     torch.manual_seed(99)  # resuming must not lean on the process's random state
     assert resume(run).record.status == "finished"
     assert_same_bits(whole, run)
-    timeless = [{key: row[key] for key in row if key != "seconds"} for row in run.history()]
-    assert timeless == [{key: row[key] for key in row if key != "seconds"} for row in whole.history()]
+    timeless = [{key: row[key] for key in row if key != "seconds"} for row in run.table("history.csv")]
+    assert timeless == [{key: row[key] for key in row if key != "seconds"} for row in whole.table("history.csv")]
+    assert run.table("steps.csv") == whole.table("steps.csv") != []
     assert run.record.images_seen == whole.record.images_seen
     assert run.record.result == whole.record.result
     assert run.record.resumed == 1

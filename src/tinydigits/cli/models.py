@@ -1,0 +1,107 @@
+"""`tinydigits models`: the registered models, and the layer table of any."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="List the models, show one's layers, copy one to edit.", no_args_is_help=True)
+
+# Layers that only rename or reorder numbers tell nothing in the table.
+_SILENT = {"reshape", "no_dropout"}
+
+
+@app.command()
+def ls() -> None:
+    """List the registered models."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from tinydigits import models
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    table.add_column("architecture", overflow="fold")
+    for name in models.names():
+        table.add_row(name, models.summary(name))
+    console = Console()
+    console.print(table)
+    console.print(f"next: tinydigits models show {models.names()[0]}", markup=False)
+
+
+@app.command()
+def show(
+    spec: Annotated[str, typer.Argument(help="A registered model, file.py:Class or package.module:Class.")],
+    input_shape: Annotated[
+        str, typer.Option("--input", help="The shape of one input: channels, rows, columns.")
+    ] = "1,28,28",
+) -> None:
+    """Show a model's layers: output shape, parameters, receptive field, multiply-adds; then totals and sizes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from tinydigits import models
+    from tinydigits.trace import trace
+
+    found = trace(models.build(spec), _shape(input_shape))
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("layer", overflow="fold")
+    table.add_column("kind", overflow="fold")
+    for column in ("output", "parameters", "field", "multiply-adds"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for layer in found.layers:
+        if layer.kind not in _SILENT:
+            table.add_row(
+                layer.path or layer.name, layer.kind, "×".join(map(str, layer.output_shape)),
+                f"{layer.num_parameters:,}" if layer.parameter_names else "", _field(layer.receptive_field),
+                f"{layer.macs:,}" if layer.macs else "",
+            )  # fmt: skip
+    console = Console()
+    console.print(table)
+    trainable = "" if found.num_trainable == found.num_parameters else f" ({found.num_trainable:,} trainable)"
+    unused = f", {found.num_unused:,} that the output does not use" if found.num_unused else ""
+    exact = "" if found.exact else f" at most, because of {', '.join(found.unknown_ops)}"
+    for label, value in (
+        ("parameters", f"{found.num_parameters:,}{trainable}{unused}"),
+        ("buffers", f"{found.num_buffers:,}"),
+        ("multiply-adds", f"{found.macs:,} for one image"),
+        ("receptive field", f"{_field(found.receptive_field)} pixels{exact}"),
+        ("size of parameters", f"{found.num_parameters * 4:,} bytes as fp32, {found.num_parameters:,} as int8"),
+    ):
+        console.print(f"{label:<20}{value}", highlight=False)
+    console.print(f"next: tinydigits verify {spec} --contract under-25k", markup=False)
+
+
+@app.command()
+def cp(
+    name: Annotated[str, typer.Argument(help="A name from `tinydigits models ls`.")],
+    file: Annotated[Path, typer.Argument(help="The Python file to write; it must not exist.")],
+) -> None:
+    """Copy a registered model's source to a file of your own."""
+    from tinydigits import models, run
+    from tinydigits.errors import TinydigitsError
+
+    text = models.module_file(name).read_text(encoding="utf-8")
+    if file.exists():
+        raise TinydigitsError(file, "exists already", hint="another name")
+    run.write_atomic(file, text)
+    class_name = next(line for line in text.splitlines() if line.startswith("class ")).split()[1].split("(")[0]
+    typer.echo(f"next: tinydigits models show {file}:{class_name}")
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    from tinydigits.errors import TinydigitsError
+
+    try:
+        shape = tuple(int(part) for part in text.replace("x", ",").replace("×", ",").split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise TinydigitsError("--input", got=text, expected="whole numbers, as in 1,28,28")
+    return shape
+
+
+def _field(size: tuple[int, int]) -> str:
+    return str(size[0]) if size[0] == size[1] else f"{size[0]}×{size[1]}"

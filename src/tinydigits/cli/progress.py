@@ -1,0 +1,98 @@
+"""How a training shows itself: a bar on a terminal, one plain line an epoch elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+from tinydigits.run import Record, Run
+from tinydigits.train import Progress, Reporter
+
+__all__ = ["LineReporter", "make_reporter"]
+
+
+def make_reporter() -> Reporter:
+    """A bar where standard output is a terminal, else lines: logs of CI and nohup stay readable."""
+    return BarReporter() if sys.stdout.isatty() else LineReporter()
+
+
+class LineReporter(Reporter):
+    """One line at the start, one an epoch, and the result."""
+
+    def say(self, line: str) -> None:
+        typer.echo(line)
+
+    def on_start(self, run: Run, record: Record) -> None:
+        self.epochs = record.recipe["epochs"]
+        validation = f", {record.num_validation:,} for validation" if record.num_validation else ""
+        typer.echo(
+            f"{record.recipe['name']}: {record.recipe['model']['name']}, {record.num_parameters:,} parameters, "
+            f"on {record.source} ({record.num_train:,} images{validation}), {_count(self.epochs, 'epoch')}, "
+            f"seed {record.recipe['seed']}, {record.device}, {_count(record.threads, 'thread')}"
+        )
+
+    def on_epoch(self, row: Mapping[str, Any]) -> None:
+        parts = [
+            f"epoch {row['epoch']}/{self.epochs}",
+            f"loss {row['train_loss']:.4f}",
+            f"train {100 * row['train_accuracy']:.2f} %",
+        ]
+        if row["validation_accuracy"] is not None:
+            parts.append(f"validation {100 * row['validation_accuracy']:.2f} %")
+        self.say("  ".join([*parts, f"lr {row['lr']:.2g}", f"{row['seconds']:.1f} s"]))
+
+    def on_finish(self, run: Run, record: Record) -> None:
+        result, seconds = record.result, record.seconds
+        assert result is not None  # a finished run has one
+        typer.echo(
+            f"{record.source}: {100 * result.accuracy:.2f} % of {result.seen:,} {result.split} images "
+            f"after {_count(record.epochs, 'epoch')}; {seconds.training:.1f} s of training "
+            f"(start-up {seconds.start_up:.1f} s, evaluation {seconds.evaluation:.1f} s), "
+            f"peak memory {record.peak_memory_bytes / 1e6:.0f} MB"
+        )
+        typer.echo(f"run: {run.folder}")
+
+
+class BarReporter(LineReporter):
+    """A bar for the running epoch: batch, loss, accuracy, learning rate, images/s, time left for the whole run."""
+
+    def on_start(self, run: Run, record: Record) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        super().on_start(run, record)
+        self.bar = Bar(
+            TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"), transient=True,
+        )  # fmt: skip
+        self.task = self.bar.add_task("starting", total=None, figures="")
+        self.bar.start()
+
+    def on_progress(self, progress: Progress) -> None:
+        figures = (
+            f"loss {progress.loss:.4f}  {100 * progress.accuracy:.2f} %  lr {progress.lr:.2g}  "
+            f"{progress.images_per_second:,.0f} images/s  {_clock(progress.seconds_left)} left"
+        )
+        self.bar.update(
+            self.task, description=f"epoch {progress.epoch}/{progress.epochs}", total=progress.num_batches,
+            completed=progress.batch, figures=figures,
+        )  # fmt: skip
+
+    def say(self, line: str) -> None:
+        self.bar.console.print(line, markup=False, highlight=False)
+
+    def on_end(self) -> None:
+        self.bar.stop()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,124 @@
+"""`tinydigits train`: a recipe becomes a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tinydigits.recipe import Recipe
+    from tinydigits.run import Run
+
+__all__ = ["train"]
+
+FALLBACK = "digits"
+
+
+def train(
+    recipe: Annotated[str | None, typer.Argument(help="A recipe's name or TOML file; `recipes ls` lists them.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="A model's name, or file.py:Class, in place of the recipe's.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--data", "-d", help="A data set's name, or a folder, in place of the recipe's.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", "-e", help="Epochs, in place of the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", "-s", help="The seed, in place of the recipe's.")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Train so many runs, with seeds from the first on.")] = 1,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any field of the recipe; repeatable.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder that runs are written to.")] = Path("runs"),
+    resume: Annotated[
+        Path | None, typer.Option("--resume", metavar="RUN", help="Take up a run that was stopped.")
+    ] = None,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.")] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads on the CPU.")] = None,
+) -> None:
+    """Train a recipe and write a run: record, history, checkpoint, weights, pictures, report.
+
+    Without a RECIPE the default one is trained on MNIST, or the recipe `digits` where MNIST cannot be reached.
+    """
+    from tinydigits.errors import TinydigitsError
+
+    changes = list(settings or [])
+    changes += [f"epochs={epochs}"] if epochs is not None else []
+    changes += [f"seed={seed}"] if seed is not None else []
+    changes += [f'data.source="{source}"'] if source is not None else []
+    if resume is not None:
+        if recipe or model or changes or seeds > 1:
+            raise TinydigitsError("train --resume", "takes no recipe and no change to it: the run has its own")
+        _resume(resume, out, device, threads)
+        return
+    first = _load(recipe, model, changes)
+    finished = [
+        _train(first.model_copy(update={"seed": first.seed + number}), out, device, threads) for number in range(seeds)
+    ]
+    if seeds > 1:
+        _print_spread(finished)
+    typer.echo(f"next: tinydigits verify {_short(finished[-1])}")
+
+
+def _load(name: str | None, model: str | None, changes: list[str]) -> Recipe:
+    """The recipe as asked for; the default one gives way to `digits` where MNIST is out of reach."""
+    from tinydigits import data
+    from tinydigits.errors import DataUnavailable
+    from tinydigits.recipe import DEFAULT, load
+
+    if model is not None:
+        changes = [*changes, f'model={{name = "{model}"}}']
+    recipe = load(name or DEFAULT, changes)
+    if name is None and not any(change.startswith("data.source=") for change in changes):
+        try:
+            data.load(recipe.data.source, "train")
+        except DataUnavailable as error:
+            typer.echo(f"{error}. Training the recipe {FALLBACK!r} on bundled data instead.")
+            return load(FALLBACK, changes)
+    return recipe
+
+
+def _train(recipe: Recipe, out: Path, device: str | None, threads: int | None) -> Run:
+    from tinydigits.cli.progress import make_reporter
+    from tinydigits.report import write_run_report
+    from tinydigits.train import train as train_recipe
+
+    run = train_recipe(recipe, out=out, device=device or "auto", threads=threads, reporter=make_reporter())
+    write_run_report(run)
+    return run
+
+
+def _resume(target: Path, out: Path, device: str | None, threads: int | None) -> None:
+    from tinydigits.cli.progress import make_reporter
+    from tinydigits.report import write_run_report
+    from tinydigits.run import open_run
+    from tinydigits.train import resume
+
+    run = open_run(target, out)
+    if run.record.status == "finished":
+        typer.echo(f"{run.folder} is finished already")
+    else:
+        write_run_report(resume(run, device=device, threads=threads, reporter=make_reporter()))
+    typer.echo(f"next: tinydigits verify {_short(run)}")
+
+
+def _print_spread(finished: list[Run]) -> None:
+    from tinydigits.stats import mean_and_sd
+
+    results = [run.record.result for run in finished]
+    accuracies = [100 * result.accuracy for result in results if result is not None]
+    mean, sd = mean_and_sd(accuracies)
+    record, result = finished[0].record, results[0]
+    assert result is not None  # a finished run has one
+    typer.echo(
+        f"{record.recipe['name']} on {record.source}: {mean:.2f} ± {sd:.2f} % of {result.seen:,} {result.split} images "
+        f"(mean ± standard deviation, {len(finished)} seeds)"
+    )
+
+
+def _short(run: Run) -> str:
+    """The shortest way to name a run on the command line."""
+    import os
+
+    return os.path.relpath(run.folder) if run.folder.is_relative_to(Path.cwd()) else str(run.folder)

@@ -1,0 +1,92 @@
+"""`tinydigits verify`: does the model hold to the contract?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tinydigits.verify import Verdict
+
+_COLOURS = {"pass": "green", "fail": "red", "undecided": "yellow", "not run": "yellow"}
+_WIDTH_WITHOUT_TERMINAL = 160
+
+
+def verify(
+    target: Annotated[
+        str | None, typer.Argument(help="A run, a registered model, or file.py:Class. The latest run by default.")
+    ] = None,
+    contract: Annotated[
+        str | None, typer.Option(help="A contract's name or TOML file. The one that the run's recipe names by default.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the verdict as JSON, too.")] = None,
+    data: Annotated[str | None, typer.Option(help="Measure accuracy on this data set instead.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder of runs.")] = Path("runs"),
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of this process; latency names its own.")] = None,
+) -> None:
+    """Check a model against a contract, every figure measured anew. Exit code 0: holds, 1: not, 2: bad question."""
+    from rich.console import Console
+
+    from tinydigits import run as runs
+    from tinydigits.report import write_run_report
+    from tinydigits.verify import keep
+    from tinydigits.verify import verify as judge
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH_WITHOUT_TERMINAL)
+    with console.status("verifying") as status:
+        verdict = judge(
+            target, contract, out=out, source=data, device=device, threads=threads,
+            on_finding=lambda finding: status.update(f"{finding.check}: {finding.status}"),
+        )  # fmt: skip
+    _print(console, verdict)
+    if json is not None:
+        runs.write_atomic(json, verdict.to_json())
+    keep(verdict)
+    if verdict.run is not None:
+        write_run_report(verdict.run)  # now with the test images' pictures and the verdict
+    raise typer.Exit(verdict.exit_code)
+
+
+def _print(console: Console, verdict: Verdict) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("check", "measured", "limit", "finding"):
+        table.add_column(column, overflow="fold", no_wrap=column in ("check", "finding"))
+    table.add_column("why", overflow="fold", style="dim")
+    for finding in verdict.findings:
+        table.add_row(
+            finding.check, Text(finding.measured), Text(finding.limit),
+            Text(finding.status, style=_COLOURS[finding.status]), Text(finding.why),
+        )  # fmt: skip
+    console.print(table)
+    counts = {status: sum(f.status == status for f in verdict.findings) for status in _COLOURS}
+    words = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
+    colour = {"holds": "green", "does not hold": "red"}.get(verdict.word, "yellow")
+    console.print(
+        Text.assemble(
+            f"\n{verdict.target['name']} against {verdict.contract.name}: ",
+            (verdict.word, f"bold {colour}"),
+            f" ({words})",
+        )
+    )
+    for step in _next_steps(verdict):
+        console.print(f"next: {step}", markup=False)
+
+
+def _next_steps(verdict: Verdict) -> list[str]:
+    name = verdict.contract.name
+    if verdict.run is not None:
+        return [f"tinydigits report {verdict.run.folder}", f"tinydigits contracts show {name}"]
+    steps = [f"tinydigits models show {verdict.target['model']}"]
+    if any(finding.status == "not run" for finding in verdict.findings):
+        steps.append(f"tinydigits train --model {verdict.target['model']}")
+    return steps

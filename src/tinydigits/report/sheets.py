@@ -1,0 +1,101 @@
+"""Sheets of small pictures with a line or more under each, drawn pixel by pixel without any resampling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tinydigits.report.style import INK, ORANGE, QUIET, class_names, new_figure, write_text, write_title
+
+__all__ = ["Mistakes", "draw_augmented", "draw_mistakes"]
+
+_LEFT, _TOP, _GAP, _LINE = 40, 110, 22, 25
+_NUM_MISTAKES, _NUM_AUGMENTED = 40, 60
+_FONT_SIZE, _LETTERS_PER_CELL = 8.5, 13
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """Wrongly answered images, the surest first; `probability` is that of the wrong answer, 0 to 1."""
+
+    images_NHW: np.ndarray
+    labels_N: np.ndarray
+    predicted_N: np.ndarray
+    probability_N: np.ndarray
+
+
+def draw_mistakes(title: str, subtitle: str, mistakes: Mistakes, classes: Sequence[str]) -> Figure:
+    """The worst mistakes: each image, its label → the answer, and how sure the model was of it."""
+    names = class_names(classes, _LETTERS_PER_CELL - 2)
+    longest = max(map(len, names), default=1)
+    one_line = 2 * longest + 3 <= _LETTERS_PER_CELL
+    sheet = _Sheet(
+        title, subtitle, mistakes.images_NHW[:_NUM_MISTAKES], columns=8, scale=5, num_lines=2 if one_line else 3
+    )
+    if not len(mistakes.labels_N):
+        write_text(sheet.figure, _LEFT, _TOP + 50, "No mistakes.", size=11, color=QUIET)
+    answers = zip(mistakes.labels_N, mistakes.predicted_N, mistakes.probability_N, strict=True)
+    for number, (label, predicted, probability) in enumerate(list(answers)[:_NUM_MISTAKES]):
+        if one_line:
+            sheet.write(number, 0, f"{names[label]} → {names[predicted]}", color=INK, weight="bold")
+        else:
+            sheet.write(number, 0, names[label], color=INK)
+            sheet.write(number, 1, f"→ {names[predicted]}", color=ORANGE, weight="bold")
+        sheet.write(number, 1 if one_line else 2, _sure(float(probability)), color=QUIET)
+    return sheet.figure
+
+
+def draw_augmented(
+    title: str, subtitle: str, images_NHW: np.ndarray, labels_N: np.ndarray, classes: Sequence[str]
+) -> Figure:
+    """Training images as the model sees them, each over its label."""
+    names = class_names(classes, 8)
+    sheet = _Sheet(title, subtitle, images_NHW[:_NUM_AUGMENTED], columns=12, scale=3, num_lines=1)
+    for number, label in enumerate(labels_N[:_NUM_AUGMENTED]):
+        sheet.write(number, 0, names[label], color=INK)
+    return sheet.figure
+
+
+def _sure(probability: float) -> str:
+    """Per cent; two decimals only where one would round to all.
+
+    >>> _sure(0.98), _sure(0.9996)
+    ('98.0 %', '99.96 %')
+    """
+    return f"{100 * probability:.1f} %" if probability < 0.9995 else f"{100 * min(probability, 0.9999):.2f} %"
+
+
+class _Sheet:
+    """Pictures in rows, every pixel drawn `scale` × `scale` large, with room for `num_lines` under each."""
+
+    def __init__(
+        self, title: str, subtitle: str, images_NHW: np.ndarray, *, columns: int, scale: int, num_lines: int
+    ) -> None:
+        height, width = (side * scale for side in images_NHW.shape[1:])
+        self.columns, self.height, self.width = columns, height, width
+        self.row_height = height + num_lines * _LINE + _GAP
+        num_rows = max(1, -(-len(images_NHW) // columns))
+        canvas_HW3 = np.full(
+            (_TOP + num_rows * self.row_height + 10, 2 * _LEFT + columns * (width + _GAP) - _GAP, 3), 255, np.uint8
+        )
+        for number, image_HW in enumerate(images_NHW):
+            left, top = self._place(number)
+            canvas_HW3[top : top + height, left : left + width] = image_HW.repeat(scale, 0).repeat(scale, 1)[..., None]
+        self.figure = new_figure(canvas_HW3.shape[1], canvas_HW3.shape[0])
+        self.figure.figimage(canvas_HW3, origin="upper")
+        write_title(self.figure, _LEFT, title, subtitle)
+
+    def _place(self, number: int) -> tuple[int, int]:
+        row, column = divmod(number, self.columns)
+        return _LEFT + column * (self.width + _GAP), _TOP + row * self.row_height
+
+    def write(self, number: int, line: int, text: str, *, color: str, weight: str = "normal") -> None:
+        """A line of text, counted from 0, under the picture of this number."""
+        left, top = self._place(number)
+        write_text(
+            self.figure, left + self.width / 2, top + self.height + (line + 1) * _LINE - 2, text, size=_FONT_SIZE,
+            color=color, align="center", weight=weight,
+        )  # fmt: skip

@@ -1,0 +1,74 @@
+"""Figures and tables as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+__all__ = ["cell", "duration", "megabytes", "percent", "picture", "table"]
+
+
+def percent(share: float) -> str:
+    """A share of 1 in per cent, two decimals; more where two would call it all, though it is not.
+
+    >>> percent(0.9942), percent(1.0), percent(59_999 / 60_000)
+    ('99.42 %', '100.00 %', '99.998 %')
+    """
+    decimals = 2
+    while share < 1 and decimals < 6 and float(f"{100 * share:.{decimals}f}") >= 100:
+        decimals += 1
+    return f"{100 * share:.{decimals}f} %"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> duration(0.42), duration(15.83), duration(754), duration(7265)
+    ('0.4 s', '15.8 s', '12 min 34 s', '2 h 01 min')
+    """
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def megabytes(num_bytes: int) -> str:
+    """Bytes as megabytes of 10⁶.
+
+    >>> megabytes(465_915_904)
+    '466 MB'
+    """
+    return f"{num_bytes / 1e6:,.0f} MB"
+
+
+def cell(value: object) -> str:
+    """Text that stays in its cell of a Markdown table and is not taken for HTML.
+
+    >>> cell("a|b <c>")
+    'a\\\\|b &lt;c>'
+    """
+    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def table(header: Sequence[object], rows: Iterable[Sequence[object]], align: str = "") -> str:
+    """A Markdown table; `align` has a letter a column, `l` or `r`, and is filled up with `l`.
+
+    >>> print(table(["name", "size"], [["a", 1], ["b", 22]], align="lr"))
+    | name | size |
+    | :--- | ---: |
+    | a | 1 |
+    | b | 22 |
+    """
+    rules = ["---:" if letter == "r" else ":---" for letter in align.ljust(len(header), "l")]
+    lines = [[cell(value) for value in header], rules, *([cell(value) for value in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def picture(file: str, alt: str) -> str:
+    """A picture beside the page.
+
+    >>> picture("curves.png", "Loss [train]")
+    '![Loss (train)](curves.png)'
+    """
+    return f"![{cell(alt).replace('[', '(').replace(']', ')')}]({file})"

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinydigits.errors import TinydigitsError
+from tinydigits.report import write_run_report
+from tinydigits.run import Run
+from tinydigits.stats import wilson_interval
+
+
+def sections_of(page: str) -> list[str]:
+    return re.findall(r"^## (.*)$", page, flags=re.MULTILINE)
+
+
+def row_of(page: str, *cells: str) -> str:
+    return next(line for line in page.splitlines() if line.startswith("| " + " | ".join(cells) + " |"))
+
+
+@pytest.fixture(scope="module")
+def reported(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The trained run with its report."""
+    run = Run(Path(shutil.copytree(trained.folder, tmp_path_factory.mktemp("reported") / trained.name)))
+    assert write_run_report(run) == run.folder / "report.md"
+    return run
+
+
+@pytest.fixture(scope="module")
+def page(reported: Run) -> str:
+    """The report of the trained run."""
+    return reported.file("report.md").read_text(encoding="utf-8")
+
+
+def test_report_of_a_trained_run_shows_its_pictures_and_names_its_split(reported: Run, page: str) -> None:
+    assert page.startswith("# digits on digits, seed 3\n")
+    shown = re.findall(r"!\[.*\]\((.*)\)", page)
+    assert shown == ["curves.png", "confusion.png", "mistakes.png", "augmented.png"]
+    for file in shown:
+        with Image.open(reported.folder / file) as picture:
+            assert picture.format == "PNG" and picture.width >= 700 and picture.height >= 300
+    assert "digits validation images" in page
+    assert "digits test images" not in page
+    assert "The test images have not been asked yet" in page
+
+
+def test_report_has_the_counts_with_their_interval(trained: Run, page: str) -> None:
+    result = trained.record.result
+    assert result is not None and result.split == "validation"
+    interval = wilson_interval(result.correct, result.seen)
+    row = row_of(page, "digits", "validation")
+    assert f"{result.correct} of 300 | {100 * result.accuracy:.2f} % |" in row
+    assert f"{100 * interval.low:.2f} % to {100 * interval.high:.2f} %" in row
+    assert f"{result.loss:.4f}" in row
+
+
+def test_report_has_the_facts_of_the_record(trained: Run, page: str) -> None:
+    record = trained.record
+    assert "9,274" in row_of(page, "parameters")
+    assert "901 images of digits train, 300 held out" in row_of(page, "trained on")
+    assert "1,802" in row_of(page, "images seen")
+    assert f"{record.seconds.training:.1f} s" in row_of(page, "training")
+    assert f"{record.seconds.start_up:.1f} s" in row_of(page, "start-up")
+    assert f"{record.seconds.evaluation:.1f} s" in row_of(page, "evaluation")
+    assert f"{record.peak_memory_bytes / 1e6:,.0f} MB" in row_of(page, "peak memory")
+    assert record.machine["processor"] in row_of(page, "machine")
+    assert record.versions["torch"] in row_of(page, "versions")
+    command = "tinydigits train digits --seed 3 --set epochs=2 --set data.validation=300 --device cpu --threads 1"
+    assert f"```\n{command}\n```" in page
+
+
+def test_report_of_a_verified_run_adds_the_test_images_and_the_verdict(judged: Run) -> None:
+    page = write_run_report(judged).read_text(encoding="utf-8")
+    verdict = json.loads((judged.folder / "verdict.json").read_text(encoding="utf-8"))
+    counts = next(finding["details"] for finding in verdict["findings"] if finding["check"] == "accuracy")
+    assert f"{counts['correct']} of {counts['seen']}" in row_of(page, "digits", "test")
+    assert f"of the {counts['seen']} digits test images right" in page.split("##")[0]
+    assert "Contract half: **does not hold**" in page
+    assert "| fail |" in row_of(page, "training.epochs", "2")
+    assert sections_of(page)[:7] == [
+        "Results",
+        "Contract half: does not hold",
+        "Curves",
+        "Confusion on digits test images",
+        "Worst mistakes on digits test images",
+        "Confusion on digits validation images",
+        "Worst mistakes on digits validation images",
+    ]
+    for file in ("confusion-test.png", "mistakes-test.png"):
+        assert f"]({file})" in page and (judged.folder / file).is_file()
+
+
+def test_verdict_of_other_weights_is_not_shown(judged: Run) -> None:
+    weights = judged.folder / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
+    page = write_run_report(judged).read_text(encoding="utf-8")
+    assert "half" not in page and "digits test images" not in page
+    assert "The test images have not been asked yet" in page
+
+
+def test_verdict_without_test_images_does_not_bring_back_older_predictions(judged: Run) -> None:
+    path = judged.folder / "verdict.json"
+    verdict = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(verdict | {"data": []}), encoding="utf-8")
+    page = write_run_report(judged).read_text(encoding="utf-8")
+    assert "Contract half" in page and "digits test images" not in page
+
+
+def test_report_is_the_same_when_written_again(reported: Run, run: Run) -> None:
+    write_run_report(run)
+    for path in reported.folder.iterdir():
+        assert path.read_bytes() == (run.folder / path.name).read_bytes(), path.name
+
+
+def test_stopped_run_shows_what_there_is(run: Run) -> None:
+    for file in ("weights.safetensors", "samples.npz"):
+        (run.folder / file).unlink()
+    run.write_record(run.record.model_copy(update={"status": "interrupted", "result": None, "epochs": 1}))
+    page = write_run_report(run).read_text(encoding="utf-8")
+    assert "stopped before its end. 1 epoch of 2 are done." in page
+    assert re.findall(r"\]\((.*\.png)\)", page) == ["curves.png"]
+    assert "Results" not in sections_of(page)
+
+
+def test_run_before_its_first_epoch_has_no_pictures(run: Run) -> None:
+    for file in ("weights.safetensors", "samples.npz", "history.csv", "steps.csv"):
+        (run.folder / file).unlink()
+    run.write_record(run.record.model_copy(update={"status": "running", "result": None, "epochs": 0}))
+    page = write_run_report(run).read_text(encoding="utf-8")
+    assert "![" not in page and "has not ended yet" in page
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("history.csv", "epoch,lr,train_loss\n1,x,y\n"),
+        ("history.csv", "epoch\n1\n"),
+        ("steps.csv", "images_seen,loss,accuracy,lr\n1,x,1,1\n"),
+        ("samples.npz", "no archive"),
+        ("verdict.json", "{}"),
+    ],
+)
+def test_damaged_file_is_named(judged: Run, file: str, content: str) -> None:
+    (judged.folder / file).write_text(content, encoding="utf-8")
+    with pytest.raises(TinydigitsError, match=file):
+        write_run_report(judged)
+
+
+def test_steps_give_a_curve_within_the_epochs(reported: Run, run: Run) -> None:
+    (run.folder / "steps.csv").unlink()
+    write_run_report(run)
+    # The first third of the panels, where two epochs alone leave nothing but the grid.
+    with_steps, without = (
+        np.asarray(Image.open(folder / "curves.png").convert("RGB"), dtype=int)[:, 130:400]
+        for folder in (reported.folder, run.folder)
+    )
+    blue = np.array([0x00, 0x72, 0xB2])
+    assert not (np.abs(without - blue).sum(axis=2) < 60).any()
+    assert (np.abs(with_steps - blue).sum(axis=2) < 60).sum() > 200
+
+
+def test_training_stopped_in_its_first_epoch_has_its_curve(run: Run) -> None:
+    for file in ("weights.safetensors", "samples.npz"):
+        (run.folder / file).unlink()
+    run.write("history.csv", "")
+    run.write_record(run.record.model_copy(update={"status": "interrupted", "result": None, "epochs": 0}))
+    assert "](curves.png)" in write_run_report(run).read_text(encoding="utf-8")
+
+
+def test_no_torch_is_needed(judged: Run) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tinydigits.report import write_run_report; "
+        "from tinydigits.run import Run; write_run_report(Run(Path(sys.argv[1]))); "
+        "sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(judged.folder)], check=True)
+    assert Path(judged.folder / "report.md").is_file()
