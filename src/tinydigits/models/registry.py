@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, ValidationError, create_model
 
-from tinydigits.errors import TinydigitsError, unknown_name
+from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -137,16 +137,10 @@ def _check_options(where: str, builder: type, options: dict[str, Any]) -> dict[s
     for name, parameter in list(parameters.items())[1:]:
         annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
         fields[name] = (annotation, ... if parameter.default is parameter.empty else parameter.default)
-    for name in options:
-        if name not in fields:
-            raise unknown_name(f"{where}: options", name, fields, kind="option")
-    checker = create_model("Options", __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), **fields)
+    strict = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    checker = create_model("Model", options=(create_model("Options", __config__=strict, **fields), ...))
     try:
-        values = checker(**options)
+        values = checker(options=options)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        if first["type"] == "missing":
-            raise TinydigitsError(f"{where}: options.{key}", "is required and not given") from error
-        raise TinydigitsError(f"{where}: options.{key}: {first['msg']}", got=first["input"]) from error
-    return {name: getattr(values, name) for name in options}
+        raise explain_validation(where, error, {"options": options}, lambda location: fields) from error
+    return {name: getattr(values.options, name) for name in options}  # type: ignore[attr-defined]
