@@ -86,7 +86,7 @@ class Run:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as out:
     ...     run = create(out, "two-conv", seed=0, files={"recipe.toml": "epochs = 1"})
-    ...     (run.folder / "recipe.toml").read_text(), open_run(out=out).folder == run.folder
+    ...     (run.folder / "recipe.toml").read_text(), (Path(out) / "latest").samefile(run.folder)
     ('epochs = 1', True)
     """
 

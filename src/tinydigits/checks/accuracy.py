@@ -34,7 +34,7 @@ class Limits(_finding.Limits):
 
 def check(subject: Subject, limits: Limits) -> Finding:
     """Ask the model for every image and judge the count."""
-    limit = f"at least {limits.min:.2%} of {limits.source} {limits.split}"
+    limit = f"at least {100 * limits.min:.2f} % of {limits.source} {limits.split}"
     if not subject.trained:
         return Finding.not_run(NAME, "the model is untrained", limit=limit)
     try:
@@ -44,8 +44,8 @@ def check(subject: Subject, limits: Limits) -> Finding:
     if answers.seen != len(images):
         return Finding(NAME, "fail", f"{answers.seen:,} images", limit, f"not all {len(images):,} were asked")
     interval = wilson_interval(answers.correct, answers.seen, limits.confidence)
-    measured = f"{answers.accuracy:.2%} ({answers.correct:,} of {answers.seen:,})"
-    words = f"{limits.confidence:.0%} interval {interval.low:.2%} to {interval.high:.2%}"
+    measured = f"{100 * answers.accuracy:.2f} % ({answers.correct:,} of {answers.seen:,})"
+    words = f"{100 * limits.confidence:g} % interval {100 * interval.low:.2f} to {100 * interval.high:.2f} %"
     if subject.shift_pixels:
         words += f"; with test-time augmentation, shifts of up to {subject.shift_pixels} pixels"
     details = {
@@ -85,8 +85,8 @@ def _asked(num_wrong: int, num_images: int = 200) -> Subject:
 
 
 EXAMPLES = (
-    Example("pass", lambda: _asked(0), {"min": 0.95}, says="100.00% (200 of 200)"),
-    Example("fail", lambda: _asked(1), {"min": 0.95}, says="90.00% (180 of 200)"),
+    Example("pass", lambda: _asked(0), {"min": 0.95}, says="100.00 % (200 of 200)"),
+    Example("fail", lambda: _asked(1), {"min": 0.95}, says="90.00 % (180 of 200)"),
     Example("pass", lambda: _asked(1), {"min": 0.9, "bound": "point"}),
     Example("undecided", lambda: _asked(1), {"min": 0.89}, says="images at this share would decide"),
     Example("not run", lambda: small(), {"min": 0.9}, says="untrained"),

@@ -78,14 +78,15 @@ def _print(console: Console, verdict: Verdict) -> None:
             f" ({words})",
         )
     )
+    if verdict.run is not None:
+        console.print(f"report: {verdict.run.folder}/report.md", markup=False, highlight=False)
     for step in _next_steps(verdict):
         console.print(f"next: {step}", markup=False)
 
 
 def _next_steps(verdict: Verdict) -> list[str]:
-    name = verdict.contract.name
     if verdict.run is not None:
-        return [f"tinydigits report {verdict.run.folder}", f"tinydigits contracts show {name}"]
+        return [f"tinydigits export {verdict.run.folder} pth"]
     steps = [f"tinydigits models show {verdict.target['model']}"]
     if any(finding.status == "not run" for finding in verdict.findings):
         steps.append(f"tinydigits train --model {verdict.target['model']}")

@@ -34,6 +34,7 @@ __all__ = ["pick_device", "resume", "train"]
 # Losses are read from the device this often: each reading waits for the device, and a NaN is still found by its step.
 _STEPS_PER_READING = 32
 _SECONDS_BETWEEN_CHECKPOINTS = 30.0
+_SMALL_BATCH = 64
 
 
 def train(
@@ -53,13 +54,14 @@ def train(
     ...     run.record.status, run.record.images_seen
     ('finished', 1201)
 
-    `device` is `auto` (CUDA, then MPS, then CPU), or torch's name of one; `threads` bounds torch's threads on the CPU.
+    `device` is `auto` (CUDA, then MPS, then CPU), or torch's name of one. `threads` bounds torch's threads on the CPU;
+    by default it is one where batches are small, else as many as torch takes.
     The official test images are not read: `tinydigits verify` does that. Raises TinydigitsError for a recipe, model or
     data that do not fit, TrainingDiverged when the loss becomes NaN or infinite, and Interrupted after Ctrl-C; what was
     reached is in the run's checkpoint then.
     """
     started = time.perf_counter()
-    with _limit_threads(threads):
+    with _limit_threads(threads or _default_threads(recipe)):
         state = State(recipe, pick_device(device))
         run = create(out, recipe.name, recipe.seed, {"recipe.toml": to_toml(recipe), **state.first_files()})
         return _finish(state, run, reporter or Reporter(), started)
@@ -259,11 +261,21 @@ def _stop_request() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+def _default_threads(recipe: Recipe) -> int:
+    """One thread for small batches, else torch's own number.
+
+    With few images a step, a second thread waits more than it works; and where another process wants the same cores, the
+    threads wait for each other at every operation: two-conv's epoch took over 15 minutes in place of 6 seconds.
+    """
+    sizes = recipe.data.batch_size
+    largest = sizes if isinstance(sizes, int) else max(sizes.values())
+    return 1 if largest < _SMALL_BATCH else torch.get_num_threads()
+
+
 @contextlib.contextmanager
-def _limit_threads(threads: int | None) -> Iterator[None]:
+def _limit_threads(threads: int) -> Iterator[None]:
     before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
     try:
         yield
     finally:

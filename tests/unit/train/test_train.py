@@ -221,3 +221,19 @@ def test_threads_are_as_asked_and_set_back_after(tmp_path: Path) -> None:
     run = train(recipe.load("two-conv", [*QUICK, "data.validation=1100"]), out=tmp_path, threads=before + 1)
     assert run.record.threads == before + 1
     assert torch.get_num_threads() == before
+
+
+def test_small_batches_get_one_thread_unless_asked(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        few = ["data.source=digits", "data.validation=1100"]
+        threads = [
+            train(
+                recipe.load("two-conv", [*few, f"data.batch_size={size}"]), out=tmp_path, threads=asked
+            ).record.threads
+            for size, asked in ((10, None), (64, None), (10, 2), ("{1=64, 2=10}", None))
+        ]
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [1, 2, 2, 2]

@@ -1,0 +1,46 @@
+# Two commands on a fresh machine with Python 3.11 or newer: `make train` and `make test`.
+# VENV says where the environment goes, PYTHON which interpreter makes it.
+
+VENV ?= .venv
+BIN = $(VENV)/bin
+INSTALL = tools/install pyproject.toml constraints.txt
+
+.DELETE_ON_ERROR:
+.PHONY: help train test lint docs clean
+
+help:
+	@echo 'make train   train the default recipe, then verify the result against its contract'
+	@echo 'make test    run every test, and the examples of every docstring'
+	@echo 'make lint    check style and types'
+	@echo 'make docs    write the generated parts of README.md and docs/ anew'
+	@echo 'make clean   remove the environment and all caches; runs/ stays'
+
+train: $(VENV)/installed
+	$(BIN)/tinydigits train
+	$(BIN)/tinydigits verify
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/installed
+	$(BIN)/python -m benchmarks.results_page
+	$(BIN)/python -m benchmarks.speed page
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The files that these rules make say what was installed last, so a second `make` starts at once.
+$(VENV)/installed: $(INSTALL)
+	tools/install $(VENV)
+	@touch $@
+
+$(VENV)/installed-dev: $(INSTALL)
+	tools/install $(VENV) dev
+	@touch $@ $(VENV)/installed

@@ -1,0 +1,320 @@
+"""How fast the engine is: seconds an epoch against the plain way and against the model alone; memory; start-up.
+
+    python -m benchmarks.speed measure     # some minutes; writes benchmarks/results/speed.json
+    python -m benchmarks.speed page        # writes docs/speed.md from it (--check: only compare)
+
+Three ways train the same model on the same images, one after the other and over again, so that a busy machine slows all
+of them alike: the engine (a whole `train` of the recipe); the plain way (a Dataset that converts and normalises one
+image at a time, torch's DataLoader, a loop that reads loss and accuracy at every step), in fp32 as the five systems do;
+and the bare model (one batch, time and again: forward, backward, optimizer), what remains when the data cost nothing.
+The plain way turns and zooms by Pillow, image by image; mixup and cutmix are the engine's alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinydigits import data, models, recipe
+from tinydigits.data import idx
+from tinydigits.machine import describe_machine, describe_versions
+from tinydigits.recipe import Recipe
+
+FILE = Path(__file__).parent / "results" / "speed.json"
+PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
+REPEATS = 5
+# So many images that a repeat takes a second or two.
+NUM_IMAGES = {"four-conv": 2_000, "gap-cnn": 5_120, "rf29-cnn": 9_600, "se-resnet": 2_048, "two-conv": 8_000}
+FULL_EPOCH = 60_000
+
+
+def measure(threads: int) -> dict[str, Any]:
+    """Measure every published recipe; seconds are scaled to an epoch of 60,000 images."""
+    import torch
+
+    torch.set_num_threads(threads)
+    rows = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, num_images in NUM_IMAGES.items():
+            source = Path(folder) / name
+            images = _write_subset(source, num_images)
+            ways: dict[str, Callable[[Recipe], float]] = {
+                "engine": partial(_engine, source=source, threads=threads),
+                "plain": partial(_plain, images=images),
+                "model": partial(_model, images=images),
+            }
+            chosen = recipe.load(name)
+            seconds: dict[str, list[float]] = {way: [] for way in ways}
+            for repeat in range(REPEATS + 1):
+                for way, run in ways.items():
+                    spent = run(chosen) * FULL_EPOCH / num_images
+                    if repeat:  # the first round warms caches up
+                        seconds[way].append(spent)
+            rows[name] = {
+                "num_images": num_images, "seconds": seconds, "peak_memory_bytes": _peak_memory(name),
+                "profile": _profile(chosen, images),
+            }  # fmt: skip
+            print(name, {way: round(statistics.median(values), 2) for way, values in seconds.items()}, flush=True)
+    return {
+        "machine": describe_machine(), "versions": describe_versions(), "threads": threads,
+        "recipes": rows, "start_up": _start_up(),
+    }  # fmt: skip
+
+
+def _write_subset(folder: Path, num_images: int) -> data.ImageSet:
+    whole = data.load("mnist", "train")
+    folder.mkdir()
+    for prefix in ("train", "t10k"):
+        idx.write(folder / f"{prefix}-images-idx3-ubyte.gz", whole.images_NHW[:num_images])
+        idx.write(folder / f"{prefix}-labels-idx1-ubyte.gz", whole.labels_N[:num_images])
+    return data.load(str(folder), "train")
+
+
+def _one_epoch(chosen: Recipe, source: str) -> Recipe:
+    """The recipe for one epoch over a folder, without validation; its first batch size and all of its steps."""
+    part = chosen.data.model_copy(
+        update={"source": source, "validation": 0, "batch_size": chosen.data.batch_size_at(1)}
+    )
+    changes = {"data": part, "epochs": 1, "average": None}
+    if chosen.schedule.name == "plateau":  # it follows the validation loss, of which there is none here
+        changes["schedule"] = type(recipe.load("rf29-cnn").schedule)()
+    return chosen.model_copy(update=changes)
+
+
+def _engine(chosen: Recipe, source: Path, threads: int) -> float:
+    from tinydigits.train import train
+
+    with tempfile.TemporaryDirectory() as out:
+        return train(_one_epoch(chosen, str(source)), out=out, threads=threads).record.seconds.training
+
+
+def _plain(chosen: Recipe, images: data.ImageSet) -> float:
+    import torch
+    from PIL import Image
+    from torch.nn.functional import cross_entropy
+    from torch.utils.data import DataLoader, Dataset
+
+    mean, std = chosen.data.mean, chosen.data.std
+    rng = random.Random(0)
+
+    def change(picture: Image.Image) -> Image.Image:  # the published recipes know these two
+        for step in chosen.augment:
+            if step.name == "rotation":
+                picture = picture.rotate(rng.uniform(-step.degrees, step.degrees))
+            elif step.name == "zoom-out" and rng.random() < step.p:
+                size = round(28 / step.scale)
+                ground = Image.new("L", (size, size))
+                ground.paste(picture, ((size - 28) // 2,) * 2)
+                picture = ground.resize((28, 28), Image.Resampling.BILINEAR)
+        return picture
+
+    class PerImage(Dataset):  # what torchvision's MNIST with its transforms, ToTensor and Normalize does
+        def __len__(self) -> int:
+            return len(images)
+
+        def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+            picture = change(Image.fromarray(images.images_NHW[index]))
+            pixels = torch.from_numpy(np.array(picture, copy=True))[None].to(torch.get_default_dtype()).div(255)
+            return pixels.sub(mean).div(std), int(images.labels_N[index])
+
+    model, optimizer = _make(chosen)
+    loader = DataLoader(PerImage(), batch_size=chosen.data.batch_size_at(1), shuffle=chosen.data.shuffle)
+    total_loss, correct = 0.0, 0
+    started = time.perf_counter()
+    for batch, labels in loader:
+        optimizer.zero_grad()
+        logits = model(batch)
+        loss = cross_entropy(logits, labels)
+        loss.backward()
+        optimizer.step()
+        total_loss += loss.item()
+        correct += (logits.argmax(1) == labels).sum().item()
+    return time.perf_counter() - started
+
+
+def _model(chosen: Recipe, images: data.ImageSet) -> float:
+    step, num_batches = _bare_step(chosen, images)
+    started = time.perf_counter()
+    for _ in range(num_batches):
+        step()
+    return time.perf_counter() - started
+
+
+def _profile(chosen: Recipe, images: data.ImageSet) -> dict[str, float]:
+    """The operations that take most of a bare step, by their own share of its time."""
+    from torch.profiler import ProfilerActivity, profile
+
+    step, num_batches = _bare_step(chosen, images)
+    step()
+    with profile(activities=[ProfilerActivity.CPU]) as watched:
+        for _ in range(min(num_batches, 50)):
+            step()
+    spent = {event.key.removeprefix("aten::"): event.self_cpu_time_total for event in watched.key_averages()}
+    largest = sorted(spent, key=lambda name: -spent[name])[:5]
+    return {name: spent[name] / sum(spent.values()) for name in largest}
+
+
+def _bare_step(chosen: Recipe, images: data.ImageSet) -> tuple[Callable[[], None], int]:
+    """One step of the recipe's model and optimizer on one batch, and how many an epoch has."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    from tinydigits.data.batches import Batches
+
+    model, optimizer = _make(chosen)
+    if chosen.channels_last:
+        model.to(memory_format=torch.channels_last)
+    size = chosen.data.batch_size_at(1)
+    batches = Batches(
+        images.images_NHW, images.labels_N, mean=chosen.data.mean, std=chosen.data.std, seed=0,
+        channels_last=chosen.channels_last,
+    )  # fmt: skip
+    batch, labels = next(batches.epoch(1, size))
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=chosen.precision == "bf16"):
+            loss = cross_entropy(model(batch).float(), labels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step, batches.num_batches(size)
+
+
+def _make(chosen: Recipe) -> tuple[Any, Any]:
+    import torch
+
+    model = models.build(chosen.model.name, chosen.model.options)
+    part = chosen.optimizer
+    if part.name == "sgd":
+        return model, torch.optim.SGD(model.parameters(), lr=part.lr, momentum=part.momentum)
+    kind = torch.optim.Adam if part.name == "adam" else torch.optim.AdamW
+    return model, kind(model.parameters(), lr=part.lr)
+
+
+_MEMORY_PROGRAM = """
+import sys, tempfile
+from tinydigits import recipe
+from tinydigits.machine import peak_memory_bytes
+from tinydigits.train import Reporter, train
+class Enough(Exception): pass
+class Listener(Reporter):
+    steps = 0
+    def on_progress(self, progress):
+        self.steps += len(progress.step_losses)
+        if self.steps >= 64: raise Enough
+with tempfile.TemporaryDirectory() as out:
+    try: train(recipe.load(sys.argv[1]), out=out, reporter=Listener())
+    except Enough: print(peak_memory_bytes())
+"""
+
+
+def _peak_memory(name: str) -> int:
+    """Bytes that a process of its own has held at most after 64 steps of the recipe on all of MNIST."""
+    command = [sys.executable, "-c", _MEMORY_PROGRAM, name]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def _start_up() -> dict[str, list[float]]:
+    """Seconds of whole processes, alternating: `import torch`, and the commands that must not need it."""
+    commands = {
+        "import torch": ["-c", "import torch"],
+        "tinydigits --help": ["-m", "tinydigits", "--help"],
+        "tinydigits recipes ls": ["-m", "tinydigits", "recipes", "ls"],
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    for repeat in range(REPEATS + 1):
+        for name, arguments in commands.items():
+            started = time.perf_counter()
+            subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
+            if repeat:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def page(rows: dict[str, Any]) -> str:
+    """docs/speed.md, from the rows that `measure` gave."""
+    machine, versions = rows["machine"], rows["versions"]
+    lines = [
+        "# Speed",
+        "",
+        "Generated from `benchmarks/results/speed.json` by `python -m benchmarks.speed page`; measured anew by "
+        "`python -m benchmarks.speed measure`.",
+        "",
+        f"{machine['processor']}, {machine['num_cores']} cores, {rows['threads']} thread(s), torch "
+        f"{versions['torch']}, Python {versions['python']}. Medians of {REPEATS} repeats, in brackets least and most; "
+        "the three ways alternate in one process. Seconds for one epoch of 60,000 images, scaled up from a part.",
+        "",
+        "| recipe | engine, s | plain way, s | model alone, s | plain ÷ engine | model's share | peak memory |",
+        "| :--- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, row in rows["recipes"].items():
+        engine, plain, model = (statistics.median(row["seconds"][way]) for way in ("engine", "plain", "model"))
+        lines.append(
+            f"| {name} | {_spread(row['seconds']['engine'])} | {_spread(row['seconds']['plain'])} "
+            f"| {_spread(row['seconds']['model'])} | {plain / engine:.2f}× | {100 * model / engine:.0f} % "
+            f"| {row['peak_memory_bytes'] / 1e6:.0f} MB |"
+        )
+    lines += [
+        "",
+        "*Plain way*: a Dataset that converts and normalises image by image, torch's DataLoader, the same model in "
+        "fp32, the recipe's rotation and zoom by Pillow, no mixing. *Model alone*: the recipe's model and optimizer on "
+        "one batch, time and again: what remains when the data cost nothing. *Model's share* is its part of the "
+        "engine's time; near 100 % the model is the bound. *Peak memory*: of a training process on all of MNIST.",
+        "",
+        "## Where the model's time goes",
+        "",
+        "The five largest of torch's operations in a bare step, by their own share of its time.",
+        "",
+        *(
+            f"- {name}: " + ", ".join(f"{op} {100 * share:.0f} %" for op, share in row["profile"].items())
+            for name, row in rows["recipes"].items()
+        ),
+        "",
+        "## Start-up",
+        "",
+        "| process | seconds | share of `import torch` |",
+        "| :--- | ---: | ---: |",
+    ]
+    reference = statistics.median(rows["start_up"]["import torch"])
+    for name, seconds in rows["start_up"].items():
+        lines.append(f"| `{name}` | {_spread(seconds)} | {statistics.median(seconds) / reference:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=["measure", "page"])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--check", action="store_true", help="only say whether the page is up to date")
+    options = parser.parse_args()
+    if options.task == "measure":
+        FILE.write_text(json.dumps(measure(options.threads), indent=1) + "\n", encoding="utf-8")
+        print(f"{FILE}\nnext: python -m benchmarks.speed page")
+        return 0
+    text = page(json.loads(FILE.read_text(encoding="utf-8")))
+    if options.check:
+        return int(not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text)
+    PAGE.write_text(text, encoding="utf-8")
+    print(PAGE)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""The project's own pipeline: valid by GitHub's schema, and it does what the README says that it does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tinydigits import contract, recipe
+
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / ".github" / "workflows" / "ci.yml"
+
+
+@pytest.fixture(scope="module")
+def workflow() -> dict[str, Any]:
+    return YAML(typ="safe").load(FILE.read_text(encoding="utf-8"))
+
+
+def steps_of(job: dict[str, Any]) -> list[dict[str, Any]]:
+    return job["steps"]
+
+
+def runs(job: dict[str, Any]) -> list[str]:
+    return [step["run"] for step in steps_of(job) if "run" in step]
+
+
+def place(job: dict[str, Any], words: str) -> int:
+    """The number of the step whose command has these words."""
+    return next(number for number, step in enumerate(steps_of(job)) if words in step.get("run", ""))
+
+
+def test_it_is_valid_by_githubs_schema() -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(FILE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_it_runs_on_pushes_and_pull_requests_to_main(workflow: dict[str, Any]) -> None:
+    assert workflow["on"] == {"push": {"branches": ["main"]}, "pull_request": {"branches": ["main"]}}
+
+
+def test_it_may_only_read(workflow: dict[str, Any]) -> None:
+    assert workflow["permissions"] == {"contents": "read"}
+    assert not [name for name, job in workflow["jobs"].items() if "permissions" in job]
+    assert "secrets." not in FILE.read_text(encoding="utf-8"), "a fork has no secrets"
+
+
+def test_no_job_runs_for_ever_and_every_action_names_its_version(workflow: dict[str, Any]) -> None:
+    for job in workflow["jobs"].values():
+        assert job["timeout-minutes"] <= 60
+        for step in steps_of(job):
+            assert re.fullmatch(r"actions/[a-z-]+@v\d+", step.get("uses", "actions/any@v1"))
+
+
+def test_the_tests_run_on_every_python_that_the_package_names(workflow: dict[str, Any]) -> None:
+    metadata = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    named = re.findall(r"Programming Language :: Python :: (3\.\d+)", metadata)
+    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == named and len(named) >= 3
+    assert "make test" in runs(workflow["jobs"]["test"])
+    assert workflow["jobs"]["test"]["env"]["TINYDIGITS_REQUIRE"] == "mnist"
+
+
+def test_style_and_types_are_checked(workflow: dict[str, Any]) -> None:
+    assert "make lint" in runs(workflow["jobs"]["lint"])
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert all(f"$(BIN)/{tool}" in makefile for tool in ("ruff check", "ruff format --check", "mypy"))
+
+
+def test_packages_and_data_are_kept_from_run_to_run(workflow: dict[str, Any]) -> None:
+    for name, job in workflow["jobs"].items():
+        uses = {step["uses"].partition("@")[0]: step.get("with", {}) for step in steps_of(job) if "uses" in step}
+        assert uses["actions/setup-python"]["cache"] == "pip"
+        if name != "lint":
+            assert uses["actions/cache"]["path"] == "${{ env.TINYDIGITS_CACHE }}"
+            (pattern,) = re.findall(r"hashFiles\('(.+?)'\)", uses["actions/cache"]["key"])
+            assert list(ROOT.glob(pattern)), "the key follows the hashes that the sources state"
+    assert "TINYDIGITS_CACHE" in workflow["env"]
+
+
+def test_every_recipe_of_the_train_job_exists_and_its_verdict_decides(workflow: dict[str, Any]) -> None:
+    job = workflow["jobs"]["train"]
+    names = job["strategy"]["matrix"]["recipe"]
+    assert {recipe.load(name).model.name for name in names} == {
+        "four-conv", "gap-cnn", "rf29-cnn", "se-resnet", "two-conv"
+    }  # fmt: skip
+    assert all(recipe.load(name).contract in contract.names() for name in names)
+    train, verify = place(job, "tinydigits train"), place(job, "tinydigits verify")
+    assert train < verify
+    for number in (train, verify):
+        step = steps_of(job)[number]
+        assert "if" not in step and not step.get("continue-on-error"), "a failing verdict fails the job"
+        assert not re.search(r"\|\||;|\bset \+e", step["run"])
+    assert not job.get("continue-on-error")
+
+
+def test_the_report_is_the_summary_and_weights_and_report_are_kept(workflow: dict[str, Any]) -> None:
+    job = workflow["jobs"]["train"]
+    summary = steps_of(job)[place(job, "GITHUB_STEP_SUMMARY")]
+    assert "report.md" in summary["run"] and summary["if"] == "${{ !cancelled() }}"
+    (kept,) = [step for step in steps_of(job) if step.get("uses", "").startswith("actions/upload-artifact@")]
+    assert kept["with"]["path"] == "runs/*_s0/"  # a run's whole folder: weights, report, pictures, verdict
+    assert kept["with"]["if-no-files-found"] == "error" and kept["if"] == "${{ !cancelled() }}"
+
+
+def test_the_readme_has_the_badge() -> None:
+    assert f"actions/workflows/{FILE.name}/badge.svg" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_local_pipeline_asks_for_the_same() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    for words in ("make test", "make lint", "make train", "TINYDIGITS_REQUIRE=mnist", "../shared/mnist"):
+        assert words in script
+    subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], check=True)
+    subprocess.run(["sh", "-n", str(ROOT / "tools" / "install")], check=True)
