@@ -35,7 +35,9 @@ def train(
         Path | None, typer.Option("--resume", metavar="RUN", help="Take up a run that was stopped.")
     ] = None,
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.")] = None,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads on the CPU; by default one where batches are small.")] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Threads on the CPU; by default one where batches are small.")
+    ] = None,
 ) -> None:
     """Train a recipe and write a run: record, history, checkpoint, weights, pictures, report.
 

@@ -264,8 +264,8 @@ def _stop_request() -> Iterator[threading.Event]:
 def _default_threads(recipe: Recipe) -> int:
     """One thread for small batches, else torch's own number.
 
-    With few images a step, a second thread waits more than it works; and where another process wants the same cores, the
-    threads wait for each other at every operation: two-conv's epoch took over 15 minutes in place of 6 seconds.
+    With few images a step, a second thread waits more than it works; and where another process wants the same cores,
+    the threads wait for each other at every operation: two-conv's epoch took over 15 minutes in place of 6 seconds.
     """
     sizes = recipe.data.batch_size
     largest = sizes if isinstance(sizes, int) else max(sizes.values())
