@@ -66,7 +66,9 @@ def unknown_name(where: object, name: str, known: Iterable[str], *, kind: str, h
       try: adam
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    # Dotted names are alike in what comes last: the table before it is the same for all of them.
+    last = {candidate.rpartition(".")[2]: candidate for candidate in names}
+    near = [last[match] for match in difflib.get_close_matches(name.rpartition(".")[2], last, n=3, cutoff=0.5)]
     return TinydigitsError(
         where,
         f"unknown {kind} {name!r}",

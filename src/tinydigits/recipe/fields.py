@@ -132,7 +132,10 @@ class SwaPart(_Part):
 
 
 class EmaPart(_Part):
-    """Exponential moving average of weights and buffers: `decay` per `every` steps, over the last `epochs` (or all)."""
+    """Exponential moving average of weights and buffers: `average = decay · average + (1 - decay) · weights`.
+
+    It is updated after `every` so many optimizer steps, over the whole training.
+    """
 
     name: Literal["ema"]
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
