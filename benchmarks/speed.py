@@ -31,6 +31,7 @@ from tinydigits import data, models, recipe
 from tinydigits.data import idx
 from tinydigits.machine import describe_machine, describe_versions
 from tinydigits.recipe import Recipe
+from tinydigits.recipe.fields import ConstantSchedule, OneCycleSchedule, PlateauSchedule
 
 FILE = Path(__file__).parent / "results" / "speed.json"
 PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
@@ -88,8 +89,8 @@ def _one_epoch(chosen: Recipe, source: str) -> Recipe:
         update={"source": source, "validation": 0, "batch_size": chosen.data.batch_size_at(1)}
     )
     changes = {"data": part, "epochs": 1, "average": None}
-    if chosen.schedule.name == "plateau":  # it follows the validation loss, of which there is none here
-        changes["schedule"] = type(recipe.load("rf29-cnn").schedule)()
+    if isinstance(chosen.schedule, PlateauSchedule):  # it follows the validation loss, of which there is none here
+        changes["schedule"] = ConstantSchedule()
     return chosen.model_copy(update=changes)
 
 
@@ -131,6 +132,9 @@ def _plain(chosen: Recipe, images: data.ImageSet) -> float:
 
     model, optimizer = _make(chosen)
     loader = DataLoader(PerImage(), batch_size=chosen.data.batch_size_at(1), shuffle=chosen.data.shuffle)
+    schedule = None
+    if isinstance(chosen.schedule, OneCycleSchedule):
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, chosen.optimizer.lr, total_steps=len(loader))
     total_loss, correct = 0.0, 0
     started = time.perf_counter()
     for batch, labels in loader:
@@ -138,7 +142,11 @@ def _plain(chosen: Recipe, images: data.ImageSet) -> float:
         logits = model(batch)
         loss = cross_entropy(logits, labels)
         loss.backward()
+        if chosen.optimizer.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), chosen.optimizer.clip_norm)
         optimizer.step()
+        if schedule is not None:
+            schedule.step()
         total_loss += loss.item()
         correct += (logits.argmax(1) == labels).sum().item()
     return time.perf_counter() - started
@@ -261,13 +269,16 @@ def page(rows: dict[str, Any]) -> str:
         "| :--- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, row in rows["recipes"].items():
-        engine, plain, model = (statistics.median(row["seconds"][way]) for way in ("engine", "plain", "model"))
+        engine, plain, model = (_median(row, way) for way in ("engine", "plain", "model"))
         lines.append(
             f"| {name} | {_spread(row['seconds']['engine'])} | {_spread(row['seconds']['plain'])} "
             f"| {_spread(row['seconds']['model'])} | {plain / engine:.2f}× | {100 * model / engine:.0f} % "
             f"| {row['peak_memory_bytes'] / 1e6:.0f} MB |"
         )
+    bound = [name for name, row in rows["recipes"].items() if _median(row, "model") > 0.9 * _median(row, "engine")]
     lines += [
+        "",
+        f"The model itself is the bound, with more than 90 % of the engine's time, for: {', '.join(bound) or 'none'}.",
         "",
         "*Plain way*: a Dataset that converts and normalises image by image, torch's DataLoader, the same model in "
         "fp32, the recipe's rotation and zoom by Pillow, no mixing. *Model alone*: the recipe's model and optimizer on "
@@ -292,6 +303,10 @@ def page(rows: dict[str, Any]) -> str:
     for name, seconds in rows["start_up"].items():
         lines.append(f"| `{name}` | {_spread(seconds)} | {statistics.median(seconds) / reference:.2f} |")
     return "\n".join(lines) + "\n"
+
+
+def _median(row: dict[str, Any], way: str) -> float:
+    return statistics.median(row["seconds"][way])
 
 
 def _spread(values: list[float]) -> str:
