@@ -43,10 +43,6 @@ def show(name: Name) -> None:
 def cp(name: Name, file: Annotated[Path, typer.Argument(help="The TOML file to write; it must not exist.")]) -> None:
     """Copy a contract to a file of your own."""
     from tinydigits import contract, run
-    from tinydigits.errors import TinydigitsError
 
-    text = contract.load(name).text
-    if file.exists():
-        raise TinydigitsError(file, "exists already", hint="another name")
-    run.write_atomic(file, text)
+    run.write_new(file, contract.load(name).text)
     typer.echo(f"next: tinydigits verify --contract {file}")

@@ -81,12 +81,9 @@ def cp(
 ) -> None:
     """Copy a registered model's source to a file of your own."""
     from tinydigits import models, run
-    from tinydigits.errors import TinydigitsError
 
     text = models.module_file(name).read_text(encoding="utf-8")
-    if file.exists():
-        raise TinydigitsError(file, "exists already", hint="another name")
-    run.write_atomic(file, text)
+    run.write_new(file, text)
     class_name = next(line for line in text.splitlines() if line.startswith("class ")).split()[1].split("(")[0]
     typer.echo(f"next: tinydigits models show {file}:{class_name}")
 
