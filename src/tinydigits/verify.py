@@ -10,8 +10,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +25,7 @@ from tinydigits.data import ImageSet
 from tinydigits.errors import TinydigitsError
 from tinydigits.evaluate import Evaluation
 from tinydigits.run import Run, open_run
-from tinydigits.train import pick_device
+from tinydigits.train import limit_threads, pick_device
 
 __all__ = ["FORMAT", "Verdict", "keep", "verify"]
 
@@ -97,7 +96,7 @@ def verify(
     of classes.
     """
     started = time.perf_counter()
-    with _threads(threads):
+    with limit_threads(threads):
         run = _find_run(target, out)
         subject, facts = _subject_of_run(run, device) if run else _subject_of_model(str(target), device)
         agreed = _find_contract(contract_name, facts.pop("contract", None), subject)
@@ -245,14 +244,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
-
-
-@contextmanager
-def _threads(num_threads: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if num_threads is not None:
-        torch.set_num_threads(num_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -43,7 +43,8 @@ def train(
 
     Without a RECIPE the default one is trained on MNIST, or the recipe `digits` where MNIST cannot be reached.
     """
-    from tinydigits.errors import TinydigitsError
+    from tinydigits.errors import DataUnavailable, TinydigitsError
+    from tinydigits.recipe import DEFAULT, load
 
     changes = list(settings or [])
     changes += [f"epochs={epochs}"] if epochs is not None else []
@@ -54,31 +55,23 @@ def train(
             raise TinydigitsError("train --resume", "takes no recipe and no change to it: the run has its own")
         _resume(resume, out, device, threads)
         return
-    first = _load(recipe, model, changes)
-    finished = [
-        _train(first.model_copy(update={"seed": first.seed + number}), out, device, threads) for number in range(seeds)
-    ]
+    if model is not None:
+        changes.append(f'model={{name = "{model}"}}')
+    try:
+        finished = _train_seeds(load(recipe or DEFAULT, changes), seeds, out, device, threads)
+    except DataUnavailable as error:
+        if recipe is not None or any(change.startswith("data.source=") for change in changes):
+            raise  # asked for by name
+        typer.echo(f"{error}. Training the recipe {FALLBACK!r} on bundled data instead.")
+        finished = _train_seeds(load(FALLBACK, changes), seeds, out, device, threads)
     if seeds > 1:
         _print_spread(finished)
     typer.echo(f"next: tinydigits verify {_short(finished[-1])}")
 
 
-def _load(name: str | None, model: str | None, changes: list[str]) -> Recipe:
-    """The recipe as asked for; the default one gives way to `digits` where MNIST is out of reach."""
-    from tinydigits import data
-    from tinydigits.errors import DataUnavailable
-    from tinydigits.recipe import DEFAULT, load
-
-    if model is not None:
-        changes = [*changes, f'model={{name = "{model}"}}']
-    recipe = load(name or DEFAULT, changes)
-    if name is None and not any(change.startswith("data.source=") for change in changes):
-        try:
-            data.load(recipe.data.source, "train")
-        except DataUnavailable as error:
-            typer.echo(f"{error}. Training the recipe {FALLBACK!r} on bundled data instead.")
-            return load(FALLBACK, changes)
-    return recipe
+def _train_seeds(first: Recipe, seeds: int, out: Path, device: str | None, threads: int | None) -> list[Run]:
+    recipes = [first.model_copy(update={"seed": first.seed + number}) for number in range(seeds)]
+    return [_train(recipe, out, device, threads) for recipe in recipes]
 
 
 def _train(recipe: Recipe, out: Path, device: str | None, threads: int | None) -> Run:

@@ -1,6 +1,6 @@
 """Training: a recipe becomes a run."""
 
-from tinydigits.train.loop import pick_device, resume, train
+from tinydigits.train.loop import limit_threads, pick_device, resume, train
 from tinydigits.train.reporter import Progress, Reporter
 
-__all__ = ["Progress", "Reporter", "pick_device", "resume", "train"]
+__all__ = ["Progress", "Reporter", "limit_threads", "pick_device", "resume", "train"]

@@ -29,7 +29,7 @@ from tinydigits.run import Run, create
 from tinydigits.train.reporter import Progress, Reporter
 from tinydigits.train.state import EpochTotals, State
 
-__all__ = ["pick_device", "resume", "train"]
+__all__ = ["limit_threads", "pick_device", "resume", "train"]
 
 # Losses are read from the device this often: each reading waits for the device, and a NaN is still found by its step.
 _STEPS_PER_READING = 32
@@ -61,7 +61,7 @@ def train(
     reached is in the run's checkpoint then.
     """
     started = time.perf_counter()
-    with _limit_threads(threads or _default_threads(recipe)):
+    with limit_threads(threads or _default_threads(recipe)):
         state = State(recipe, pick_device(device))
         run = create(out, recipe.name, recipe.seed, {"recipe.toml": to_toml(recipe), **state.first_files()})
         return _finish(state, run, reporter or Reporter(), started)
@@ -76,7 +76,7 @@ def resume(run: Run, *, device: str | None = None, threads: int | None = None, r
     record = run.record
     if record.status == "finished":
         return run
-    with _limit_threads(threads or record.threads):
+    with limit_threads(threads or record.threads):
         state = State(load(run.file("recipe.toml")), pick_device(device or record.device))
         state.load_checkpoint(run)
         return _finish(state, run, reporter or Reporter(), started)
@@ -273,9 +273,14 @@ def _default_threads(recipe: Recipe) -> int:
 
 
 @contextlib.contextmanager
-def _limit_threads(threads: int) -> Iterator[None]:
+def limit_threads(threads: int | None) -> Iterator[None]:
+    """Let torch use so many threads for the length of a block; None leaves its number.
+
+    >>> with limit_threads(1): torch.get_num_threads()
+    1
+    """
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(threads or before)
     try:
         yield
     finally:
