@@ -93,6 +93,7 @@ def _finish(state: State, run: Run, reporter: Reporter, started: float) -> Run:
                 state.end_epoch()
                 state.write_checkpoint(run)
                 reporter.on_epoch(state.history[-1])
+        state.write_results(run)
     except TrainingDiverged:
         state.write_status(run, "diverged")
         raise
@@ -101,7 +102,6 @@ def _finish(state: State, run: Run, reporter: Reporter, started: float) -> Run:
         raise
     finally:
         reporter.on_end()
-    state.write_results(run)
     reporter.on_finish(run, state.record)
     return run
 

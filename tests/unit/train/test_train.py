@@ -147,6 +147,16 @@ def test_a_loss_that_diverges_stops_the_run_and_keeps_the_last_good_checkpoint(t
     assert all(torch.isfinite(tensor).all() for tensor in state.values())
 
 
+def test_weights_that_are_spoiled_by_the_last_step_are_no_finished_run(tmp_path: Path) -> None:
+    # One step an epoch: its loss is finite, and only the evaluation after it sees what it did.
+    wild = ["data.batch_size=1201", "optimizer={name='sgd', lr=1e38}", "schedule={name='constant'}"]
+    with pytest.raises(TrainingDiverged, match="the loss on train images became nan after epoch 1"):
+        train(recipe.load("two-conv", [*QUICK, *wild]), out=tmp_path)
+    (run,) = (Run(path.parent) for path in tmp_path.glob("2*/record.json"))
+    assert run.record.status == "diverged"
+    assert not (run.folder / "weights.safetensors").exists()
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
