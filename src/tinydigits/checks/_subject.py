@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,8 @@ class Subject:
 
     `mean` and `std` normalise images of 0 to 1. `spec` and `options` rebuild the model from nothing, where it has a
     name. `trained` is False for fresh weights: accuracy is then not asked. `load_images` gives a data set by source and
-    split. `shift_pixels` is the test-time augmentation that the model's accuracy is claimed with.
+    split. `shift_pixels` is the test-time augmentation that the model's accuracy is claimed with. `file` is what holds
+    the weights, where they come from a file.
     """
 
     model: nn.Module
@@ -63,6 +65,7 @@ class Subject:
     trained: bool = False
     training: Training | None = None
     shift_pixels: int = 0
+    file: Path | None = None
     load_images: Callable[[str, str], data.ImageSet] = data.load
     evaluations: dict[tuple[str, str], tuple[data.ImageSet, Evaluation]] = field(default_factory=dict, compare=False)
 

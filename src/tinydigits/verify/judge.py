@@ -1,0 +1,105 @@
+"""Every check of a contract, put to a target.
+
+What weights cannot tell (epochs, memory of the training) comes from the run's record, and its finding says so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from tinydigits import checks, contract, machine
+from tinydigits.checks import Finding, Subject
+from tinydigits.contract import Contract
+from tinydigits.errors import TinydigitsError
+from tinydigits.train import limit_threads
+from tinydigits.verify import targets
+from tinydigits.verify.targets import Asked, Target
+from tinydigits.verify.verdict import Verdict
+
+__all__ = ["verify"]
+
+
+def verify(
+    target: str | Path | None = None,
+    contract_name: str | Path | Contract | None = None,
+    *,
+    out: str | Path = "runs",
+    source: str | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    on_finding: Callable[[Finding], None] = lambda finding: None,
+) -> Verdict:
+    """Put every check of a contract to a run, or to a fresh model by its name or class; writes nothing.
+
+    >>> verdict = verify("two-conv", Contract(name="small", model={"parameters": {"max": 25_000}}))
+    >>> verdict.word, verdict.findings[0].measured
+    ('holds', '13,242')
+
+    `target` is a run's folder (None: the latest in `out`), a registered model, `file.py:Class` or
+    `package.module:Class`. The contract is that of the run's recipe unless one is named. `source` replaces the data set
+    that the accuracy check names. Raises TinydigitsError when the question is malformed: no such target, no such
+    contract, a key that no check has, a run without weights, a model that cannot be built or does not answer in one row
+    of classes.
+    """
+    started = time.perf_counter()
+    with limit_threads(threads):
+        found = targets.find(Asked(None if target is None else str(target), Path(out), device))
+        subject = found.subject
+        agreed = _find_contract(contract_name, found)
+        if source is not None:
+            agreed = _with_source(agreed, source)
+        asked = checks.bind(agreed)
+        if not any(check.name == "shapes.output" for check, _ in asked):
+            _must_answer_in_rows(subject)
+        findings = []
+        for check, limits in asked:
+            findings.append(checks.run(check, subject, limits))
+            on_finding(findings[-1])
+        circumstances = {
+            "verified_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "seconds": round(time.perf_counter() - started, 3),
+            "device": subject.device, "threads": torch.get_num_threads(),
+            "machine": machine.describe_machine(), "versions": machine.describe_versions(),
+        }  # fmt: skip
+    data = tuple(
+        {"source": name, "split": split, "num_images": len(images), "sha256": images.sha256}
+        for (name, split), (images, _) in subject.evaluations.items()
+    )
+    return Verdict(found.facts, agreed, tuple(findings), data, circumstances, found.run, subject.evaluations)
+
+
+def _find_contract(named: str | Path | Contract | None, found: Target) -> Contract:
+    if isinstance(named, Contract):
+        return named
+    chosen = named if named is not None else found.contract
+    if chosen is None:
+        raise TinydigitsError(found.subject.name, "names no contract", hint="--contract under-25k")
+    return contract.load(chosen)
+
+
+def _with_source(agreed: Contract, source: str) -> Contract:
+    """The same contract on other images; its text, and so its hash, says so."""
+    if not agreed.accuracy:
+        raise TinydigitsError(f"contract {agreed.name}", "asks for no accuracy, so there is no data set to replace")
+    tree = agreed.model_dump(exclude_defaults=True)
+    return Contract.model_validate(tree | {"accuracy": agreed.accuracy | {"source": source}})
+
+
+def _must_answer_in_rows(subject: Subject) -> None:
+    with subject.borrow() as model, torch.no_grad():
+        images_BCHW = subject.images(2)
+        try:
+            shape = tuple(checks.logits_of(model, images_BCHW).shape)
+        except Exception as error:  # the model's own code
+            raise TinydigitsError(
+                f"model {subject.name}",
+                f"fails on input of shape {tuple(images_BCHW.shape)}: {type(error).__name__}: {error}",
+            ) from error
+    if shape != (2, subject.num_classes):
+        raise TinydigitsError(
+            f"model {subject.name}", f"output shape for {tuple(images_BCHW.shape)}",
+            got=shape, expected=(2, subject.num_classes),
+        )  # fmt: skip

@@ -1,0 +1,44 @@
+"""A run: its weights, and what its record says of the training."""
+
+from __future__ import annotations
+
+import hashlib
+
+from tinydigits import models, recipe
+from tinydigits.checks import Subject, Training
+from tinydigits.run import open_run
+from tinydigits.train import pick_device
+from tinydigits.verify.targets._target import Asked, Target
+
+KIND = "a run's folder"
+ORDER = 0
+
+
+def takes(asked: Asked) -> bool:
+    """A folder, or nothing at all: then it is the latest run."""
+    return asked.text is None or asked.is_folder
+
+
+def load(asked: Asked) -> Target:
+    """Read weights, record and recipe; raises TinydigitsError when one of them is missing or damaged."""
+    run = open_run(asked.text, asked.out)
+    record = run.record
+    weights = run.file("weights.safetensors")
+    model, card = models.load_weights(weights)
+    followed = recipe.load(run.file("recipe.toml"))
+    shift_pixels = followed.evaluation.shift_pixels
+    subject = Subject(
+        model, name=run.name, input_shape=card.input_shape, num_classes=len(card.classes), mean=card.mean,
+        std=card.std, device=str(pick_device(asked.device)), spec=card.model, options=card.options, trained=True,
+        training=Training(
+            record.epochs, record.images_seen, record.num_train, record.peak_memory_bytes,
+            finished=record.status == "finished",
+        ),
+        shift_pixels=shift_pixels, file=weights,
+    )  # fmt: skip
+    facts = {
+        "kind": "run", "name": run.name, "model": card.model, "options": card.options, "recipe": followed.name,
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "trained_on": card.source,
+        "mean": card.mean, "std": card.std, "test_time_shift_pixels": shift_pixels,
+    }  # fmt: skip
+    return Target(subject, facts, followed.contract, run)
