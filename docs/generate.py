@@ -207,6 +207,8 @@ def list_checks() -> Iterator[str]:
         yield ""
         example = " ".join((check.limits.__doc__ or "").split())
         yield f"In a contract: {example}"
+        yield ""
+        yield f"Where it does not pass: {check.advice}"
         yield from limits_of(check.limits)
         yield ""
 

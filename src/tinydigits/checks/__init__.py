@@ -1,7 +1,8 @@
 """Checks: a file each, found by folder. A check measures one thing and says whether it holds to a contract's limit.
 
-A file of this room has `NAME` (its path in a contract), `Limits` (what the contract may say), `check(subject, limits)`
-and `EXAMPLES`, at least one that passes and one that fails; its docstring says what is checked and why.
+A file of this room has `NAME` (its path in a contract), `Limits` (what the contract may say), `check(subject, limits)`,
+`ADVICE` (what to do where it does not pass) and `EXAMPLES`, at least one that passes and one that fails; its docstring
+says what is checked and why.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Check:
     limits: type[Limits]
     function: Callable[[Subject, Any], Finding]
     examples: tuple[Example, ...]
+    advice: str
 
 
 def names() -> list[str]:
@@ -76,15 +78,24 @@ def run(check: Check, subject: Subject, limits: Limits | Mapping[str, Any]) -> F
     >>> run(get("model.parameters"), Subject(nn.Linear(784, 10), input_shape=(784,)), {"max": 10_000}).measured
     '7,850'
     """
+    found = _put(check, subject, limits)
+    advice = "" if found.status == "pass" else found.advice or check.advice
+    return replace(found, check=check.name, advice=advice)
+
+
+def _put(check: Check, subject: Subject, limits: Limits | Mapping[str, Any]) -> Finding:
     bound = limits if isinstance(limits, Limits) else check.limits.model_validate(dict(limits))
     try:
-        finding = check.function(subject, bound)
+        return check.function(subject, bound)
     except TinydigitsError as error:
-        return Finding.not_run(check.name, str(error))
+        problem, _, hint = str(error).partition("\n  try: ")
+        return Finding.not_run(check.name, problem, advice=hint and f"Try: {hint}")
     except Exception as error:  # the model's own code runs in here
         first_line = next(iter(str(error).splitlines()), "")
-        return Finding(check.name, "fail", "an error", "", f"the model raised {type(error).__name__}: {first_line}")
-    return replace(finding, check=check.name)
+        return Finding(
+            check.name, "fail", "an error", "", f"the model raised {type(error).__name__}: {first_line}",
+            advice="Call the model by hand on such a batch, in train and in eval mode.",
+        )  # fmt: skip
 
 
 def _limits(contract: Contract, check: Check, given: dict[str, Any]) -> Limits:
@@ -103,6 +114,7 @@ def _found() -> dict[str, Check]:
             continue
         module = importlib.import_module(f"{__name__}.{entry.name}")
         checks[module.NAME] = Check(
-            module.NAME, (module.__doc__ or "").strip(), module.Limits, module.check, tuple(module.EXAMPLES)
-        )
+            module.NAME, (module.__doc__ or "").strip(), module.Limits, module.check, tuple(module.EXAMPLES),
+            getattr(module, "ADVICE", ""),
+        )  # fmt: skip
     return checks

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-__all__ = ["Finding", "Limits", "Range", "Status"]
+__all__ = ["TRAIN_IT", "Finding", "Limits", "Range", "Status"]
 
+TRAIN_IT = "Train it with `tinydigits train --model …`, then verify the run in place of the class."
 Status = Literal["pass", "fail", "undecided", "not run"]
 
 
@@ -19,7 +20,8 @@ class Finding:
     >>> Finding.judge("model.parameters", 9_274 < 20_000, measured="9,274", limit="at most 19,999").status
     'pass'
 
-    `measured`, `limit` and `why` are for people; `details` has the same as numbers, for JSON.
+    `measured`, `limit` and `why` are for people; `details` has the same as numbers, for JSON. `value` is the measured
+    number where there is one, so that two verdicts can be compared. `advice` says what to do where it does not pass.
     """
 
     check: str
@@ -28,6 +30,8 @@ class Finding:
     limit: str = ""
     why: str = ""
     details: dict[str, Any] = field(default_factory=dict)
+    value: float | None = None
+    advice: str = ""
 
     @classmethod
     def judge(
@@ -39,14 +43,17 @@ class Finding:
         limit: str = "",
         why: str = "",
         details: dict[str, Any] | None = None,
+        value: float | None = None,
+        advice: str = "",
     ) -> Finding:
-        """Pass when it holds, fail when it does not."""
-        return cls(check, "pass" if holds else "fail", measured, limit, why, details or {})
+        """Pass when it holds, fail, with the advice, when it does not."""
+        status: Status = "pass" if holds else "fail"
+        return cls(check, status, measured, limit, why, details or {}, value, "" if holds else advice)
 
     @classmethod
-    def not_run(cls, check: str, why: str, *, limit: str = "") -> Finding:
+    def not_run(cls, check: str, why: str, *, limit: str = "", advice: str = "") -> Finding:
         """The question could not be put, and why."""
-        return cls(check, "not run", "", limit, why)
+        return cls(check, "not run", "", limit, why, advice=advice)
 
 
 class Limits(BaseModel):

@@ -7,6 +7,7 @@ under, else undecided, with the number of images that would decide at this share
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -14,12 +15,15 @@ from torch import Tensor, nn
 
 from tinydigits.checks import _finding
 from tinydigits.checks._examples import Example, small, small_images
-from tinydigits.checks._finding import Finding
+from tinydigits.checks._finding import TRAIN_IT, Finding
 from tinydigits.checks._subject import Subject
 from tinydigits.errors import DataUnavailable
 from tinydigits.stats import images_to_decide, wilson_interval
 
 NAME = "accuracy"
+ADVICE = (
+    "Train longer, or by another recipe (`tinydigits recipes ls`); tune on validation images, never on test images."
+)
 
 
 class Limits(_finding.Limits):
@@ -36,11 +40,13 @@ def check(subject: Subject, limits: Limits) -> Finding:
     """Ask the model for every image and judge the count."""
     limit = f"at least {100 * limits.min:.2f} % of {limits.source} {limits.split}"
     if not subject.trained:
-        return Finding.not_run(NAME, "the model is untrained", limit=limit)
+        return Finding.not_run(NAME, "the model is untrained", limit=limit, advice=TRAIN_IT)
     try:
         images, answers = subject.evaluate(limits.source, limits.split)
     except DataUnavailable as error:
-        return Finding.not_run(NAME, str(error), limit=limit)
+        return Finding.not_run(
+            NAME, str(error), limit=limit, advice="Name a folder with the four original files in TINYDIGITS_DATA."
+        )
     if answers.seen != len(images):
         return Finding(NAME, "fail", f"{answers.seen:,} images", limit, f"not all {len(images):,} were asked")
     interval = wilson_interval(answers.correct, answers.seen, limits.confidence)
@@ -55,12 +61,26 @@ def check(subject: Subject, limits: Limits) -> Finding:
     }  # fmt: skip
     if limits.bound == "point" or interval.low >= limits.min or interval.high < limits.min:
         holds = answers.accuracy >= limits.min
-        return Finding.judge(NAME, holds, measured=measured, limit=limit, why=words, details=details)
+        missing = math.ceil(round(limits.min * answers.seen, 6)) - answers.correct
+        return Finding.judge(
+            NAME, holds, measured=measured, limit=limit, why=words, details=details, value=100 * answers.accuracy,
+            advice=f"{missing:,} more of the {answers.seen:,} images must be right. {ADVICE}",
+        )  # fmt: skip
     needed = images_to_decide(answers.correct, answers.seen, limits.min, limits.confidence)
     words += ", which holds the limit; " + (
         f"{needed:,} images at this share would decide" if needed else "no number decides"
     )
-    return Finding(NAME, "undecided", measured, limit, words, details | {"images_to_decide": needed})
+    reach = next(
+        count for count in range(answers.correct, answers.seen + 1)
+        if count == answers.seen or wilson_interval(count, answers.seen, limits.confidence).low >= limits.min
+    )  # fmt: skip
+    advice = f"{reach:,} right answers of {answers.seen:,} would pass" + (
+        f", and so would this share of {needed:,} images." if needed and answers.accuracy > limits.min else "."
+    )
+    return Finding(
+        NAME, "undecided", measured, limit, words, details | {"images_to_decide": needed}, 100 * answers.accuracy,
+        f'{advice} `bound = "point"` asks for the plain comparison instead.',
+    )  # fmt: skip
 
 
 class _Brightness(nn.Module):

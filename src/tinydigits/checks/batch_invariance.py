@@ -14,6 +14,7 @@ from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
 
 NAME = "behaviour.batch_invariance"
+ADVICE = "Let each image be answered by itself: no statistics over the batch in eval mode, no use of its order or size."
 
 
 class Limits(_finding.Limits):

@@ -14,6 +14,9 @@ from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
 
 NAME = "behaviour.determinism"
+ADVICE = (
+    "Draw random numbers in train mode only, through torch's generator, and keep nothing from one call to the next."
+)
 
 
 class Limits(_finding.Limits):

@@ -7,10 +7,11 @@ counted as it went: more images than epochs × training images do not fit into t
 from __future__ import annotations
 
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import Finding, Range
+from tinydigits.checks._finding import TRAIN_IT, Finding, Range
 from tinydigits.checks._subject import Subject, Training
 
 NAME = "training.epochs"
+ADVICE = "Train again within the budget: set `epochs` in the recipe, then `tinydigits train`."
 
 
 class Limits(Range):
@@ -21,7 +22,9 @@ def check(subject: Subject, limits: Limits) -> Finding:
     """Compare the record's epochs, and the images seen, with the budget."""
     training = subject.training
     if training is None:
-        return Finding.not_run(NAME, "no run's record says how the model was trained", limit=limits.text())
+        return Finding.not_run(
+            NAME, "no run's record says how the model was trained", limit=limits.text(), advice=TRAIN_IT
+        )
     expected = training.epochs * training.num_train
     details = {"epochs": training.epochs, "images_seen": training.images_seen, "num_train": training.num_train}
     why = f"from the record; {training.images_seen:,} images seen = {training.epochs} × {training.num_train:,}"
@@ -31,7 +34,9 @@ def check(subject: Subject, limits: Limits) -> Finding:
         why = f"the record does not add up: {training.images_seen:,} images seen, {expected:,} in so many epochs"
     elif not training.finished:
         holds, why = False, "the training did not finish"
-    return Finding.judge(NAME, holds, measured=str(training.epochs), limit=limits.text(), why=why, details=details)
+    return Finding.judge(
+        NAME, holds, measured=str(training.epochs), limit=limits.text(), why=why, details=details, value=training.epochs
+    )
 
 
 def _trained(epochs: int, images_seen: int, *, finished: bool = True) -> Subject:

@@ -11,6 +11,7 @@ from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
 
 NAME = "behaviour.finite"
+ADVICE = "Guard divisions, logarithms and square roots with a small constant; clamp what can grow without bound."
 
 
 class Limits(_finding.Limits):

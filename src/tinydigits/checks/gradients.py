@@ -22,6 +22,9 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.trace import Layer, Trace
 
 NAME = "behaviour.gradients"
+ADVICE = (
+    "Use every parameter in `forward`, or delete it; look for `detach`, `no_grad`, activations that are always off."
+)
 
 # Relative to the largest: float64 rounds to 1e-16 and float32 to 1e-7, with a margin for sums over a batch.
 _FLOOR = {torch.float64: 1e-12, torch.float32: 1e-6}

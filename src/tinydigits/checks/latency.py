@@ -26,6 +26,9 @@ from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject
 
 NAME = "latency"
+ADVICE = (
+    "Lower multiply-adds (`tinydigits models show MODEL`): fewer channels, an earlier stride, separable convolutions."
+)
 _NUM_BLOCKS = 5
 _TIMEOUT_SECONDS = 120
 
@@ -60,8 +63,11 @@ def check(subject: Subject, limits: Limits) -> Finding:
     )
     if min(blocks) <= limits.max_ms < max(blocks):
         why += f"; this machine is noisy: blocks from {min(blocks):.2f} to {max(blocks):.2f} ms"
-        return Finding(NAME, "undecided", measured, limit, why, answer)
-    return Finding.judge(NAME, max(blocks) <= limits.max_ms, measured=measured, limit=limit, why=why, details=answer)
+        advice = "Measure on a quiet machine, or leave more room between the limit and the model."
+        return Finding(NAME, "undecided", measured, limit, why, answer, answer[key], advice)
+    return Finding.judge(
+        NAME, max(blocks) <= limits.max_ms, measured=measured, limit=limit, why=why, details=answer, value=answer[key]
+    )
 
 
 def _measure(subject: Subject, limits: Limits) -> dict[str, Any]:

@@ -8,6 +8,7 @@ adaptive, einsum).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import AfterValidator, model_validator
@@ -20,6 +21,7 @@ from tinydigits.checks._subject import Subject
 from tinydigits.trace import KINDS
 
 NAME = "model.layers"
+ADVICE = "A layer counts when its result reaches the output: one that is only constructed, or thrown away, does not."
 
 
 def _known(kind: str) -> str:
@@ -59,8 +61,15 @@ def check(subject: Subject, limits: Limits) -> Finding:
     words = [f"needs {kind}" for kind in limits.require] + [f"no {kind}" for kind in limits.forbid]
     return Finding.judge(
         NAME, not wrong, measured=", ".join(f"{kind} {found[kind]}" for kind in asked), limit=", ".join(words),
-        why="; ".join(wrong), details={"kinds": dict(found)},
+        why="; ".join(wrong), details={"kinds": dict(found)}, advice=_advise(limits, found),
     )  # fmt: skip
+
+
+def _advise(limits: Limits, found: Mapping[str, int]) -> str:
+    missing = [kind for kind in limits.require if not found[kind]]
+    surplus = [kind for kind in limits.forbid if found[kind]]
+    asked = {"Add": missing, "Take out": surplus}
+    return " ".join([*(f"{verb} {' and '.join(kinds)}." for verb, kinds in asked.items() if kinds), ADVICE])
 
 
 class _Decoy(nn.Module):

@@ -11,6 +11,7 @@ from tinydigits.checks._finding import Finding, Range
 from tinydigits.checks._subject import Subject
 
 NAME = "model.multiply_adds"
+ADVICE = "Pool or stride earlier, use fewer channels there, or make the convolution separable."
 
 
 class Limits(Range):
@@ -23,9 +24,12 @@ def check(subject: Subject, limits: Limits) -> Finding:
     holds = limits.holds(found.macs)
     dearest = sorted(found.layers, key=lambda layer: -layer.macs)[:3]
     why = "" if holds else "most in " + ", ".join(f"{layer.path or layer.name} {layer.macs:,}" for layer in dearest)
+    over = found.macs - (limits.max or found.macs)
+    advice = f"{over:,} too many; {dearest[0].path or dearest[0].name} costs most. {ADVICE}" if over > 0 else ""
     return Finding.judge(
-        NAME, holds, measured=f"{found.macs:,}", limit=limits.text(), why=why, details={"macs": found.macs}
-    )
+        NAME, holds, measured=f"{found.macs:,}", limit=limits.text(), why=why, details={"macs": found.macs},
+        value=found.macs, advice=advice,
+    )  # fmt: skip
 
 
 # The convolution: 4 channels, 6×6 positions, 9 weights; the linear layer: 4 × 10.

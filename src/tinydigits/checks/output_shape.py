@@ -10,6 +10,7 @@ from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
 
 NAME = "shapes.output"
+ADVICE = "End with one number for each class, as in `nn.Linear(width, 10)`; flatten what is left of rows and columns."
 
 
 class Limits(_finding.Limits):

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from tinydigits.checks._examples import Example, small
 from tinydigits.checks._finding import Finding, Range
 from tinydigits.checks._subject import Subject
+from tinydigits.trace import Trace
 
 NAME = "model.parameters"
+ADVICE = "Use fewer channels, pool to 1×1 before a linear layer, or make a convolution separable."
 
 
 class Limits(Range):
@@ -43,12 +45,22 @@ def check(subject: Subject, limits: Limits) -> Finding:
         names = ", ".join(f"{layer.path or layer.name} {layer.num_parameters:,}" for layer in largest)
         beside.append(f"most are in {names}")
     return Finding.judge(
-        NAME, holds, measured=f"{number:,}", limit=limits.text(), why="; ".join(beside),
+        NAME, holds, measured=f"{number:,}", limit=limits.text(), why="; ".join(beside), value=number,
+        advice="" if holds else _advise(found, number, limits),
         details={
             "total": found.num_parameters, "trainable": found.num_trainable, "unused": found.num_unused,
             "constants": found.num_constants, "buffers": found.num_buffers,
         },
     )  # fmt: skip
+
+
+def _advise(found: Trace, number: int, limits: Limits) -> str:
+    most = limits.max if limits.equals is None else limits.equals
+    if most is None or number <= most:
+        return f"{(limits.min or most or 0) - number:,} parameters are missing."
+    largest = max(found.layers, key=lambda layer: layer.num_parameters)
+    share = f"{largest.path or largest.name} ({largest.kind}) holds {largest.num_parameters:,} of {number:,}"
+    return f"{number - most:,} too many; {share}. {ADVICE}"
 
 
 def _shared() -> nn.Module:

@@ -17,6 +17,7 @@ from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
 
 NAME = "behaviour.probabilities"
+ADVICE = "Give logits, log-probabilities or probabilities over the classes (dimension 1), and nothing in between."
 Form = Literal["logits", "log_probabilities", "probabilities"]
 
 

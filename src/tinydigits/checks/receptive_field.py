@@ -14,6 +14,9 @@ from tinydigits.checks._finding import Finding, Range, Status
 from tinydigits.checks._subject import Subject
 
 NAME = "model.receptive_field"
+ADVICE = (
+    "Each k×k convolution adds (k - 1) times the strides before it; a global pool or a linear layer sees the whole map."
+)
 
 
 class Limits(Range):
@@ -31,8 +34,11 @@ def check(subject: Subject, limits: Limits) -> Finding:
         why = f"only an upper bound is known, because of {', '.join(found.unknown_ops)}"
         # An upper bound under the maximum decides; one over it, or a minimum, does not.
         status: Status = "pass" if holds and limits.min is None and limits.equals is None else "undecided"
-        return Finding(NAME, status, f"at most {measured}", limits.text(), why, details)
-    return Finding.judge(NAME, holds, measured=measured, limit=limits.text(), details=details)
+        advice = (
+            f"Write {', '.join(found.unknown_ops)} as convolutions, pools or matrix products, or ask for `max` only."
+        )
+        return Finding(NAME, status, f"at most {measured}", limits.text(), why, details, advice=advice)
+    return Finding.judge(NAME, holds, measured=measured, limit=limits.text(), details=details, value=min(rows, columns))
 
 
 def _two_convs() -> nn.Module:

@@ -18,6 +18,7 @@ from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, isolated_random_state, logits_of
 
 NAME = "behaviour.save_and_load"
+ADVICE = "Keep all that decides the answer in parameters and buffers, so that `state_dict()` holds it."
 
 
 class Limits(_finding.Limits):

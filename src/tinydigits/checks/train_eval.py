@@ -15,6 +15,7 @@ from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
 
 NAME = "behaviour.train_eval"
+ADVICE = "Let `train()` and `eval()` switch dropout and BatchNorm, nothing else; functional forms take `self.training`."
 _TOLERANCE = 1e-5
 
 

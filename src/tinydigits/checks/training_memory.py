@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from tinydigits.checks import _finding
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import Finding
+from tinydigits.checks._finding import TRAIN_IT, Finding
 from tinydigits.checks._subject import Subject, Training
 
 NAME = "training.memory"
+ADVICE = 'Train with a smaller `data.batch_size`, or with `precision = "bf16"`.'
 
 
 class Limits(_finding.Limits):
@@ -20,14 +21,17 @@ def check(subject: Subject, limits: Limits) -> Finding:
     """Compare the record's peak of resident memory."""
     limit = f"at most {limits.max_mb:,.0f} MB"
     if subject.training is None:
-        return Finding.not_run(NAME, "no run's record says how the model was trained", limit=limit)
+        return Finding.not_run(NAME, "no run's record says how the model was trained", limit=limit, advice=TRAIN_IT)
     if not subject.training.peak_memory_bytes:
-        return Finding.not_run(NAME, "the record has no peak memory: the system did not tell", limit=limit)
+        return Finding.not_run(
+            NAME, "the record has no peak memory: the system did not tell", limit=limit,
+            advice="Train where /proc or getrusage tells it: on Linux or macOS.",
+        )  # fmt: skip
     peak_mb = subject.training.peak_memory_bytes / 1e6
     return Finding.judge(
         NAME, peak_mb <= limits.max_mb, measured=f"{peak_mb:,.0f} MB", limit=limit,
         why="peak resident memory of the training process, from the record",
-        details={"peak_memory_bytes": subject.training.peak_memory_bytes},
+        details={"peak_memory_bytes": subject.training.peak_memory_bytes}, value=peak_mb,
     )  # fmt: skip
 
 

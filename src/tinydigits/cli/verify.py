@@ -68,6 +68,11 @@ def _print(console: Console, verdict: Verdict) -> None:
             Text(finding.status, style=_COLOURS[finding.status]), Text(finding.why),
         )  # fmt: skip
     console.print(table)
+    advised = [finding for finding in verdict.findings if finding.advice]
+    if advised:
+        console.print("\nwhat to do")
+        for finding in advised:
+            console.print(Text.assemble(("  " + finding.check, "bold"), f": {finding.advice}"))
     counts = {status: sum(f.status == status for f in verdict.findings) for status in _COLOURS}
     words = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
     colour = {"holds": "green", "does not hold": "red"}.get(verdict.word, "yellow")

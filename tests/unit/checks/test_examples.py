@@ -32,6 +32,7 @@ def test_example_gets_its_finding_and_its_model_stays_as_it_was(check: Check, ex
 
     assert (finding.status, finding.check) == (example.status, check.name), finding
     assert example.says in f"{finding.measured} {finding.why}", finding
+    assert bool(finding.advice) == (finding.status != "pass"), finding
     assert _fingerprint(model) == before
 
 
@@ -45,6 +46,7 @@ def test_check_has_a_passing_and_a_failing_example(name: str) -> None:
 def test_check_says_what_it_checks_and_its_limits_show_an_example(name: str) -> None:
     check = checks.get(name)
     assert check.doc and check.doc[0].isupper()
+    assert check.advice.endswith("."), "a check says what to do where it does not pass"
     assert check.limits.__doc__ and "`" in check.limits.__doc__
     assert check.limits.model_config["extra"] == "forbid"
 
