@@ -1,43 +1,85 @@
-"""Exports: a run's model in a format that others read; one file a format, found by folder.
+"""Exports: a trained model in a format that others read; one file a format, found by folder.
 
-A format's file has one public function, `write(run, folder) -> Path`, and its first docstring line says what it is.
+A format's file has `write(trained, folder) -> Path`. Where others can ask the file, it also has
+`load(path) -> Answer`, from uint8 images to probabilities, and `PARITY`, the rule by which its answers must agree with
+the checkpoint's (`parity.py`). Its first docstring line says what it is.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from tinydigits.errors import TinydigitsError, unknown_name
-from tinydigits.run import Run
+from tinydigits.export.parity import Parity, compare
+from tinydigits.export.trained import Trained, of_run
 
-__all__ = ["export", "formats"]
+__all__ = ["Exported", "Parity", "Trained", "export", "formats", "of_run", "summary"]
+
+_ROOM = Path(__file__).parent
+_NOT_FORMATS = {"__init__", "parity", "trained"}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written, and whether it answers as the checkpoint does.
+
+    A text that cannot be asked has no parity. Where `holds` is False the file is deleted already.
+    """
+
+    format: str
+    path: Path
+    num_bytes: int
+    parity: Parity | None
+
+    @property
+    def holds(self) -> bool:
+        return self.parity is None or self.parity.holds
 
 
 def formats() -> list[str]:
     """The formats that there are.
 
     >>> formats()
-    ['pth']
+    ['onnx', 'pt2', 'pth', 'safetensors']
     """
-    return sorted(path.stem.replace("_", "-") for path in Path(__file__).parent.glob("[!_]*.py"))
+    return sorted(path.stem.replace("_", "-") for path in _ROOM.glob("*.py") if path.stem not in _NOT_FORMATS)
 
 
-def export(run: Run, name: str, folder: Path) -> Path:
-    """Write a run's model in the format `name` to `folder` (made if needed); gives the file.
+def summary(name: str) -> str:
+    """The first line of a format's docstring, read without importing it.
 
-    Raises TinydigitsError for an unknown format, an unfinished run and a folder that cannot be written.
+    >>> summary("pth")[:6]
+    'A .pth'
+    """
+    text = (_ROOM / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(text)) or "").splitlines()[0]
+
+
+def export(trained: Trained, name: str, folder: Path) -> Exported:
+    """Write a model in the format `name` to `folder` (made if needed), and ask the file for every test image.
+
+    A file that does not answer as the checkpoint does is deleted. Raises TinydigitsError for an unknown format, a
+    package that is not installed, test images that are not at hand, and a folder that cannot be written.
     """
     if name not in formats():
         raise unknown_name("export", name, formats(), kind="format")
-    if run.record.status != "finished":
-        raise TinydigitsError(
-            f"run {run.folder}", f"is not finished but {run.record.status}",
-            hint=f"tinydigits train --resume {run.folder}",
-        )  # fmt: skip
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TinydigitsError(str(folder), f"cannot be made: {error.strerror}") from error
-    writer = importlib.import_module(f"tinydigits.export.{name.replace('-', '_')}")
-    return writer.write(run, folder)
+    form = importlib.import_module(f"tinydigits.export.{name.replace('-', '_')}")
+    path: Path = form.write(trained, folder)
+    parity = None
+    if hasattr(form, "load"):
+        try:
+            parity = compare(trained, form.load(path), form.PARITY)
+        except BaseException:
+            path.unlink()  # not known to be right
+            raise
+    exported = Exported(name, path, path.stat().st_size, parity)
+    if not exported.holds:
+        path.unlink()
+    return exported

@@ -9,19 +9,29 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from tinydigits.run import Run, write_atomic
+from tinydigits import models
+from tinydigits.errors import TinydigitsError
+from tinydigits.export.trained import Answer, Trained, answer_of
+from tinydigits.run import write_atomic
 
-__all__ = ["write"]
+__all__ = ["PARITY", "load", "write"]
+
+PARITY = "same class"
 
 
-def write(run: Run, folder: Path) -> Path:
+def write(trained: Trained, folder: Path) -> Path:
     """Write `<data>_model_YYYYMMDD_HHMMSS_acc99.40.pth`; loadable with `torch.load(path, weights_only=True)`.
 
     The date is the run's; `acc` is the accuracy in percent on `accuracy_split`: the validation images where the run
     held some out, else its training images. `model_state_dict` has the weights that the run keeps (averaged, if it
     averages), `optimizer_state_dict` the optimizer's state at the end, `history` a dict an epoch, and
-    `validation_accuracy` a share or None.
+    `validation_accuracy` a share or None. Raises TinydigitsError for a model that has no run.
     """
+    run = trained.run
+    if run is None:
+        raise TinydigitsError(
+            "export pth", "needs a run: it has the optimizer's state and the history", hint="safetensors"
+        )
     record = run.record
     assert record.result is not None  # a finished run has one
     checkpoint = torch.load(run.file("checkpoint.pt"), map_location="cpu", weights_only=True)
@@ -35,6 +45,8 @@ def write(run: Run, folder: Path) -> Path:
         "accuracy_split": record.result.split,
         "model": record.recipe["model"],
         "source": record.source,
+        "mean": trained.card.mean,
+        "std": trained.card.std,
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -42,3 +54,11 @@ def write(run: Run, folder: Path) -> Path:
     path = folder / f"{Path(record.source).name}_model_{moment}_acc{100 * record.result.accuracy:.2f}.pth"
     write_atomic(path, buffer.getvalue())
     return path
+
+
+def load(path: Path) -> Answer:
+    """Build the model anew and ask it by torch."""
+    content = torch.load(path, weights_only=True)
+    model = models.build(content["model"]["name"], content["model"]["options"])
+    model.load_state_dict(content["model_state_dict"])
+    return answer_of(model.eval(), content["mean"], content["std"])

@@ -1,0 +1,133 @@
+"""What is exported: a trained model, its card, and how its exported forms take their images.
+
+Shapes: N images, B images a batch, H × W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tinydigits import data, models
+from tinydigits.data import ImageSet
+from tinydigits.errors import TinydigitsError
+from tinydigits.models import WeightsCard
+from tinydigits.run import Run
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+__all__ = ["Answer", "Trained", "answer_of", "grey_card", "grey_model", "need", "of_run", "softmax"]
+
+Answer = Callable[[np.ndarray], np.ndarray]
+"""From uint8 images (N, 28, 28) to probabilities, float32 (N, K)."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model in eval mode on the CPU, the card of its weights, and the run that trained it, if it is at hand.
+
+    `weights` is the file that it was read from.
+    """
+
+    model: nn.Module
+    card: WeightsCard
+    weights: Path
+    run: Run | None = None
+
+    @property
+    def stem(self) -> str:
+        """What its exported files are called: the recipe's name, or else the model's."""
+        name = self.card.recipe or self.card.model.rpartition(":")[2]
+        return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.") or "model"
+
+    def images(self, split: str) -> ImageSet:
+        """The images that it was trained on, or the test images of the same data set."""
+        return data.load(self.card.source, split)
+
+    def answer(self, images_NHW: np.ndarray) -> np.ndarray:
+        """The checkpoint's own probabilities (N, K), one view of each image: no test-time augmentation."""
+        return answer_of(self.model, self.card.mean, self.card.std)(images_NHW)
+
+
+def of_run(run: Run) -> Trained:
+    """The model of a finished run; raises TinydigitsError for a run that is unfinished or damaged."""
+    if run.record.status != "finished":
+        raise TinydigitsError(
+            f"run {run.folder}", f"is not finished but {run.record.status}",
+            hint=f"tinydigits train --resume {run.folder}",
+        )  # fmt: skip
+    weights = run.file("weights.safetensors")
+    model, card = models.load_weights(weights)
+    return Trained(model, card, weights, run)
+
+
+def answer_of(model: nn.Module, mean: float, std: float) -> Answer:
+    """Ask a module of torch that takes images normalised by `mean` and `std` and gives logits."""
+    import torch
+
+    from tinydigits.data.batches import normalise
+
+    def answer(images_NHW: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            logits_NK = model(normalise(torch.from_numpy(images_NHW), mean, std))
+            probabilities_NK: np.ndarray = torch.softmax(logits_NK.float(), dim=1).numpy()
+        return probabilities_NK
+
+    return answer
+
+
+def grey_model(trained: Trained) -> nn.Module:
+    """The model with its normalisation inside: grey levels, float (B, 1, 28, 28) of 0 (paper) to 1 (ink), to logits."""
+    from torch import nn
+
+    class Grey(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = trained.model
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.model((images - trained.card.mean) / trained.card.std)
+            return logits
+
+    return Grey().eval()
+
+
+def grey_card(trained: Trained) -> WeightsCard:
+    """The card of a file that normalises by itself.
+
+    A card's `mean` and `std` say what its file wants done to images of 0 to 1 before it takes them: here nothing.
+    """
+    return trained.card.model_copy(update={"mean": 0.0, "std": 1.0})
+
+
+def softmax(logits_NK: np.ndarray) -> np.ndarray:
+    """From logits to probabilities.
+
+    >>> softmax(np.array([[0.0, 0.0]]))
+    array([[0.5, 0.5]])
+    """
+    powers_NK = np.exp(logits_NK - logits_NK.max(axis=1, keepdims=True))
+    return powers_NK / powers_NK.sum(axis=1, keepdims=True)
+
+
+def need(format_name: str, *packages: str) -> ModuleType:
+    """Import the first of some packages that a format needs; raises TinydigitsError where one is not installed.
+
+    >>> need("onnx", "json").__name__
+    'json'
+    """
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise TinydigitsError(
+            f"export {format_name}", f"needs {' and '.join(missing)}", hint="pip install 'tinydigits[export]'"
+        )
+    return importlib.import_module(packages[0])

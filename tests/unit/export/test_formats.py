@@ -1,0 +1,139 @@
+"""Each export format: what the file holds, who can read it, and that its answers are the checkpoint's."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tinydigits import data, export, models
+from tinydigits.errors import TinydigitsError
+from tinydigits.evaluate import evaluate
+from tinydigits.export import Trained
+from tinydigits.export.parity import compare
+from tinydigits.models import WeightsCard
+from tinydigits.run import Run
+
+TEST = data.load("digits", "test")
+GREY_BCHW = TEST.images_NHW[:, None].astype(np.float32) / 255
+
+
+@pytest.mark.parametrize("name", export.formats())
+def test_an_exported_file_answers_as_the_checkpoint_does(trained: Trained, tmp_path: Path, name: str) -> None:
+    done = export.export(trained, name, tmp_path / "new")
+    assert done.holds and done.path.parent == tmp_path / "new"
+    assert done.num_bytes == done.path.stat().st_size
+    if done.parity is not None:
+        assert done.parity.seen == len(TEST) == 596
+        assert done.parity.rule == "accuracy" or (done.parity.same == 596 and done.parity.largest_difference < 1e-5)
+    assert str(Path.cwd()).encode() not in done.path.read_bytes(), "a path of this machine is in the file"
+
+
+def logits_of_checkpoint(trained: Trained) -> np.ndarray:
+    images = (torch.from_numpy(GREY_BCHW) - trained.card.mean) / trained.card.std
+    with torch.inference_mode():
+        return trained.model(images).numpy()
+
+
+def test_onnx_takes_grey_levels_in_batches_of_any_size_and_carries_the_card(trained: Trained, tmp_path: Path) -> None:
+    import onnx
+    import onnxruntime
+
+    path = export.export(trained, "onnx", tmp_path).path
+    assert [file.name for file in tmp_path.iterdir()] == ["two-conv.onnx"]
+    proto = onnx.load(path)
+    onnx.checker.check_model(proto, full_check=True)
+    assert [(entry.domain, entry.version) for entry in proto.opset_import] == [("", 18)]
+    card = WeightsCard(**json.loads({entry.key: entry.value for entry in proto.metadata_props}["tinydigits"]))
+    assert card == trained.card.model_copy(update={"mean": 0.0, "std": 1.0})
+    session = onnxruntime.InferenceSession(path)
+    for size in (1, 2, 7, 596):
+        (logits_NK,) = session.run(None, {"images": GREY_BCHW[:size]})
+        assert np.abs(logits_NK - logits_of_checkpoint(trained)[:size]).max() < 1e-4
+
+
+def test_pt2_needs_torch_alone(trained: Trained, tmp_path: Path) -> None:
+    path = export.export(trained, "pt2", tmp_path).path
+    extra = {"tinydigits": ""}
+    module = torch.export.load(path, extra_files=extra).module()
+    assert WeightsCard(**json.loads(extra["tinydigits"])).mean == 0
+    for size in (1, 3, 596):
+        logits_NK = module(torch.from_numpy(GREY_BCHW[:size])).detach().numpy()
+        assert np.abs(logits_NK - logits_of_checkpoint(trained)[:size]).max() < 1e-4
+
+
+def test_safetensors_are_the_runs_weights(trained: Trained, tmp_path: Path) -> None:
+    model, card = models.load_weights(export.export(trained, "safetensors", tmp_path).path)
+    assert card == trained.card
+    for found, expected in zip(model.state_dict().values(), trained.model.state_dict().values(), strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_pth_has_the_systems_name_and_content(run: Run, trained: Trained, tmp_path: Path) -> None:
+    path = export.export(trained, "pth", tmp_path).path
+    result = run.record.result
+    assert result is not None
+    assert re.fullmatch(rf"digits_model_\d{{8}}_\d{{6}}_acc{100 * result.accuracy:.2f}\.pth", path.name)
+    content = torch.load(path, weights_only=True)
+    model: nn.Module = models.build("two-conv")
+    model.load_state_dict(content["model_state_dict"])
+    _, validation = data.hold_out(data.load("digits", "train"), 200)
+    found = evaluate(model, validation.images_NHW, validation.labels_N, mean=0.1307, std=0.3081)
+    assert content["validation_accuracy"] == content["accuracy"] == found.accuracy
+    assert [row["epoch"] for row in content["history"]] == [1, 2, 3, 4]
+    torch.optim.Adam(model.parameters()).load_state_dict(content["optimizer_state_dict"])
+
+
+class Unsteady(nn.Module):
+    """Answers otherwise when it is traced: what parity is there to find."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.model(images)
+        return -logits if torch.compiler.is_compiling() else logits
+
+
+@pytest.mark.parametrize("name", ["onnx", "pt2"])
+def test_a_file_that_answers_otherwise_is_deleted(trained: Trained, tmp_path: Path, name: str) -> None:
+    done = export.export(replace(trained, model=Unsteady(trained.model).eval()), name, tmp_path)
+    assert not done.holds and not list(tmp_path.iterdir())
+    assert done.parity is not None and "does not hold: same class on" in str(done.parity)
+
+
+def test_parity_counts_one_image_and_what_is_no_number(trained: Trained) -> None:
+    def answer(images_NHW: np.ndarray) -> np.ndarray:
+        wrong_NK = trained.answer(images_NHW)
+        wrong_NK[3] = wrong_NK[3][::-1]
+        wrong_NK[5] = np.nan
+        return wrong_NK
+
+    parity = compare(trained, answer, "same class")
+    assert parity.same == parity.seen - 2 * (-(-parity.seen // 500))  # two of each batch that was asked
+    assert not parity.holds
+    assert compare(trained, trained.answer, "accuracy").holds
+    assert not compare(trained, lambda images: trained.answer(images)[:, ::-1], "accuracy").holds
+
+
+def test_what_cannot_be_exported_is_told(
+    run: Run, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(TinydigitsError, match=r"unknown format 'pt'[^\n]*\n  try: pt"):
+        export.export(trained, "pt", tmp_path)
+    copy = Run(tmp_path)
+    copy.write_record(run.record.model_copy(update={"status": "interrupted"}))
+    with pytest.raises(TinydigitsError, match=r"is not finished but interrupted\n  try: tinydigits train --resume"):
+        export.of_run(copy)
+    with pytest.raises(TinydigitsError, match="needs a run"):
+        export.export(replace(trained, run=None), "pth", tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(TinydigitsError, match=r"needs onnx and onnxscript\n  try: pip install 'tinydigits\[export\]'"):
+        export.export(trained, "onnx", tmp_path)
