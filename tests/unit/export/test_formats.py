@@ -52,6 +52,7 @@ def test_onnx_takes_grey_levels_in_batches_of_any_size_and_carries_the_card(trai
     assert [(entry.domain, entry.version) for entry in proto.opset_import] == [("", 18)]
     card = WeightsCard(**json.loads({entry.key: entry.value for entry in proto.metadata_props}["tinydigits"]))
     assert card == trained.card.model_copy(update={"mean": 0.0, "std": 1.0})
+    assert proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
     session = onnxruntime.InferenceSession(path)
     for size in (1, 2, 7, 596):
         (logits_NK,) = session.run(None, {"images": GREY_BCHW[:size]})
