@@ -25,8 +25,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tinydigits import data, models, recipe
 from tinydigits.data import idx
 from tinydigits.machine import describe_machine, describe_versions
@@ -65,7 +63,7 @@ def measure(threads: int) -> dict[str, Any]:
                         seconds[way].append(spent)
             rows[name] = {
                 "num_images": num_images, "seconds": seconds, "peak_memory_bytes": _peak_memory(name),
-                "profile": _profile(chosen, images),
+                "profile": profile_step(chosen, images),
             }  # fmt: skip
             print(name, {way: round(statistics.median(values), 2) for way, values in seconds.items()}, flush=True)
     return {
@@ -104,10 +102,10 @@ def _engine(chosen: Recipe, source: Path, threads: int) -> float:
 def _plain(chosen: Recipe, images: data.ImageSet) -> float:
     import torch
     from PIL import Image
-    from torch.nn.functional import cross_entropy
-    from torch.utils.data import DataLoader, Dataset
+    from torch.utils.data import DataLoader
 
-    mean, std = chosen.data.mean, chosen.data.std
+    from benchmarks.plain import PerImage, train_epoch
+
     rng = random.Random(0)
 
     def change(picture: Image.Image) -> Image.Image:  # the published recipes know these two
@@ -121,50 +119,28 @@ def _plain(chosen: Recipe, images: data.ImageSet) -> float:
                 picture = ground.resize((28, 28), Image.Resampling.BILINEAR)
         return picture
 
-    class PerImage(Dataset):  # what torchvision's MNIST with its transforms, ToTensor and Normalize does
-        def __len__(self) -> int:
-            return len(images)
-
-        def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-            picture = change(Image.fromarray(images.images_NHW[index]))
-            pixels = torch.from_numpy(np.array(picture, copy=True))[None].to(torch.get_default_dtype()).div(255)
-            return pixels.sub(mean).div(std), int(images.labels_N[index])
-
     model, optimizer = _make(chosen)
-    loader = DataLoader(PerImage(), batch_size=chosen.data.batch_size_at(1), shuffle=chosen.data.shuffle)
-    schedule = None
+    dataset = PerImage(images, chosen.data.mean, chosen.data.std, change)
+    loader = DataLoader(dataset, batch_size=chosen.data.batch_size_at(1), shuffle=chosen.data.shuffle)
+    after_step: Callable[[], object] = int
     if isinstance(chosen.schedule, OneCycleSchedule):
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, chosen.optimizer.lr, total_steps=len(loader))
-    total_loss, correct = 0.0, 0
-    started = time.perf_counter()
-    for batch, labels in loader:
-        optimizer.zero_grad()
-        logits = model(batch)
-        loss = cross_entropy(logits, labels)
-        loss.backward()
-        if chosen.optimizer.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), chosen.optimizer.clip_norm)
-        optimizer.step()
-        if schedule is not None:
-            schedule.step()
-        total_loss += loss.item()
-        correct += (logits.argmax(1) == labels).sum().item()
-    return time.perf_counter() - started
+        after_step = torch.optim.lr_scheduler.OneCycleLR(optimizer, chosen.optimizer.lr, total_steps=len(loader)).step
+    return train_epoch(model, optimizer, loader, after_step=after_step, clip_norm=chosen.optimizer.clip_norm)
 
 
 def _model(chosen: Recipe, images: data.ImageSet) -> float:
-    step, num_batches = _bare_step(chosen, images)
+    step, num_batches = bare_step(chosen, images)
     started = time.perf_counter()
     for _ in range(num_batches):
         step()
     return time.perf_counter() - started
 
 
-def _profile(chosen: Recipe, images: data.ImageSet) -> dict[str, float]:
+def profile_step(chosen: Recipe, images: data.ImageSet) -> dict[str, float]:
     """The operations that take most of a bare step, by their own share of its time."""
     from torch.profiler import ProfilerActivity, profile
 
-    step, num_batches = _bare_step(chosen, images)
+    step, num_batches = bare_step(chosen, images)
     step()
     with profile(activities=[ProfilerActivity.CPU]) as watched:
         for _ in range(min(num_batches, 50)):
@@ -174,7 +150,7 @@ def _profile(chosen: Recipe, images: data.ImageSet) -> dict[str, float]:
     return {name: spent[name] / sum(spent.values()) for name in largest}
 
 
-def _bare_step(chosen: Recipe, images: data.ImageSet) -> tuple[Callable[[], None], int]:
+def bare_step(chosen: Recipe, images: data.ImageSet) -> tuple[Callable[[], None], int]:
     """One step of the recipe's model and optimizer on one batch, and how many an epoch has."""
     import torch
     from torch.nn.functional import cross_entropy

@@ -1,4 +1,4 @@
-"""torch's optimizers, with the constants of a recipe and without the import of torch's compiler."""
+"""torch's optimizers and Muon, with the constants of a recipe and without the import of torch's compiler."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from tinydigits.optim.muon import Muon, hidden_weights
 from tinydigits.recipe.fields import OptimizerPart
 
 __all__ = ["build_optimizer"]
@@ -26,9 +27,11 @@ def build_optimizer(model: nn.Module, part: OptimizerPart) -> Optimizer:
     >>> type(build_optimizer(tinydigits.models.build("gap-cnn"), recipe.optimizer)).__name__
     'Adam'
 
-    The fused kernels are used: one call per step instead of several per parameter, which is what counts for models
-    this small.
+    torch's fused kernels are used: one call per step instead of several per parameter, which is what counts for models
+    this small. Muon has two groups of parameters: those that it makes orthogonal, and the others at their own rate.
     """
+    if part.name == "muon":
+        return _build_muon(model, part)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     constants: dict[str, Any] = {"lr": part.lr, "weight_decay": part.weight_decay, "fused": True}
     if part.name == "sgd":
@@ -36,6 +39,19 @@ def build_optimizer(model: nn.Module, part: OptimizerPart) -> Optimizer:
     else:
         constants |= {"betas": part.betas, "eps": part.eps}
     return _without_compiler(_KINDS[part.name])(parameters, **constants)
+
+
+def _build_muon(model: nn.Module, part: OptimizerPart) -> Optimizer:
+    hidden = hidden_weights(model)
+    chosen = set(map(id, hidden))
+    others = [parameter for parameter in model.parameters() if parameter.requires_grad and id(parameter) not in chosen]
+    other_lr = part.other_lr or part.lr
+    groups = [
+        {"params": hidden, "orthogonal": True},
+        {"params": others, "lr": other_lr, "lr_scale": other_lr / part.lr},
+    ]
+    constants = {"lr": part.lr, "momentum": part.momentum, "weight_decay": part.weight_decay}
+    return _without_compiler(Muon)(groups, **constants)
 
 
 @cache

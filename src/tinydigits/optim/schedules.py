@@ -34,7 +34,7 @@ class Schedule:
         """Set the optimizer's rate and momentum for one step; gives the rate."""
         lr, momentum = self.lr_at(epoch, step), self.momentum_at(epoch, step)
         for group in optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("lr_scale", 1.0)
             if momentum is not None and "betas" in group:
                 group["betas"] = (momentum, group["betas"][1])
             elif momentum is not None:

@@ -57,10 +57,15 @@ class DataPart(_Part):
 
 
 class OptimizerPart(_Part):
-    """The optimizer and its constants; `clip_norm` bounds the gradient, `accumulate` averages it over some batches."""
+    """The optimizer and its constants; `clip_norm` bounds the gradient, `accumulate` averages it over some batches.
 
-    name: Literal["sgd", "adam", "adamw"]
+    Muon makes the steps of the weights between channels orthogonal; first layer, classifier, biases and normalisation
+    take plain momentum steps at `other_lr` (default: `lr`).
+    """
+
+    name: Literal["sgd", "adam", "adamw", "muon"]
     lr: Positive
+    other_lr: Positive | None = None
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     nesterov: bool = False
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
@@ -68,6 +73,12 @@ class OptimizerPart(_Part):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     clip_norm: Positive | None = None
     accumulate: Count = 1
+
+    @model_validator(mode="after")
+    def _two_rates_only_with_muon(self) -> OptimizerPart:
+        if self.other_lr is not None and self.name != "muon":
+            raise ValueError("other_lr only with muon: the others have one rate")
+        return self
 
 
 class ConstantSchedule(_Part):

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from tinydigits import recipe
+from tinydigits import models, recipe
 from tinydigits.optim import build_optimizer
+from tinydigits.optim.muon import Muon
 
 CASES = [
     ("{name='sgd', lr=0.1}", torch.optim.SGD, {"lr": 0.1}),
@@ -36,6 +37,61 @@ def test_the_steps_are_torchs(text: str, kind: type, constants: dict[str, object
             optimizer.zero_grad()
     assert torch.allclose(ours.weight, theirs.weight, atol=1e-6)
     assert not ours.weight.requires_grad or ours.weight.grad is None
+
+
+def test_muon_on_matrices_is_torchs() -> None:
+    ours, theirs = (nn.Parameter(torch.zeros(4, 6)) for _ in range(2))
+    pairs = [
+        (ours, Muon([{"params": [ours], "orthogonal": True}], lr=0.1, momentum=0.9, weight_decay=0.1)),
+        (theirs, torch.optim.Muon([theirs], lr=0.1, momentum=0.9, weight_decay=0.1)),
+    ]
+    for step in range(5):
+        gradient = torch.randn(4, 6, generator=torch.Generator().manual_seed(step))
+        for parameter, optimizer in pairs:
+            parameter.grad = gradient.clone()
+            optimizer.step()
+    assert ours.norm() > 0.3
+    assert torch.allclose(ours, theirs, atol=0.02)  # torch's rounds are in bf16
+
+
+def test_muon_takes_kernels_as_matrices_and_the_others_at_their_rate() -> None:
+    model = models.build("gap-cnn")
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    part = recipe.load("gap-cnn", ["optimizer={name='muon', lr=0.02, other_lr=0.1, momentum=0.9}"]).optimizer
+    optimizer = build_optimizer(model, part)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+    optimizer.step()
+    hidden = {id(parameter) for parameter in optimizer.param_groups[0]["params"]}
+    assert len(hidden) == 6  # eight convolutions without the first and the last
+    for parameter, old in zip(model.parameters(), before, strict=True):
+        change = (parameter - old).detach()
+        if id(parameter) in hidden:
+            values = torch.linalg.svdvals(change.flatten(1)) / 0.02
+            assert values.min() > 0.5 and values.max() < 1.3
+        else:
+            assert torch.allclose(change, -0.1 * 1.9 * parameter.grad, atol=1e-6)
+
+
+def test_muon_resumes_from_its_state() -> None:
+    def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> None:
+        for step in steps:
+            images = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(step))
+            model(images).square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    part = recipe.load("two-conv", ["optimizer={name='muon', lr=0.02, momentum=0.9}"]).optimizer
+    straight, resumed = (models.build("two-conv", {"dropout": 0.0}) for _ in range(2))
+    resumed.load_state_dict(straight.state_dict())
+    train(straight, build_optimizer(straight, part), range(4))
+    first = build_optimizer(resumed, part)
+    train(resumed, first, range(2))
+    second = build_optimizer(resumed, part)
+    second.load_state_dict(first.state_dict())
+    train(resumed, second, range(2, 4))
+    for one, other in zip(straight.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_frozen_parameters_are_left_out() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tinydigits import recipe
+from tinydigits import models, recipe
 from tinydigits.optim import Average, Schedule, build_optimizer
 from tinydigits.recipe.fields import EmaPart, SwaPart
 
@@ -124,3 +124,14 @@ def test_swa_measures_batch_norm_anew() -> None:
     average.measure_statistics(batches)
     assert average.model[0].running_mean.item() == pytest.approx(8.0)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_both_rates_of_muon_follow_the_schedule() -> None:
+    settings = ["optimizer={name='muon', lr=0.02, other_lr=0.1, momentum=0.9}", "schedule={name='cosine'}", "epochs=1"]
+    loaded = recipe.load("gap-cnn", settings)
+    model = models.build("gap-cnn")
+    optimizer = build_optimizer(model, loaded.optimizer)
+    schedule = Schedule(loaded, [100])
+    for step, share in ((0, 1.0), (50, 0.5)):
+        assert schedule.apply(optimizer, 1, step) == pytest.approx(0.02 * share)
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.02 * share, 0.1 * share])
