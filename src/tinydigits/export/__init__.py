@@ -2,7 +2,7 @@
 
 A format's file has `write(trained, folder) -> Path`. Where others can ask the file, it also has
 `load(path) -> Answer`, from uint8 images to probabilities, and `PARITY`, the rule by which its answers must agree with
-the checkpoint's (`parity.py`). Its first docstring line says what it is.
+the checkpoint's (`parity.py`); `note(path) -> str` may add a line. Its first docstring line says what it is.
 """
 
 from __future__ import annotations
@@ -14,25 +14,28 @@ from pathlib import Path
 
 from tinydigits.errors import TinydigitsError, unknown_name
 from tinydigits.export.parity import Parity, compare
+from tinydigits.export.speed import Speed, measure
 from tinydigits.export.trained import Trained, of_run
 
-__all__ = ["Exported", "Parity", "Trained", "export", "formats", "of_run", "summary"]
+__all__ = ["Exported", "Parity", "Speed", "Trained", "export", "formats", "measure", "of_run", "summary"]
 
 _ROOM = Path(__file__).parent
-_NOT_FORMATS = {"__init__", "parity", "trained"}
+_NOT_FORMATS = {"__init__", "parity", "speed", "trained"}
 
 
 @dataclass(frozen=True)
 class Exported:
     """A file that was written, and whether it answers as the checkpoint does.
 
-    A text that cannot be asked has no parity. Where `holds` is False the file is deleted already.
+    A text that cannot be asked has no parity. `note` is what else its format has to say. Where `holds` is False the
+    file is deleted already.
     """
 
     format: str
     path: Path
     num_bytes: int
     parity: Parity | None
+    note: str = ""
 
     @property
     def holds(self) -> bool:
@@ -43,7 +46,7 @@ def formats() -> list[str]:
     """The formats that there are.
 
     >>> formats()
-    ['onnx', 'pt2', 'pth', 'safetensors']
+    ['card', 'onnx', 'onnx-int8', 'pt2', 'pth', 'safetensors']
     """
     return sorted(path.stem.replace("_", "-") for path in _ROOM.glob("*.py") if path.stem not in _NOT_FORMATS)
 
@@ -79,7 +82,8 @@ def export(trained: Trained, name: str, folder: Path) -> Exported:
         except BaseException:
             path.unlink()  # not known to be right
             raise
-    exported = Exported(name, path, path.stat().st_size, parity)
+    note = form.note(path) if hasattr(form, "note") else ""
+    exported = Exported(name, path, path.stat().st_size, parity, note)
     if not exported.holds:
         path.unlink()
     return exported

@@ -16,7 +16,9 @@ from tinydigits import data, export, models
 from tinydigits.errors import TinydigitsError
 from tinydigits.evaluate import evaluate
 from tinydigits.export import Trained
+from tinydigits.export.onnx_int8 import calibration_images
 from tinydigits.export.parity import compare
+from tinydigits.export.speed import measure
 from tinydigits.models import WeightsCard
 from tinydigits.run import Run
 
@@ -138,3 +140,33 @@ def test_what_cannot_be_exported_is_told(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(TinydigitsError, match=r"needs onnx and onnxscript\n  try: pip install 'tinydigits\[export\]'"):
         export.export(trained, "onnx", tmp_path)
+
+
+def test_an_8_bit_file_has_the_same_interface_and_8_bit_weights(trained: Trained, tmp_path: Path) -> None:
+    import onnx
+
+    done = export.export(trained, "onnx-int8", tmp_path)
+    assert done.parity is not None and done.parity.rule == "accuracy"
+    assert re.search(r"accuracy \d+\.\d+ → \d+\.\d+ % \([+-]\d\.\d\d points; -0\.1 allowed\)", str(done.parity))
+    proto = onnx.load(done.path)
+    assert [put.name for put in (*proto.graph.input, *proto.graph.output)] == ["images", "logits"]
+    assert {entry.key for entry in proto.metadata_props} == {"tinydigits"}
+    sizes = {"int8": 0, "float": 0}
+    for initializer in proto.graph.initializer:
+        kind = "int8" if initializer.data_type == onnx.TensorProto.INT8 else "float"
+        sizes[kind] += int(np.prod(initializer.dims)) if len(initializer.dims) > 1 else 0
+    assert sizes == {"int8": sum(p.numel() for p in trained.model.parameters() if p.ndim > 1), "float": 0}
+
+
+def test_calibration_images_are_training_images(trained: Trained) -> None:
+    calibration = {image.tobytes() for image in calibration_images(trained)}
+    assert len(calibration) >= 500
+    assert calibration <= {image.tobytes() for image in data.load("digits", "train").images_NHW}
+
+
+def test_speed_is_measured_in_a_process_of_its_own(trained: Trained, tmp_path: Path) -> None:
+    path = export.export(trained, "onnx", tmp_path).path
+    speed = measure("onnx", path, budget_seconds=0.05)
+    assert 0 < speed.p50_us < 1e6 and speed.images_per_second > 1
+    with pytest.raises(TinydigitsError, match="the process that times it failed"):
+        measure("onnx", tmp_path / "none.onnx")

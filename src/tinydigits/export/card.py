@@ -1,0 +1,143 @@
+"""A model card in Hugging Face's form: what the model is, what it was trained on, what was measured, how to use it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tinydigits import data
+from tinydigits.errors import TinydigitsError
+from tinydigits.export.trained import Trained
+from tinydigits.run import Record, write_atomic
+
+__all__ = ["write"]
+
+
+def write(trained: Trained, folder: Path) -> Path:
+    """Write `<name>-card.md`, to be saved as README.md beside the model's files.
+
+    Every figure is from the run's record and from the verdict on these very weights; without a verdict the card says
+    that nothing has been verified. The licence of the weights is left to their owner. Raises TinydigitsError for a
+    damaged verdict, and for a model that has no run.
+    """
+    if trained.run is None:
+        raise TinydigitsError("export card", "needs a run: its record and verdict have the figures")
+    record = trained.run.record
+    verdict = _verdict(trained)
+    front = ["---", *_front_matter(trained, verdict), "---"]
+    sections = [*_sections(trained, record, verdict)]
+    path = folder / f"{trained.stem}-card.md"
+    write_atomic(path, "\n".join(front) + "\n\n" + "\n\n".join(sections) + "\n")
+    return path
+
+
+def _verdict(trained: Trained) -> dict[str, Any]:
+    """The verdict on these weights, empty where there is none."""
+    assert trained.run is not None
+    path = trained.run.folder / "verdict.json"
+    if not path.is_file():
+        return {}
+    try:
+        verdict: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        judged = verdict["target"]["weights_sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        hint = f"tinydigits verify {trained.run.folder}"
+        raise TinydigitsError(str(path), f"damaged: {error}", hint=hint) from error
+    return verdict if judged == hashlib.sha256(trained.weights.read_bytes()).hexdigest() else {}
+
+
+def _accuracies(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, int, int]]:
+    """Source, split, correct and seen of every data set that the verdict asked."""
+    sets = {entry["sha256"]: entry for entry in verdict.get("data", [])}
+    for finding in verdict.get("findings", []):
+        details = finding["details"]
+        if {"correct", "seen", "data_sha256"} <= set(details) and details["data_sha256"] in sets:
+            entry = sets[details["data_sha256"]]
+            yield entry["source"], entry["split"], details["correct"], details["seen"]
+
+
+def _front_matter(trained: Trained, verdict: Mapping[str, Any]) -> Iterator[str]:
+    source = Path(trained.card.source).name
+    yield "library_name: tinydigits"
+    yield "pipeline_tag: image-classification"
+    yield f"tags: {json.dumps(['tinydigits', 'image-classification', 'tiny', source])}"
+    yield f"datasets: {json.dumps([source])}"
+    yield "metrics: [accuracy]"
+    results = list(_accuracies(verdict))
+    if results:
+        yield "model-index:"
+        yield f"- name: {json.dumps(trained.stem)}"
+        yield "  results:"
+    for asked, split, correct, seen in results:
+        yield "  - task: {type: image-classification}"
+        dataset = {"name": Path(asked).name, "type": Path(asked).name, "split": split}
+        yield f"    dataset: {json.dumps(dataset)}"
+        yield f"    metrics: [{{type: accuracy, value: {correct / seen:.6g}}}]"
+
+
+def _sections(trained: Trained, record: Record, verdict: Mapping[str, Any]) -> Iterator[str]:
+    card, stem, recipe = trained.card, trained.stem, record.recipe
+    height, width = card.input_shape[1:]
+    yield f"# {stem}"
+    yield (
+        f"A classifier of {height}×{width} grey images into {len(card.classes)} classes ({', '.join(card.classes)}): "
+        f"the architecture `{card.model}` with {record.num_parameters:,} parameters, trained on "
+        f"{Path(card.source).name} by tinydigits."
+    )
+    yield "## Results"
+    yield "\n".join(_results(verdict)) or "Nothing has been verified yet: `tinydigits verify` does it."
+    yield "## Use"
+    yield (
+        f"Images are {height}×{width} pixels, prepared as the training images are (MNIST's digits: bright ink on "
+        f"black, fitted to 20×20, centred by mass). `{stem}.onnx` (from `tinydigits export RUN onnx`) takes grey "
+        "levels of 0 to 1 and normalises by itself."
+    )
+    yield "\n".join([
+        "```python", "import numpy as np, onnxruntime", "",
+        f'session = onnxruntime.InferenceSession("{stem}.onnx")',
+        f"image = np.zeros((1, 1, {height}, {width}), np.float32)  # grey levels, 0 paper to 1 ink",
+        'logits = session.run(["logits"], {"images": image})[0]',
+        "probabilities = np.exp(logits) / np.exp(logits).sum(axis=1)", "```",
+    ])  # fmt: skip
+    yield (
+        f"With the weights alone, normalise by `(image - {card.mean:g}) / {card.std:g}`; "
+        "`tinydigits.models.load_weights` builds the module."
+    )
+    yield "## Training"
+    yield "\n".join(_training(record, recipe))
+    yield "## Limits"
+    yield (
+        "It knows its classes only and has no answer for what is none of them. It was measured on images like those "
+        "that it was trained on; photographs and drawings need the preparation named above. It is no base for "
+        "decisions about people."
+    )
+
+
+def _results(verdict: Mapping[str, Any]) -> Iterator[str]:
+    if not verdict:
+        return
+    yield "| check | measured | limit | finding |"
+    yield "| --- | --- | --- | --- |"
+    for finding in verdict["findings"]:
+        cells = (finding[key].replace("|", "\\|") for key in ("check", "measured", "limit", "status"))
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+    yield (
+        f"Measured by `tinydigits verify` on {verdict['verified_at'][:10]} against the contract "
+        f"`{verdict['contract']['name']}`: {verdict['verdict']}."
+    )
+
+
+def _training(record: Record, recipe: Mapping[str, Any]) -> Iterator[str]:
+    images = f"{record.num_train:,} training images"
+    if record.num_validation:
+        images += f", {record.num_validation:,} more held out for validation"
+    licence = data.describe(record.source).licence if record.source in data.names() else "not known here"
+    yield f"- data: {Path(record.source).name}, {images}; licence of the data: {licence}"
+    yield f"- recipe: `{recipe['name']}`, seed {recipe['seed']}, epochs: {record.epochs}, steps: {record.steps:,}"
+    yield f"- time: {record.seconds.training:.0f} s on {record.machine['processor']}, {record.device}"
+    yield "- versions: " + ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    yield f"- SHA-256 of the training images and labels: `{record.data_sha256}`"

@@ -1,0 +1,69 @@
+"""`tinydigits export` as it is typed: the table of all formats, exit codes, words that it does not know."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tinydigits import export, recipe
+from tinydigits.cli.main import app
+from tinydigits.errors import TinydigitsError
+from tinydigits.export import Speed
+from tinydigits.run import Run
+from tinydigits.train import train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    settings = ["data.source=digits", "data.batch_size=16", "epochs=2"]
+    return train(recipe.load("two-conv", settings), out=tmp_path_factory.mktemp("runs"))
+
+
+def invoke(*words: str | Path) -> tuple[int, str]:
+    answer = CliRunner().invoke(app, ["export", *map(str, words)], env={"COLUMNS": "200"})
+    if answer.exception is not None and not isinstance(answer.exception, SystemExit):
+        raise answer.exception
+    return answer.exit_code, answer.output
+
+
+def test_all_prints_a_row_for_every_format(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinydigits.export.measure", lambda name, path: Speed(12.0, 3_400.0))
+    code, output = invoke(run.folder, "all", "--to", tmp_path)
+    rows = {line.split()[0]: line for line in output.splitlines() if line.strip()}
+    for name in export.formats():
+        (path,) = re.findall(rf"^{name}: (.+)$", output, re.M)[:1]
+        if path.startswith("deleted"):  # so few digits may lose one image by 8 bits
+            assert code == 1 and name.endswith("int8")
+        else:
+            assert f"{Path(path).stat().st_size:,}" in rows[name]
+            assert name == "card" or re.search(r" 12 +3,400$", rows[name])
+    assert "596 of 596" in rows["onnx"]
+
+
+def test_a_file_that_answers_otherwise_gives_exit_code_1(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tinydigits.export.safetensors.load", lambda path: lambda images: 1 - images[:, 0, :10] / 1.0)
+    code, output = invoke(run.folder, "safetensors", "--to", tmp_path)
+    assert code == 1 and "deleted" in output and "parity does not hold" in output
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["onx"], r"unknown run or format 'onx', expected one of card, .*onnx.*\n  try: onnx"),
+        (["no-such-run", "onnx"], "unknown format 'no-such-run'"),
+    ],
+)
+def test_what_is_not_known_is_told(tmp_path: Path, words: list[str], message: str) -> None:
+    with pytest.raises(TinydigitsError, match=message):
+        invoke(*words, "--out", tmp_path)
+
+
+def test_a_run_alone_names_the_formats(run: Run) -> None:
+    with pytest.raises(TinydigitsError, match="no format named, expected one or more of card, "):
+        invoke(run.folder)
