@@ -21,11 +21,14 @@ from tinydigits.checks._finding import Finding, Limits, Status
 from tinydigits.checks._subject import Subject, Training, isolated_random_state, logits_of
 from tinydigits.contract import Contract
 from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
+from tinydigits.trace import Contradiction
 
 __all__ = [
     "Check", "Example", "Finding", "Limits", "Status", "Subject", "Training",
     "bind", "get", "isolated_random_state", "logits_of", "names", "run",
 ]  # fmt: skip
+
+_CONTRADICTS = "Leave nn.Module's own methods as they are, and let the forward pass be the same however it is called."
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,8 @@ def _put(check: Check, subject: Subject, limits: Limits | Mapping[str, Any]) -> 
     bound = limits if isinstance(limits, Limits) else check.limits.model_validate(dict(limits))
     try:
         return check.function(subject, bound)
+    except Contradiction as error:
+        return Finding(check.name, "fail", "contradicts itself", "", str(error), advice=_CONTRADICTS)
     except TinydigitsError as error:
         problem, _, hint = str(error).partition("\n  try: ")
         return Finding.not_run(check.name, problem, advice=hint and f"Try: {hint}")

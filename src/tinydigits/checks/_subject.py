@@ -5,7 +5,6 @@ Shapes: B images a batch, C channels, H × W pixels, K classes.
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,9 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinydigits import data
-from tinydigits.errors import TinydigitsError
 from tinydigits.evaluate import Evaluation, evaluate
-from tinydigits.trace import Trace, trace
+from tinydigits.trace import Trace, duplicate, fingerprint, set_mode, trace
 
 __all__ = ["Subject", "Training", "isolated_random_state", "logits_of"]
 
@@ -78,18 +76,20 @@ class Subject:
     def borrow(self, *, train: bool = False, seed: int = 0) -> Iterator[nn.Module]:
         """A copy of the model on the subject's device, in eval or train mode, with random numbers from `seed`."""
         with isolated_random_state(seed):
-            yield self.duplicate().train(train)
+            yield set_mode(self.duplicate(), train)
 
     def duplicate(self) -> nn.Module:
-        """A copy of the model; raises TinydigitsError when Python cannot copy it."""
-        try:
-            return copy.deepcopy(self.model).to(self.device)
-        except Exception as error:  # a user's module may hold anything
-            raise TinydigitsError(f"model {self.name}", f"cannot be copied: {type(error).__name__}: {error}") from error
+        """A copy of the model; raises TinydigitsError when Python cannot copy it, or not truly."""
+        return duplicate(self.model).to(self.device)
+
+    @cached_property
+    def _seed(self) -> int:
+        """Drawn from the weights, so that no model knows beforehand which images it will be asked."""
+        return fingerprint(self.model)
 
     def images(self, num_images: int, seed: int = 0) -> Tensor:
-        """Normalised random images (B, C, H, W) of soft ink blots, the same for the same seed."""
-        generator = torch.Generator().manual_seed(seed)
+        """Normalised random images (B, C, H, W) of soft ink blots, the same for the same weights and seed."""
+        generator = torch.Generator().manual_seed(self._seed + seed)
         ink = torch.rand(num_images, *self.input_shape, generator=generator)
         if ink.ndim == 4 and min(ink.shape[2:]) >= 3:
             ink = F.avg_pool2d(ink, 3, stride=1, padding=1, count_include_pad=False)
@@ -97,7 +97,7 @@ class Subject:
 
     def labels(self, num_images: int, seed: int = 0) -> Tensor:
         """Random labels (B,)."""
-        generator = torch.Generator().manual_seed(seed + 1)
+        generator = torch.Generator().manual_seed(self._seed + seed + 1)
         return torch.randint(self.num_classes, (num_images,), generator=generator).to(self.device)
 
     def normalise(self, ink: Tensor) -> Tensor:

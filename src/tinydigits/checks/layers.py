@@ -1,14 +1,14 @@
 """Which kinds of layer the model is made of: required, forbidden.
 
-Read from the exported graph in train mode, by what is computed: functional and module forms alike, and only what
-reaches the output. A BatchNorm that is never called or whose output is thrown away is not there, nor is a dropout with
-p = 0. Average pooling is global when it leaves no rows and columns, however it is written (`mean`, a full-sized window,
-adaptive, einsum).
+Read from the exported graphs of train and eval mode, by what is computed: functional and module forms alike, and only
+what reaches the output. A BatchNorm that is never called or whose output is thrown away is not there, nor is one that
+is frozen in train mode, nor a dropout with p = 0. Average pooling is global when it leaves no rows and columns, however
+it is written (`mean`, a full-sized window, adaptive, einsum). A required layer must also act: the graph is run, and
+when the layer's result is changed the answers must change, in train mode and, but for dropout, in eval mode.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import AfterValidator, model_validator
@@ -50,24 +50,26 @@ class Limits(_finding.Limits):
 
 
 def check(subject: Subject, limits: Limits) -> Finding:
-    """Look each kind up; name the layers that should not be there."""
-    found = subject.trace.kinds
-    wrong = [f"no {kind} reaches the output" for kind in limits.require if not found[kind]]
-    for kind in limits.forbid:
-        places = [layer.path or layer.name for layer in subject.trace.layers if kind in layer.kinds]
-        if places:
-            wrong.append(f"{kind} at {', '.join(places)}")
+    """Look each kind up, try whether it acts, and name the layers that should not be there."""
+    found = subject.trace
+    lacking = {kind: found.lacks(kind, moved=not subject.trained) for kind in limits.require}
+    surplus = {kind: found.places(kind) for kind in limits.forbid}
+    wrong = [why for why in lacking.values() if why]
+    wrong += [f"{kind} at {', '.join(places)}" for kind, places in surplus.items() if places]
+    kinds = found.kinds
     asked = dict.fromkeys([*limits.require, *limits.forbid])
     words = [f"needs {kind}" for kind in limits.require] + [f"no {kind}" for kind in limits.forbid]
+    measured, limit = ", ".join(f"{kind} {kinds[kind]}" for kind in asked), ", ".join(words)
+    if not wrong and limits.forbid and found.opaque_ops:
+        why = f"what {', '.join(found.opaque_ops)} does inside cannot be read"
+        return Finding(NAME, "undecided", measured, limit, why, {"kinds": dict(kinds)})
     return Finding.judge(
-        NAME, not wrong, measured=", ".join(f"{kind} {found[kind]}" for kind in asked), limit=", ".join(words),
-        why="; ".join(wrong), details={"kinds": dict(found)}, advice=_advise(limits, found),
+        NAME, not wrong, measured=measured, limit=limit, why="; ".join(wrong), details={"kinds": dict(kinds)},
+        advice=_advise([kind for kind in lacking if lacking[kind]], [kind for kind in surplus if surplus[kind]]),
     )  # fmt: skip
 
 
-def _advise(limits: Limits, found: Mapping[str, int]) -> str:
-    missing = [kind for kind in limits.require if not found[kind]]
-    surplus = [kind for kind in limits.forbid if found[kind]]
+def _advise(missing: list[str], surplus: list[str]) -> str:
     asked = {"Add": missing, "Take out": surplus}
     return " ".join([*(f"{verb} {' and '.join(kinds)}." for verb, kinds in asked.items() if kinds), ADVICE])
 
@@ -85,10 +87,22 @@ class _Decoy(nn.Module):
         return self.linear(images.flatten(1))
 
 
+class _ByZero(nn.Module):
+    """Adds nothing times what BatchNorm gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.linear = nn.BatchNorm2d(1), nn.Linear(64, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.linear((images + 0.0 * self.norm(images)).flatten(1))
+
+
 EXAMPLES = (
     Example("pass", lambda: small(), {"require": ["batch_norm", "dropout", "global_average_pool"]}),
     Example("fail", lambda: small(_Decoy()), {"require": ["batch_norm"]}, says="no batch_norm"),
     Example("fail", lambda: small(_Decoy()), {"require": ["dropout"]}, says="no dropout"),
+    Example("fail", lambda: small(_ByZero()), {"require": ["batch_norm"]}, says="norm has no effect on the answers"),
     Example("fail", lambda: small(small_model(dropout=0.0)), {"require": ["dropout"]}),
     Example("fail", lambda: small(), {"forbid": ["linear"]}, says="linear at 6"),
     Example("pass", lambda: small(_Decoy()), {"forbid": ["conv", "batch_norm"]}),

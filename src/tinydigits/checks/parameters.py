@@ -1,8 +1,10 @@
 """How many numbers the model learns.
 
-Every parameter of the module counts once: shared ones once, frozen and unused ones too. Floating-point tensors that the
-graph uses but that are neither parameters nor buffers count as well, since they are weights in hiding. Running
-statistics of BatchNorm do not count; they are named beside. `count = "trainable"` leaves frozen parameters out.
+Every parameter of the module counts once: shared ones once, frozen and unused ones too. So do weights in hiding:
+tensors that a graph of train or eval mode uses but that are neither parameters nor buffers, buffers that are no running
+statistics, and numbers written out in the code once there are more than 64. Running statistics of BatchNorm do not
+count; they are named beside. `count = "trainable"` leaves frozen parameters and buffers out. Where the model has no
+graph, what it lists is counted, and only a limit that this breaks is decided.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from torch import Tensor, nn
 from tinydigits.checks._examples import Example, small
 from tinydigits.checks._finding import Finding, Range
 from tinydigits.checks._subject import Subject
-from tinydigits.trace import Trace
+from tinydigits.errors import TinydigitsError
+from tinydigits.trace import Contradiction, Trace, inventory
 
 NAME = "model.parameters"
 ADVICE = "Use fewer channels, pool to 1×1 before a linear layer, or make a convolution separable."
@@ -28,8 +31,14 @@ class Limits(Range):
 
 def check(subject: Subject, limits: Limits) -> Finding:
     """Count, and name the layers that hold the most when there are too many."""
-    found = subject.trace
-    number = (found.num_parameters if limits.count == "total" else found.num_trainable) + found.num_constants
+    try:
+        found = subject.trace
+    except Contradiction:
+        raise
+    except TinydigitsError as error:
+        return _without_graph(subject, limits, error)
+    number = found.num_constants
+    number += found.num_parameters + found.num_buffer_weights if limits.count == "total" else found.num_trainable
     beside = []
     if found.num_parameters != found.num_trainable:
         beside.append(f"{found.num_parameters - found.num_trainable:,} of them frozen")
@@ -37,8 +46,10 @@ def check(subject: Subject, limits: Limits) -> Finding:
         beside.append(f"{found.num_unused:,} that the output does not depend on")
     if found.num_constants:
         beside.append(f"{found.num_constants:,} outside parameters() and buffers()")
-    if found.num_buffers:
-        beside.append(f"and {found.num_buffers:,} in buffers, which do not count")
+    if found.num_buffer_weights:
+        beside.append(f"{found.num_buffer_weights:,} in buffers that are no running statistics")
+    if found.num_buffers - found.num_buffer_weights:
+        beside.append(f"and {found.num_buffers - found.num_buffer_weights:,} in other buffers, which do not count")
     holds = limits.holds(number)
     if not holds:
         largest = sorted(found.layers, key=lambda layer: -layer.num_parameters)[:3]
@@ -49,8 +60,21 @@ def check(subject: Subject, limits: Limits) -> Finding:
         advice="" if holds else _advise(found, number, limits),
         details={
             "total": found.num_parameters, "trainable": found.num_trainable, "unused": found.num_unused,
-            "constants": found.num_constants, "buffers": found.num_buffers,
+            "constants": found.num_constants, "buffers": found.num_buffers, "buffer_weights": found.num_buffer_weights,
         },
+    )  # fmt: skip
+
+
+def _without_graph(subject: Subject, limits: Limits, error: TinydigitsError) -> Finding:
+    parameters = {id(p): p for p in inventory(subject.model).parameters.values()}.values()
+    number = sum(p.numel() for p in parameters if limits.count == "total" or p.requires_grad)
+    too_many = (limits.max is not None and number > limits.max) or (
+        limits.equals is not None and number > limits.equals
+    )
+    why = f"weights kept elsewhere are not in it: {str(error).partition(chr(10))[0]}"
+    return Finding(
+        NAME, "fail" if too_many else "undecided", f"at least {number:,}", limits.text(), why, value=number,
+        advice="Let the forward pass be one graph of torch operations, so that what it uses can be counted.",
     )  # fmt: skip
 
 
@@ -80,11 +104,24 @@ class _Hidden(nn.Module):
         return nn.functional.linear(images.flatten(1), self.weights[0])
 
 
+class _DecidesByValues(nn.Module):
+    """Takes one of two ways, so it has no one graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.linear(images.flatten(1)) if images.sum() > 0 else images.flatten(1)[:, :10]
+
+
 EXAMPLES = (
     Example("pass", lambda: small(), {"max": 98}, says="98"),
     Example("fail", lambda: small(), {"max": 97}, says="most are in 6 50"),
     Example("fail", lambda: small(), {"equals": 97}),
     Example("pass", lambda: small(_shared(), num_classes=64), {"equals": 64 * 64 + 128}),
     Example("fail", lambda: small(_Hidden()), {"max": 100}, says="640 outside parameters()"),
+    Example("undecided", lambda: small(_DecidesByValues()), {"max": 650}, says="decides by the values"),
+    Example("fail", lambda: small(_DecidesByValues()), {"max": 649}, says="at least 650"),
     Example("pass", lambda: small(small().model.requires_grad_(False)), {"count": "trainable", "max": 0}, says="98 of"),
 )

@@ -2,16 +2,21 @@
 
 Propagated through the graph: a window widens the field by (kernel - 1) · jump, and whatever mixes a whole map (a global
 pool, a linear layer over a flattened map, squeeze-and-excitation) is a window as large as the map. Of several paths the
-largest counts. It is a figure of the architecture, not cut at the image's edge.
+largest counts. It is a figure of the architecture, not cut at the image's edge. Gradients confirm it: as many rows and
+columns of the image as any weights would reach must be reached by the model's own. A wide path whose weights are zero
+widens nothing.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from torch import Tensor, nn
 
 from tinydigits.checks._examples import Example, small
 from tinydigits.checks._finding import Finding, Range, Status
 from tinydigits.checks._subject import Subject
+from tinydigits.errors import TinydigitsError
 
 NAME = "model.receptive_field"
 ADVICE = (
@@ -24,21 +29,38 @@ class Limits(Range):
 
 
 def check(subject: Subject, limits: Limits) -> Finding:
-    """Compare both sides of the field; undecided where an operation is not known and only a bound is."""
+    """Compare both sides of the field; where an operation is not known, what gradients reach and an upper bound."""
     found = subject.trace
     rows, columns = found.receptive_field
     measured = f"{rows}×{columns}"
-    details = {"rows": rows, "columns": columns, "exact": found.exact}
+    details: dict[str, Any] = {"rows": rows, "columns": columns, "exact": found.exact}
     holds = limits.holds(rows) and limits.holds(columns)
+    wants_width = limits.min is not None or limits.equals is not None
+    try:
+        own, possible = found.reach(moved=not subject.trained)
+    except TinydigitsError:  # no gradient confirms it
+        own = possible = (0, 0)
+    details |= {"reached": own, "reachable": possible}
+    reached = f"{own[0]}×{own[1]}"
+    why = f"gradients reach {reached} pixels of the image" if max(own) else "not confirmed: there is no gradient"
+    if own[0] > rows or own[1] > columns:
+        why += f", further than the {measured} of the graph's windows"
+        return Finding(NAME, "fail", f"at least {reached}", limits.text(), why, details)
+    if wants_width and holds and own != possible:
+        why += f", where other weights would reach {possible[0]}×{possible[1]}"
+        return Finding(NAME, "fail", measured, limits.text(), why, details)
     if not found.exact:
-        why = f"only an upper bound is known, because of {', '.join(found.unknown_ops)}"
-        # An upper bound under the maximum decides; one over it, or a minimum, does not.
-        status: Status = "pass" if holds and limits.min is None and limits.equals is None else "undecided"
-        advice = (
-            f"Write {', '.join(found.unknown_ops)} as convolutions, pools or matrix products, or ask for `max` only."
-        )
-        return Finding(NAME, status, f"at most {measured}", limits.text(), why, details, advice=advice)
-    return Finding.judge(NAME, holds, measured=measured, limit=limits.text(), details=details, value=min(rows, columns))
+        why += f"; only an upper bound is known, because of {', '.join(found.unknown_ops)}"
+        least = limits.min is None or min(own) >= limits.min
+        most = limits.max is None or max(rows, columns) <= limits.max
+        beyond = limits.min is not None and min(rows, columns) < limits.min
+        beyond |= limits.max is not None and max(own) > limits.max
+        status: Status = "fail" if beyond else "pass" if least and most and limits.equals is None else "undecided"
+        advice = f"Write {', '.join(found.unknown_ops)} as convolutions, pools or matrix products."
+        return Finding(NAME, status, f"{reached} to {measured}", limits.text(), why, details, advice=advice)
+    return Finding.judge(
+        NAME, holds, measured=measured, limit=limits.text(), why=why, details=details, value=min(rows, columns)
+    )
 
 
 def _two_convs() -> nn.Module:
@@ -52,9 +74,22 @@ class _Fold(nn.Module):
         return nn.functional.unfold(images, 3).mean(2) @ images.new_ones(9, 10)
 
 
+class _WideByZero(nn.Module):
+    """Has a path of 7×7 beside one of 3×3, and multiplies it by nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.small, self.wide = nn.Conv2d(1, 10, 3, padding=1), nn.Conv2d(1, 10, 7, padding=3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (self.small(images) + 0.0 * self.wide(images))[:, :, 4, 4]
+
+
 EXAMPLES = (
     Example("pass", lambda: small(_two_convs(), input_shape=(1, 7, 7)), {"equals": 7}),
     Example("fail", lambda: small(_two_convs(), input_shape=(1, 7, 7)), {"min": 8}, says="7×7"),
     Example("pass", lambda: small(), {"equals": 8}),  # 3, and the global pool over 6×6 positions
+    Example("fail", lambda: small(_WideByZero()), {"min": 7}, says="reach 3×3 pixels"),
     Example("undecided", lambda: small(_Fold()), {"equals": 3}, says="im2col"),
+    Example("pass", lambda: small(_Fold()), {"min": 8}, says="8×8 to 8×8"),
 )

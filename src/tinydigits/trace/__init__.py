@@ -5,6 +5,11 @@ found, a BatchNorm module that is never called, or whose output is thrown away, 
 """
 
 from tinydigits.trace.gradient import receptive_field_by_gradient
-from tinydigits.trace.layers import KINDS, Layer, Trace, trace
+from tinydigits.trace.inventory import Contradiction, Inventory, duplicate, fingerprint, inventory, set_mode
+from tinydigits.trace.layers import KINDS, Layer
+from tinydigits.trace.model import Trace, trace
 
-__all__ = ["KINDS", "Layer", "Trace", "receptive_field_by_gradient", "trace"]
+__all__ = [
+    "KINDS", "Contradiction", "Inventory", "Layer", "Trace",
+    "duplicate", "fingerprint", "inventory", "receptive_field_by_gradient", "set_mode", "trace",
+]  # fmt: skip

@@ -119,7 +119,8 @@ def _step(node: Node, sources: list[View], views: dict[Node, View]) -> View:
     if name == "scaled_dot_product_attention":
         rows = [s.mixed([len(s.axes) - 2]) for s in sources]
         return replace(_together([sources[0], *rows], shape), axes=(*first.axes[:-1], *plain(shape[-1:])))
-    return _together(sources, shape).give_up(shape)
+    given_up = [source.give_up(shape) for source in sources]
+    return _together(given_up, shape)
 
 
 def _view_of(value: Any, views: dict[Node, View]) -> View | None:

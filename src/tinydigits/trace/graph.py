@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import logging
 import operator
@@ -16,11 +15,22 @@ import torch
 from torch import Tensor, nn
 from torch.export.graph_signature import InputKind
 from torch.fx import Node
-from torch.nn.parameter import UninitializedParameter
+from torch.nn.parameter import is_lazy
 
 from tinydigits.errors import TinydigitsError
+from tinydigits.trace.inventory import duplicate, first_line, inventory, set_mode
 
-__all__ = ["Graph", "arguments", "export_graph", "op_name", "tensor_of"]
+__all__ = [
+    "Graph",
+    "arguments",
+    "example_images",
+    "export_graph",
+    "is_in_place",
+    "materialised",
+    "op_name",
+    "quiet",
+    "tensor_of",
+]
 
 # A batch of one cannot go through BatchNorm in train mode once the map is 1×1.
 BATCH_SIZE = 2
@@ -39,15 +49,20 @@ class Graph:
 
     nodes: tuple[Node, ...]
     """Every operation that the output depends on, in the order of execution."""
+    operations: tuple[Node, ...]
+    """Those, and the ones whose result goes nowhere: they draw random numbers too."""
     inputs: dict[Node, tuple[Node, ...]]
     """What each operation depends on, in-place writes into its arguments included."""
     writes: dict[Node, tuple[Node, ...]]
     """In-place operation → the other values that it changes through shared memory."""
     image: Node
     output: Node
+    train: bool
     parameters: dict[Node, str] = field(default_factory=dict)
     buffers: dict[Node, str] = field(default_factory=dict)
     constants: dict[Node, Tensor] = field(default_factory=dict)
+    values: dict[Node, Any] = field(default_factory=dict)
+    """What stands behind each input of the graph but the image."""
 
 
 def op_name(node: Node) -> str:
@@ -73,33 +88,44 @@ def tensor_of(node: Node) -> Tensor | None:
     return value if isinstance(value, Tensor) else None
 
 
-def export_graph(model: nn.Module, input_shape: tuple[int, ...]) -> Graph:
-    """Export a copy of the model in train mode and keep what reaches its first output.
+def export_graph(model: nn.Module, input_shape: tuple[int, ...], *, train: bool = True) -> Graph:
+    """Export a copy of the model in one mode and keep what reaches its first output.
 
     Raises TinydigitsError when the model cannot be copied, run or exported.
     """
     where = f"model {type(model).__name__}"
-    try:
-        duplicate = copy.deepcopy(model).to("cpu").train()
-    except Exception as error:  # a user's module may hold anything
-        raise TinydigitsError(where, f"cannot be copied: {_first_line(error)}") from error
-    example = torch.zeros(BATCH_SIZE, *input_shape, dtype=_dtype(duplicate))
-    with torch.random.fork_rng(devices=[]), _quiet():
+    copied = set_mode(duplicate(materialised(model, input_shape)).to("cpu"), train)
+    example = example_images(copied, input_shape)
+    with torch.random.fork_rng(devices=[]), quiet():
         try:
-            if any(isinstance(p, UninitializedParameter) for p in duplicate.parameters()):
-                with torch.no_grad():
-                    duplicate(example)
-            program = torch.export.export(duplicate, (example,))
+            program = torch.export.export(copied, (example,))
         except Exception as error:
             raise _export_error(where, error, example) from error
-    return _live(program, where)
+    return _live(program, where, train)
 
 
-def _dtype(model: nn.Module) -> torch.dtype:
-    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+def materialised(model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module:
+    """The model; when it has lazy parameters, a copy of it that has seen an input and so knows its sizes."""
+    if not any(is_lazy(p) for p in inventory(model).tensors.values()):
+        return model
+    copied = duplicate(model).to("cpu")
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), quiet():
+        torch.manual_seed(0)
+        try:
+            copied(torch.zeros(BATCH_SIZE, *input_shape))
+        except Exception as error:
+            where = f"model {type(model).__name__}"
+            raise TinydigitsError(where, f"fails on input of shape {input_shape}: {first_line(error)}") from error
+    return copied
 
 
-def _live(program: torch.export.ExportedProgram, where: str) -> Graph:
+def example_images(model: nn.Module, input_shape: tuple[int, ...]) -> Tensor:
+    """Black images in the type of the model's weights."""
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    return torch.zeros(BATCH_SIZE, *input_shape, dtype=dtype)
+
+
+def _live(program: torch.export.ExportedProgram, where: str, train: bool) -> Graph:
     nodes = list(program.graph.nodes)
     inputs: dict[Node, tuple[Node, ...]] = {}
     writes: dict[Node, tuple[Node, ...]] = {}
@@ -110,7 +136,7 @@ def _live(program: torch.export.ExportedProgram, where: str) -> Graph:
         given = node.all_input_nodes
         first = given[0] if given else None
         inputs[node] = tuple(dict.fromkeys(source for a in given for source in (a, *written.get(root[a], ()))))
-        in_place = node.op == "call_function" and _is_in_place(node)
+        in_place = node.op == "call_function" and is_in_place(node)
         root[node] = root[first] if first is not None and (in_place or op_name(node) in _VIEWS) else node
         if in_place:
             writes[node] = tuple(sharing.get(root[node], ()))
@@ -132,15 +158,21 @@ def _live(program: torch.export.ExportedProgram, where: str) -> Graph:
     specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
     graph = Graph(
         nodes=tuple(node for node in nodes if node in live and node.op == "call_function"),
+        operations=tuple(node for node in nodes if node.op == "call_function"),
         inputs=inputs,
         writes=writes,
         image=next(n for n in nodes if n.op == "placeholder" and specs[n.name].kind == InputKind.USER_INPUT),
         output=first_output,
+        train=train,
     )
     for node in nodes:
-        if node.op != "placeholder" or node not in live:
+        if node.op != "placeholder" or node is graph.image:
             continue
         spec = specs[node.name]
+        name = str(spec.target)
+        graph.values[node] = program.state_dict[name] if name in program.state_dict else program.constants.get(name)
+        if node not in live:
+            continue
         if spec.kind == InputKind.PARAMETER:
             graph.parameters[node] = str(spec.target)
         elif spec.kind == InputKind.BUFFER:
@@ -150,7 +182,8 @@ def _live(program: torch.export.ExportedProgram, where: str) -> Graph:
     return graph
 
 
-def _is_in_place(node: Node) -> bool:
+def is_in_place(node: Node) -> bool:
+    """Whether an operation writes into its first argument."""
     schema = getattr(node.target, "_schema", None)
     alias = schema.arguments[0].alias_info if schema is not None and schema.arguments else None
     return alias is not None and alias.is_write
@@ -164,17 +197,12 @@ def _export_error(where: str, error: Exception, example: Tensor) -> TinydigitsEr
             hint="torch.where instead of if",
         )
     return TinydigitsError(
-        where, f"cannot be traced with an input of shape {tuple(example.shape)}: {_first_line(error)}"
+        where, f"cannot be traced with an input of shape {tuple(example.shape)}: {first_line(error)}"
     )
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
-
-
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """torch logs and prints pages of internals when an export fails; the error that we raise says it in one line."""
     loggers = [logging.getLogger(name) for name in ("torch.fx.experimental.symbolic_shapes", "torch.export", "torch")]
     levels = [logger.level for logger in loggers]

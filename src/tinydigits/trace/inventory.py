@@ -1,0 +1,156 @@
+"""What a module holds, read from its own tables and not from methods that a subclass may have replaced."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from tinydigits.errors import TinydigitsError
+
+__all__ = ["Contradiction", "Inventory", "duplicate", "fingerprint", "inventory", "set_mode"]
+
+
+class Contradiction(TinydigitsError):
+    """What a model says of itself is not what it does: its `parameters()`, its copies or its traced graph."""
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Modules, parameters and buffers by their full names; what is shared stands under each of its names."""
+
+    modules: dict[str, nn.Module]
+    parameters: dict[str, Tensor]
+    buffers: dict[str, Tensor]
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        return self.parameters | self.buffers
+
+
+def inventory(model: nn.Module) -> Inventory:
+    """Walk a module's tables, where every parameter, buffer and child stands that assigning an attribute registers.
+
+    >>> sorted(inventory(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))).parameters)
+    ['0.bias', '0.weight', '1.bias', '1.weight']
+    """
+    found = Inventory({}, {}, {})
+    waiting: list[tuple[str, nn.Module]] = [("", model)]
+    visited: set[int] = set()
+    while waiting:
+        path, module = waiting.pop()
+        if id(module) in visited:
+            continue
+        visited.add(id(module))
+        found.modules[path] = module
+        prefix = f"{path}." if path else ""
+        children, parameters, buffers = _tables(module)
+        found.parameters.update({prefix + name: p for name, p in parameters.items() if p is not None})
+        found.buffers.update({prefix + name: b for name, b in buffers.items() if b is not None})
+        waiting += [(prefix + name, child) for name, child in reversed(children.items()) if child is not None]
+    return found
+
+
+def _tables(module: nn.Module) -> tuple[dict[str, nn.Module], dict[str, Tensor], dict[str, Tensor]]:
+    if isinstance(module, torch.jit.ScriptModule):  # compiled: its tables lie in C++, and its methods are torch's own
+        return (
+            dict(module.named_children()), dict(module.named_parameters(recurse=False)),
+            dict(module.named_buffers(recurse=False)),
+        )  # fmt: skip
+    own = object.__getattribute__(module, "__dict__")
+    return own["_modules"], own["_parameters"], own["_buffers"]
+
+
+def duplicate(model: nn.Module) -> nn.Module:
+    """A deep copy, compared with the original.
+
+    >>> duplicate(nn.Linear(2, 3)).weight.shape
+    torch.Size([3, 2])
+
+    Raises TinydigitsError when Python cannot copy the model, and Contradiction when the copy is another model.
+    """
+    where = f"model {type(model).__name__}"
+    try:
+        copied = copy.deepcopy(model)
+    except Exception as error:  # a user's module may hold anything
+        raise TinydigitsError(where, f"cannot be copied: {first_line(error)}") from error
+    _same(where, model, copied)
+    return copied
+
+
+def _same(where: str, model: nn.Module, copied: nn.Module) -> None:
+    if not isinstance(copied, nn.Module):
+        raise Contradiction(where, f"its copy is a {type(copied).__name__}")
+    ours, theirs = inventory(model), inventory(copied)
+    kinds = {path: type(module) for path, module in ours.modules.items()}
+    if kinds != {path: type(module) for path, module in theirs.modules.items()}:
+        raise Contradiction(where, "its copy is made of other modules")
+    for name, tensor in ours.tensors.items():
+        other = theirs.tensors.get(name)
+        if is_lazy(tensor):
+            continue
+        if other is None or other.shape != tensor.shape or not _equal(other, tensor):
+            raise Contradiction(where, f"its copy has another {name}")
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    with torch.no_grad():
+        return torch.equal(a, b) or bool(((a == b) | (a.isnan() & b.isnan())).all())
+
+
+def set_mode(model: nn.Module, train: bool) -> nn.Module:
+    """Ask the model for train or eval mode.
+
+    >>> set_mode(nn.Sequential(nn.Dropout()), train=False)[0].training
+    False
+
+    Raises Contradiction when it refuses eval mode; keeping a part in eval mode while the rest trains is allowed.
+    """
+    model.train(train)
+    left = [path or type(model).__name__ for path, module in inventory(model).modules.items() if module.training]
+    if left and not train:
+        raise Contradiction(f"model {type(model).__name__}", f"eval() leaves {', '.join(left)} in train mode")
+    return model
+
+
+def listed(model: nn.Module) -> None:
+    """Raise Contradiction unless `parameters()` and its like list what the model holds."""
+    held = inventory(model)
+    for what, own, said in (
+        ("parameters()", held.parameters, lambda: model.parameters()),
+        ("named_parameters()", held.parameters, lambda: (tensor for _, tensor in model.named_parameters())),
+        ("buffers()", held.buffers, lambda: model.buffers()),
+    ):
+        where = f"model {type(model).__name__}"
+        unique = {id(tensor): tensor for tensor in own.values()}
+        try:
+            named = {id(tensor): tensor for tensor in said()}
+        except Exception as error:  # a method of the model's own
+            raise Contradiction(where, f"{what} fails: {first_line(error)}") from error
+        if set(named) != set(unique):
+            raise Contradiction(where, f"{what} lists {len(named)} tensors, but its modules hold {len(unique)}")
+
+
+def fingerprint(model: nn.Module) -> int:
+    """A number that every change of a weight changes: seeds drawn from it cannot be known before the weights are.
+
+    >>> layer = nn.Linear(2, 2)
+    >>> fingerprint(layer) == fingerprint(duplicate(layer))
+    True
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(inventory(model).tensors.items()):
+        digest.update(name.encode())
+        if not is_lazy(tensor) and tensor.device.type != "meta":
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return int.from_bytes(digest.digest()[:6], "big")
+
+
+def first_line(error: Exception) -> str:
+    """The error's kind and the first line of what it says."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
