@@ -12,10 +12,7 @@ from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
 
 NAME = "shapes.input"
-ADVICE = (
-    "Size the first layers and the flattened width for this input; `tinydigits models show MODEL` prints each layer's "
-    "output."
-)
+ADVICE = "Size the layers and the flattened width for it; `tinydigits models show MODEL` prints each layer's output."
 
 
 class Limits(_finding.Limits):

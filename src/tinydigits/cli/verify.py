@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,35 +24,73 @@ def verify(
     contract: Annotated[
         str | None, typer.Option(help="A contract's name or TOML file. The one that the run's recipe names by default.")
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the verdict as JSON, too.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the verdict as JSON, too; - prints it.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as JUnit's XML.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as Markdown.")] = None,
+    badge: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it as an SVG badge.")] = None,
+    compare: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An earlier verdict's JSON: Markdown shows what changed.")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="Measure accuracy on this data set instead.")] = None,
     out: Annotated[Path, typer.Option(help="The folder of runs.")] = Path("runs"),
     device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of this process; latency names its own.")] = None,
 ) -> None:
-    """Check a model against a contract, every figure measured anew. Exit code 0: holds, 1: not, 2: bad question."""
+    """Check a model against a contract, every figure measured anew. Exit code 0: holds, 1: not, 2: bad question.
+
+    Under GitHub Actions the verdict also goes to the step's summary, and what does not pass becomes an annotation.
+    """
+    import sys
+
     from rich.console import Console
 
-    from tinydigits import run as runs
-    from tinydigits.report import write_run_report
+    from tinydigits.cli.github import tell_github
+    from tinydigits.report import load_verdict, write_run_report
     from tinydigits.verify import keep
     from tinydigits.verify import verify as judge
 
-    console = Console()
+    files = {"json": json, "junit": junit, "markdown": markdown, "badge": badge}
+    printed = _printed(files)
+    before = load_verdict(compare) if compare is not None else None
+    console = Console(stderr=printed is not None)  # standard output is then the file's alone
     if not console.is_terminal:
-        console = Console(width=_WIDTH_WITHOUT_TERMINAL)
+        console = Console(stderr=printed is not None, width=_WIDTH_WITHOUT_TERMINAL)
     with console.status("verifying") as status:
         verdict = judge(
             target, contract, out=out, source=data, device=device, threads=threads,
             on_finding=lambda finding: status.update(f"{finding.check}: {finding.status}"),
         )  # fmt: skip
     _print(console, verdict)
-    if json is not None:
-        runs.write_atomic(json, verdict.to_json())
+    tree = verdict.tree()
+    _write(files, tree, before)
+    tell_github(tree, before, sys.stderr if printed else sys.stdout)
     keep(verdict)
     if verdict.run is not None:
         write_run_report(verdict.run)  # now with the test images' pictures and the verdict
     raise typer.Exit(verdict.exit_code)
+
+
+def _printed(files: Mapping[str, Path | None]) -> str | None:
+    """The format that goes to standard output, if any."""
+    from tinydigits.errors import TinydigitsError
+
+    named = [name for name, path in files.items() if str(path) == "-"]
+    if len(named) > 1:
+        raise TinydigitsError(f"verify --{named[1]} -", f"standard output is taken by --{named[0]}")
+    return named[0] if named else None
+
+
+def _write(files: Mapping[str, Path | None], tree: Mapping[str, Any], before: Mapping[str, Any] | None) -> None:
+    from tinydigits.report import render
+    from tinydigits.run import write_atomic
+
+    for name, path in files.items():
+        if str(path) == "-":
+            typer.echo(render(name, tree, before), nl=False)
+        elif path is not None:
+            write_atomic(path, render(name, tree, before))
 
 
 def _print(console: Console, verdict: Verdict) -> None:

@@ -28,7 +28,7 @@ import numpy as np
 
 from tinydigits.errors import TinydigitsError
 
-__all__ = ["to_mnist_geometry"]
+__all__ = ["fit_box", "to_mnist_geometry"]
 
 _FIELD, _BOX, _CENTRE = 28, 20, 14.5
 _ROUND_UP = 0.500001
@@ -50,17 +50,39 @@ def to_mnist_geometry(gray_HW: np.ndarray) -> np.ndarray:
     if gray_HW.dtype != np.uint8 or gray_HW.ndim != 2:
         raise TinydigitsError("image", got=f"{gray_HW.dtype} {gray_HW.shape}", expected="grey levels as uint8 (H, W)")
     field = np.zeros((_FIELD, _FIELD), dtype=np.uint8)
-    rows, columns = np.flatnonzero(gray_HW.any(axis=1)), np.flatnonzero(gray_HW.any(axis=0))
-    if not len(rows):
+    box_HW = _crop(gray_HW)
+    if not box_HW.size:
         return field
-    box_HW = gray_HW[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    old_sizes = box_HW.shape
-    new_height, new_width = (max(1, math.floor(_BOX * side / max(old_sizes) + 0.5)) for side in old_sizes)
-    fitted_HW = _resample_rows(_resample_rows(box_HW, new_height).T, new_width).T
+    fitted_HW = fit_box(gray_HW, _BOX)
+    new_height, new_width = fitted_HW.shape
     top = _start(box_HW.sum(axis=1, dtype=np.int64), new_height)
     left = _start(box_HW.sum(axis=0, dtype=np.int64), new_width)
-    field[top : top + new_height, left : left + new_width] = np.floor(fitted_HW + _ROUND_UP)
+    field[top : top + new_height, left : left + new_width] = fitted_HW
     return field
+
+
+def fit_box(gray_HW: np.ndarray, side: int) -> np.ndarray:
+    """Steps 1 to 3 with any longer side: the ink's box, resampled; uint8, empty where there is no ink.
+
+    >>> import numpy as np
+    >>> drawing_HW = np.zeros((100, 60), np.uint8)
+    >>> drawing_HW[10:90, 20:30] = 255
+    >>> fit_box(drawing_HW, 40).shape
+    (40, 5)
+    """
+    box_HW = _crop(gray_HW)
+    if not box_HW.size:
+        return box_HW
+    new_height, new_width = (max(1, math.floor(side * old / max(box_HW.shape) + 0.5)) for old in box_HW.shape)
+    fitted_HW = _resample_rows(_resample_rows(box_HW, new_height).T, new_width).T
+    return np.floor(fitted_HW + _ROUND_UP).astype(np.uint8)
+
+
+def _crop(gray_HW: np.ndarray) -> np.ndarray:
+    rows, columns = np.flatnonzero(gray_HW.any(axis=1)), np.flatnonzero(gray_HW.any(axis=0))
+    if not len(rows):
+        return gray_HW[:0, :0]
+    return gray_HW[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _resample_rows(image_HW: np.ndarray, num_rows: int) -> np.ndarray:

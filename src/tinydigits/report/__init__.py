@@ -3,8 +3,9 @@
 from tinydigits.report.command import is_shipped, train_command
 from tinydigits.report.results import Claims, Row, Structure, System, load_claims, load_rows, results_page
 from tinydigits.report.run_report import write_run_report
+from tinydigits.report.verdict import formats, load_verdict, render
 
 __all__ = [
-    "Claims", "Row", "Structure", "System", "is_shipped", "load_claims", "load_rows", "results_page",
-    "train_command", "write_run_report",
+    "Claims", "Row", "Structure", "System", "formats", "is_shipped", "load_claims", "load_rows", "load_verdict",
+    "render", "results_page", "train_command", "write_run_report",
 ]  # fmt: skip

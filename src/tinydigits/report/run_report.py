@@ -20,6 +20,7 @@ from tinydigits.report.confusion import draw_confusion
 from tinydigits.report.curves import Line, draw_curves
 from tinydigits.report.sheets import Mistakes, draw_augmented, draw_mistakes
 from tinydigits.report.style import png_bytes
+from tinydigits.report.verdict.markdown import findings
 from tinydigits.run import Record, Run
 from tinydigits.stats import wilson_interval
 
@@ -285,10 +286,7 @@ def _verdict_table(verdict: Mapping[str, Any] | None) -> Iterator[str]:
     if verdict is None:
         return
     yield f"## Contract {verdict['contract']['name']}: {verdict['verdict']}"
-    yield text.table(
-        ["check", "measured", "limit", "finding", "why"],
-        [[finding[key] for key in ("check", "measured", "limit", "status", "why")] for finding in verdict["findings"]],
-    )
+    yield from findings(verdict)
 
 
 def _facts(record: Record) -> Iterator[tuple[str, object]]:

@@ -48,8 +48,8 @@ class Verdict:
     def exit_code(self) -> int:
         return 0 if self.word == "holds" else 1
 
-    def to_json(self) -> str:
-        """The verdict as JSON, numbers that JSON does not know (NaN, infinity) as strings."""
+    def tree(self) -> dict[str, Any]:
+        """All of it as JSON's types, numbers that JSON does not know (NaN, infinity) as strings."""
         tree = {
             "format": FORMAT,
             "verdict": self.word,
@@ -59,7 +59,12 @@ class Verdict:
             "data": list(self.data),
             "findings": [asdict(finding) for finding in self.findings],
         } | self.circumstances
-        return json.dumps(_plain(tree), indent=2, allow_nan=False) + "\n"
+        plain: dict[str, Any] = _plain(tree)
+        return plain
+
+    def to_json(self) -> str:
+        """The tree as text."""
+        return json.dumps(self.tree(), indent=2, allow_nan=False) + "\n"
 
 
 def keep(verdict: Verdict) -> None:

@@ -83,7 +83,7 @@ def test_report_of_a_verified_run_adds_the_test_images_and_the_verdict(judged: R
     assert f"{counts['correct']} of {counts['seen']}" in row_of(page, "digits", "test")
     assert f"of the {counts['seen']} digits test images right" in page.split("##")[0]
     assert "Contract half: **does not hold**" in page
-    assert "| fail |" in row_of(page, "training.epochs", "2")
+    assert "| **fail** |" in row_of(page, "training.epochs", "2") and "- **training.epochs**: Train again" in page
     assert sections_of(page)[:7] == [
         "Results",
         "Contract half: does not hold",

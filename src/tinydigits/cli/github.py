@@ -1,0 +1,34 @@
+"""What GitHub's runner takes from a step by environment variables: the step's summary, its outputs, annotations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from tinydigits.errors import TinydigitsError
+
+__all__ = ["tell_github"]
+
+
+def tell_github(verdict: Mapping[str, Any], before: Mapping[str, Any] | None, stream: TextIO) -> None:
+    """Fill the summary and the outputs where the runner names files for them; annotate what does not pass.
+
+    Does nothing outside GitHub's runner. The output is `verdict`: holds, does not hold or undecided.
+    """
+    from tinydigits.report import render
+
+    _append("GITHUB_STEP_SUMMARY", render("markdown", verdict, before) + "\n")
+    _append("GITHUB_OUTPUT", f"verdict={verdict['verdict']}\n")
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        print(render("annotations", verdict), end="", file=stream, flush=True)
+
+
+def _append(variable: str, text: str) -> None:
+    if path := os.environ.get(variable):
+        try:
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise TinydigitsError(variable, f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,61 @@
+"""A verdict for those who read it: a format in each file, found by folder. Pure functions of what `verdict.json` holds.
+
+A file of this folder has `render(verdict, before)`. `verdict` is the tree of a `verdict.json`; `before`, where there is
+one, that of an earlier verdict, for formats that show a change.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from json import loads  # the name `json` is the format's here
+from pathlib import Path
+from typing import Any
+
+from tinydigits.errors import TinydigitsError, unknown_name
+
+__all__ = ["formats", "load_verdict", "render"]
+
+
+def formats() -> list[str]:
+    """The formats that there are.
+
+    >>> formats()
+    ['annotations', 'badge', 'json', 'junit', 'markdown']
+    """
+    return sorted(entry.name for entry in pkgutil.iter_modules(__path__) if not entry.name.startswith("_"))
+
+
+def render(name: str, verdict: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> str:
+    """A verdict in one of the formats; raises TinydigitsError for a name that does not exist.
+
+    >>> found = {"check": "model.parameters", "status": "pass", "measured": "98", "limit": "at most 99", "why": ""}
+    >>> tree = {"verdict": "holds", "target": {"name": "net"}, "contract": {"name": "small"}, "findings": [found]}
+    >>> print(render("markdown", tree).splitlines()[0])
+    ### net against small: holds
+    """
+    if name not in formats():
+        raise unknown_name("verdict", name, formats(), kind="format")
+    text: str = importlib.import_module(f"{__name__}.{name}").render(verdict, before)
+    return text
+
+
+def load_verdict(path: str | Path) -> dict[str, Any]:
+    """The tree of a `verdict.json`; raises TinydigitsError where it is missing, damaged, or something else.
+
+    >>> load_verdict("nowhere.json")
+    Traceback (most recent call last):
+    tinydigits.errors.TinydigitsError: verdict nowhere.json: no such file
+      try: tinydigits verify --json nowhere.json
+    """
+    try:
+        tree = loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        hint = f"tinydigits verify --json {path}"
+        raise TinydigitsError(f"verdict {path}", "no such file", hint=hint) from error
+    except (OSError, ValueError) as error:
+        raise TinydigitsError(f"verdict {path}", f"cannot be read: {error}") from error
+    if not isinstance(tree, dict) or not {"verdict", "target", "contract", "findings"} <= tree.keys():
+        raise TinydigitsError(f"verdict {path}", "is no verdict", hint="the file that `tinydigits verify --json` wrote")
+    return tree
