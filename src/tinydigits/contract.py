@@ -29,7 +29,12 @@ class Contract(BaseModel):
     >>> contract.limits(known=["model.parameters", "behaviour.finite"])
     {'model.parameters': {'max': 24999}, 'behaviour.finite': {}}
 
-    `true` asks for a check with its own settings, a table changes them, `false` leaves the check out.
+    `true` asks for a check with its own settings, a table changes them, `false` leaves the check out. A check's table
+    may hold further checks:
+
+    >>> contract = Contract(name="each", accuracy={"min": 0.99, "per_class": {"min": 0.98}})
+    >>> contract.limits(known=["accuracy", "accuracy.per_class"])
+    {'accuracy': {'min': 0.99}, 'accuracy.per_class': {'min': 0.98}}
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -71,18 +76,20 @@ class Contract(BaseModel):
         return found
 
     def _collect(self, path: str, value: Any, known: list[str], found: dict[str, Limits]) -> None:
+        table = value if isinstance(value, dict) else {}
         if path in known:
-            if value is True or isinstance(value, dict):
-                found[path] = {} if value is True else value
-            elif value is not False:
+            own = {key: limit for key, limit in table.items() if not _leads_to_a_check(f"{path}.{key}", known)}
+            if value is True or own or (table == {} and isinstance(value, dict)):
+                found[path] = own
+            elif not (value is False or table):
                 raise TinydigitsError(
                     f"contract {self.name}: {path}", got=repr(value), expected="true, false or a table of limits"
                 )
-        elif isinstance(value, dict) and any(name.startswith(path + ".") for name in known):
-            for key, inner in value.items():
-                self._collect(f"{path}.{key}", inner, known, found)
-        else:
+            table = {key: inner for key, inner in table.items() if key not in own}
+        elif not (table and _leads_to_a_check(path, known)):
             raise unknown_name(f"contract {self.name}", path, known, kind="check")
+        for key, inner in table.items():
+            self._collect(f"{path}.{key}", inner, known, found)
 
 
 def names() -> list[str]:
@@ -143,6 +150,10 @@ def parse(text: str, *, where: str, name: str) -> Contract:
         raise explain_validation(f"contract {where}", error, values, lambda location: known) from error
     contract._text = text
     return contract
+
+
+def _leads_to_a_check(path: str, known: list[str]) -> bool:
+    return any(name == path or name.startswith(path + ".") for name in known)
 
 
 def _groups() -> list[str]:

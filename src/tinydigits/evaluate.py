@@ -41,6 +41,23 @@ class Evaluation:
         """Share of images whose predicted class is the label, 0 to 1."""
         return self.correct / self.seen
 
+    def calibration_error(self, labels_N: np.ndarray, bins: int = 15) -> float:
+        """Expected calibration error: how far probabilities are from the share of right answers, 0 (best) to 1.
+
+        >>> import numpy as np
+        >>> labels, predicted = np.array([0, 0, 0, 0]), np.array([0, 0, 0, 1])
+        >>> sure = Evaluation.of(labels, predicted, np.full(4, 0.95), loss=0.0, num_classes=2)
+        >>> f"{sure.calibration_error(labels):.2f}"
+        '0.20'
+
+        Equally wide bins of the predicted class's probability, weighted by their images (Naeini, Cooper, Hauskrecht,
+        AAAI 2015).
+        """
+        bin_N = np.minimum((self.probability_N * bins).astype(np.int64), bins - 1)
+        right_N = self.predicted_N == labels_N
+        sureness = np.bincount(bin_N, self.probability_N, bins) - np.bincount(bin_N, right_N, bins)
+        return float(np.abs(sureness).sum() / self.seen)
+
     @classmethod
     def of(
         cls, labels_N: np.ndarray, predicted_N: np.ndarray, probability_N: np.ndarray, *, loss: float, num_classes: int

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean, stdev
 
-__all__ = ["Interval", "images_to_decide", "mean_and_sd", "mean_interval", "wilson_interval"]
+__all__ = ["Interval", "images_to_decide", "mean_and_sd", "mean_interval", "seeds_to_decide", "wilson_interval"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,24 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     mean, sd = mean_and_sd(values)
     half = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * sd / math.sqrt(len(values))
     return Interval(mean - half, mean + half)
+
+
+def seeds_to_decide(values: Sequence[float], limit: float, confidence: float = 0.95) -> int | None:
+    """How many seeds would decide, at the mean and spread seen so far, whether the mean is above or below `limit`.
+
+    >>> seeds_to_decide([99.4, 99.5, 99.6], limit=99.4)
+    7
+
+    None when the mean is the limit itself, or when more than 10,000 would be needed.
+    """
+    from scipy.special import stdtrit
+
+    mean, sd = mean_and_sd(values)
+    for num_seeds in range(2, 10_001):
+        half = float(stdtrit(num_seeds - 1, (1 + confidence) / 2)) * sd / math.sqrt(num_seeds)
+        if half < abs(mean - limit):
+            return num_seeds
+    return None
 
 
 def _z(confidence: float) -> float:

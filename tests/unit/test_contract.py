@@ -72,6 +72,18 @@ def test_true_asks_false_leaves_out_and_a_table_changes() -> None:
     assert bound["behaviour.batch_invariance"].tolerance == 1e-3  # type: ignore[attr-defined]
 
 
+def test_a_table_may_hold_further_checks_which_ask_the_same_images() -> None:
+    group = {"source": "digits", "split": "train", "min": 0.9, "per_class": {"min": 0.8}}
+    bound = {check.name: limits for check, limits in checks.bind(Contract(name="x", accuracy=group))}
+    assert list(bound) == ["accuracy", "accuracy.per_class"]
+    per_class = bound["accuracy.per_class"]
+    assert (per_class.source, per_class.split, per_class.min) == ("digits", "train", 0.8)  # type: ignore[attr-defined]
+
+    own = {"per_class": {"min": 0.8, "source": "kmnist"}}
+    ((check, limits),) = checks.bind(Contract(name="x", accuracy=own))
+    assert (check.name, limits.source) == ("accuracy.per_class", "kmnist")  # type: ignore[attr-defined]
+
+
 def test_hash_is_of_the_text(tmp_path: Path) -> None:
     text = contract.source("under-25k")
     (tmp_path / "copy.toml").write_text(text)

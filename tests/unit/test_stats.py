@@ -7,7 +7,7 @@ import math
 import pytest
 from scipy.stats import binomtest, t
 
-from tinydigits.stats import images_to_decide, mean_and_sd, mean_interval, wilson_interval
+from tinydigits.stats import images_to_decide, mean_and_sd, mean_interval, seeds_to_decide, wilson_interval
 
 
 @pytest.mark.parametrize(("correct", "seen"), [(0, 10), (10, 10), (1, 3), (9_940, 10_000), (584, 596)])
@@ -49,6 +49,19 @@ def test_mean_interval_is_students() -> None:
     low, high = t.interval(0.9, 3, loc=mean, scale=sd / 2)
     found = mean_interval(values, 0.9)
     assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_seeds_to_decide_is_the_first_number_whose_interval_leaves_the_limit() -> None:
+    values = [99.41, 99.52, 99.38, 99.47]
+    needed = seeds_to_decide(values, 99.40)
+    assert needed is not None
+    mean, sd = mean_and_sd(values)
+
+    def low(num_seeds: int) -> float:
+        return float(t.interval(0.95, num_seeds - 1, loc=mean, scale=sd / math.sqrt(num_seeds))[0])
+
+    assert low(needed) > 99.40 >= low(needed - 1)
+    assert seeds_to_decide([99.3, 99.5], (99.3 + 99.5) / 2) is None
 
 
 def test_one_value_has_no_spread() -> None:

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from tinydigits.checks._examples import Example
 from tinydigits.checks._finding import Finding, Limits, Status
+from tinydigits.checks._images import ImageLimits
 from tinydigits.checks._subject import Subject, Training, isolated_random_state, logits_of
 from tinydigits.contract import Contract
 from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
@@ -69,9 +70,12 @@ def bind(contract: Contract) -> list[tuple[Check, Limits]]:
     >>> [(check.name, limits.max) for check, limits in bind(Contract(name="c", model={"parameters": {"max": 10}}))]
     [('model.parameters', 10)]
 
-    Raises TinydigitsError, with the contract and the key, for a check, a key or a value that does not fit.
+    A check within another's table (`accuracy.per_class` within `accuracy`) takes from it which images are asked, where
+    it says nothing else itself. Raises TinydigitsError, with the contract and the key, for a check, a key or a value
+    that does not fit.
     """
-    return [(get(name), _limits(contract, get(name), given)) for name, given in contract.limits(names()).items()]
+    asked = contract.limits(names())
+    return [(get(name), _limits(contract, get(name), _inherited(asked, name) | asked[name])) for name in asked]
 
 
 def run(check: Check, subject: Subject, limits: Limits | Mapping[str, Any]) -> Finding:
@@ -81,15 +85,15 @@ def run(check: Check, subject: Subject, limits: Limits | Mapping[str, Any]) -> F
     >>> run(get("model.parameters"), Subject(nn.Linear(784, 10), input_shape=(784,)), {"max": 10_000}).measured
     '7,850'
     """
-    found = _put(check, subject, limits)
-    advice = "" if found.status == "pass" else found.advice or check.advice
-    return replace(found, check=check.name, advice=advice)
-
-
-def _put(check: Check, subject: Subject, limits: Limits | Mapping[str, Any]) -> Finding:
     bound = limits if isinstance(limits, Limits) else check.limits.model_validate(dict(limits))
+    found = _put(check, subject, bound)
+    advice = "" if found.status == "pass" else found.advice or check.advice
+    return replace(found, check=check.name, limit=found.limit or bound.text(), advice=advice)
+
+
+def _put(check: Check, subject: Subject, limits: Limits) -> Finding:
     try:
-        return check.function(subject, bound)
+        return check.function(subject, limits)
     except Contradiction as error:
         return Finding(check.name, "fail", "contradicts itself", "", str(error), advice=_CONTRADICTS)
     except TinydigitsError as error:
@@ -101,6 +105,13 @@ def _put(check: Check, subject: Subject, limits: Limits | Mapping[str, Any]) -> 
             check.name, "fail", "an error", "", f"the model raised {type(error).__name__}: {first_line}",
             advice="Call the model by hand on such a batch, in train and in eval mode.",
         )  # fmt: skip
+
+
+def _inherited(asked: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
+    """What the check around this one says of the images, as far as this one can be told the same."""
+    around = asked.get(name.rpartition(".")[0], {})
+    shared = ImageLimits.model_fields.keys() & get(name).limits.model_fields.keys() & around.keys()
+    return {key: around[key] for key in shared}
 
 
 def _limits(contract: Contract, check: Check, given: dict[str, Any]) -> Limits:

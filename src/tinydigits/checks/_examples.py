@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from tinydigits.checks._finding import Status
 from tinydigits.checks._subject import Subject
 from tinydigits.data import ImageSet
 
-__all__ = ["Example", "small", "small_images", "small_model"]
+__all__ = ["Example", "asked", "small", "small_images", "small_model"]
 
 
 @dataclass(frozen=True)
@@ -53,3 +54,28 @@ def small_images(num_images: int = 200) -> ImageSet:
     labels_N = (np.arange(num_images) % 10).astype(np.uint8)
     images_NHW = np.broadcast_to(labels_N[:, None, None] * 25, (num_images, 28, 28)).astype(np.uint8)
     return ImageSet("brightness", "test", images_NHW, labels_N, tuple("0123456789"))
+
+
+class Brightness(nn.Module):
+    """Tells the classes of `small_images` apart but for the first `num_wrong` of them."""
+
+    def __init__(self, num_wrong: int = 0, sharpness: float = 1.0) -> None:
+        super().__init__()
+        self.num_wrong, self.sharpness = num_wrong, sharpness
+        self.seed = nn.Parameter(torch.zeros(1))  # changes nothing but the weights
+
+    def forward(self, images: Tensor) -> Tensor:
+        brightness = (images.mean((1, 2, 3)) * 255 / 25).round()
+        guesses = brightness + (brightness < self.num_wrong)
+        return -self.sharpness * (guesses[:, None] - guesses.new_tensor(range(10))).abs()
+
+
+def asked(
+    num_wrong: int = 0, num_images: int = 200, *, sharpness: float = 1.0, model: nn.Module | None = None, **facts: Any
+) -> Subject:
+    """A trained subject that gets so many of the ten classes of `small_images` wrong."""
+    images = small_images(num_images)
+    return Subject(
+        model or Brightness(num_wrong, sharpness), name="brightness", mean=0.0, std=1.0, trained=True,
+        load_images=lambda source, split: images, **facts,
+    )  # fmt: skip

@@ -61,6 +61,10 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def text(self) -> str:
+        """The limit in words, for findings that do not say it themselves."""
+        return ""
+
 
 class Range(Limits):
     """At least, at most, or exactly so many.

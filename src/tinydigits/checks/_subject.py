@@ -6,7 +6,7 @@ Shapes: B images a batch, C channels, H × W pixels, K classes.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,6 +34,9 @@ class Training:
     num_train: int
     peak_memory_bytes: int
     finished: bool = True
+    seconds: float = 0.0
+    machine: str = ""
+    origin: str = "from the record"
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Subject:
     `mean` and `std` normalise images of 0 to 1. `spec` and `options` rebuild the model from nothing, where it has a
     name. `trained` is False for fresh weights: accuracy is then not asked. `load_images` gives a data set by source and
     split. `shift_pixels` is the test-time augmentation that the model's accuracy is claimed with. `file` is what holds
-    the weights, where they come from a file.
+    the weights, where they come from a file. `siblings` gives the same training with other seeds.
     """
 
     model: nn.Module
@@ -65,6 +68,7 @@ class Subject:
     shift_pixels: int = 0
     file: Path | None = None
     load_images: Callable[[str, str], data.ImageSet] = data.load
+    siblings: Callable[[], Sequence[Subject]] = tuple
     evaluations: dict[tuple[str, str], tuple[data.ImageSet, Evaluation]] = field(default_factory=dict, compare=False)
 
     @cached_property
@@ -109,13 +113,16 @@ class Subject:
         key = (source, split)
         if key not in self.evaluations:
             images = self.load_images(source, split)
-            with self.borrow() as model:
-                answers = evaluate(
-                    model, images.images_NHW, images.labels_N, mean=self.mean, std=self.std,
-                    num_classes=self.num_classes, device=self.device, shift_pixels=self.shift_pixels,
-                )  # fmt: skip
-            self.evaluations[key] = (images, answers)
+            self.evaluations[key] = (images, self.ask(images))
         return self.evaluations[key]
+
+    def ask(self, images: data.ImageSet) -> Evaluation:
+        """The model's answers to every image of a set."""
+        with self.borrow() as model:
+            return evaluate(
+                model, images.images_NHW, images.labels_N, mean=self.mean, std=self.std,
+                num_classes=self.num_classes, device=self.device, shift_pixels=self.shift_pixels,
+            )  # fmt: skip
 
 
 def logits_of(model: nn.Module, images_BCHW: Tensor) -> Tensor:

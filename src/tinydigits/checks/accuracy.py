@@ -1,24 +1,31 @@
-"""The share of right answers on every image of a named set and split.
+"""The share of right answers on every image of a named set and split, for one training or as a mean over seeds.
 
 Correct and seen are counted and divided once. With `bound = "point"` the share is compared as coursework does. With
-`bound = "confidence"` the Wilson interval decides: pass when all of it is at or over the limit, fail when all of it is
-under, else undecided, with the number of images that would decide at this share.
+`bound = "confidence"` the interval decides: pass when all of it is at or over the limit, fail when all of it is under,
+else undecided, with the number of images or of seeds that would decide.
+
+Two uncertainties are kept apart. The *images'*: another test set of this size would give another share; Wilson's
+interval. The *seeds'*: another seed would give another model; Student's t-interval of the mean over trainings that
+differ in nothing but the seed, which `seeds = 3` asks for: the claim is then that of the recipe, not of one run. Both
+must clear the limit. More seeds than asked for all count: there is no best of.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any
 
+import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
-from tinydigits.checks import _finding
-from tinydigits.checks._examples import Example, small, small_images
-from tinydigits.checks._finding import TRAIN_IT, Finding
+from tinydigits.checks._examples import Example, asked, small
+from tinydigits.checks._finding import Finding, Status
+from tinydigits.checks._images import ImageLimits, Share, answers, interval_text, judge_interval, percent
 from tinydigits.checks._subject import Subject
-from tinydigits.errors import DataUnavailable
-from tinydigits.stats import images_to_decide, wilson_interval
+from tinydigits.stats import images_to_decide, mean_and_sd, mean_interval, seeds_to_decide, wilson_interval
 
 NAME = "accuracy"
 ADVICE = (
@@ -26,88 +33,139 @@ ADVICE = (
 )
 
 
-class Limits(_finding.Limits):
-    """`{source = "mnist", split = "test", min = 0.994, bound = "confidence", confidence = 0.95}`, as shares of 1."""
+class Limits(ImageLimits):
+    """`{source = "mnist", split = "test", min = 0.994, bound = "confidence", confidence = 0.95}`; `seeds = 3`."""
 
-    source: str = "mnist"
-    split: Literal["train", "test"] = "test"
-    min: Annotated[float, Field(ge=0, le=1)]
-    bound: Literal["point", "confidence"] = "confidence"
-    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    min: Share
+    seeds: Annotated[int, Field(ge=1)] = 1
+
+    def text(self) -> str:
+        mean = f"mean of {self.seeds} seeds " if self.seeds > 1 else ""
+        return f"{mean}at least {percent(self.min)} of {self.images}"
 
 
 def check(subject: Subject, limits: Limits) -> Finding:
-    """Ask the model for every image and judge the count."""
-    limit = f"at least {100 * limits.min:.2f} % of {limits.source} {limits.split}"
-    if not subject.trained:
-        return Finding.not_run(NAME, "the model is untrained", limit=limit, advice=TRAIN_IT)
-    try:
-        images, answers = subject.evaluate(limits.source, limits.split)
-    except DataUnavailable as error:
-        return Finding.not_run(
-            NAME, str(error), limit=limit, advice="Name a folder with the four original files in TINYDIGITS_DATA."
-        )
-    if answers.seen != len(images):
-        return Finding(NAME, "fail", f"{answers.seen:,} images", limit, f"not all {len(images):,} were asked")
-    interval = wilson_interval(answers.correct, answers.seen, limits.confidence)
-    measured = f"{100 * answers.accuracy:.2f} % ({answers.correct:,} of {answers.seen:,})"
-    words = f"{100 * limits.confidence:g} % interval {100 * interval.low:.2f} to {100 * interval.high:.2f} %"
-    if subject.shift_pixels:
-        words += f"; with test-time augmentation, shifts of up to {subject.shift_pixels} pixels"
+    """Ask the model for every image and judge the count; where seeds are asked for, its siblings as well."""
+    images, evaluation = answers(subject, limits)
     details = {
-        "correct": answers.correct, "seen": answers.seen, "low": interval.low, "high": interval.high,
-        "confidence": limits.confidence, "bound": limits.bound, "data_sha256": images.sha256,
+        "confidence": limits.confidence, "bound": limits.bound, "data_sha256": images.sha256, "seen": evaluation.seen,
         "shift_pixels": subject.shift_pixels,
     }  # fmt: skip
-    if limits.bound == "point" or interval.low >= limits.min or interval.high < limits.min:
-        holds = answers.accuracy >= limits.min
-        missing = math.ceil(round(limits.min * answers.seen, 6)) - answers.correct
-        return Finding.judge(
-            NAME, holds, measured=measured, limit=limit, why=words, details=details, value=100 * answers.accuracy,
-            advice=f"{missing:,} more of the {answers.seen:,} images must be right. {ADVICE}",
+    beside = ""
+    if subject.shift_pixels:
+        beside = f"; with test-time augmentation, shifts of up to {subject.shift_pixels} pixels"
+    if limits.seeds == 1:
+        details["calibration_error"] = evaluation.calibration_error(images.labels_N)
+        return _judge_one(evaluation.correct, evaluation.seen, limits, beside, details)
+    trainings = _distinct([subject, *subject.siblings()])
+    return _judge_seeds([answers(each, limits)[1].correct for each in trainings], limits, beside, details)
+
+
+def _judge_one(correct: int, seen: int, limits: Limits, beside: str, details: dict[str, Any]) -> Finding:
+    share, interval = correct / seen, wilson_interval(correct, seen, limits.confidence)
+    details = {"correct": correct, "low": interval.low, "high": interval.high} | details
+    why = f"{100 * limits.confidence:g} % interval {interval_text(interval)}"
+    status, advice = judge_interval(interval, limits.min), ADVICE
+    if limits.bound == "point":
+        status = "pass" if share >= limits.min else "fail"
+    if status == "fail":
+        missing = math.ceil(round(limits.min * seen, 6)) - correct
+        advice = f"{missing:,} more of the {seen:,} images must be right. {ADVICE}"
+    if status == "undecided":
+        needed = images_to_decide(correct, seen, limits.min, limits.confidence)
+        details["images_to_decide"] = needed
+        why += f", which holds the limit; {_would_decide(needed, 'images at this share')}"
+        reach = next(
+            count for count in range(correct, seen + 1)
+            if count == seen or wilson_interval(count, seen, limits.confidence).low >= limits.min
         )  # fmt: skip
-    needed = images_to_decide(answers.correct, answers.seen, limits.min, limits.confidence)
-    words += ", which holds the limit; " + (
-        f"{needed:,} images at this share would decide" if needed else "no number decides"
+        advice = f"{reach:,} right answers of {seen:,} would pass" + (
+            f", and so would this share of {needed:,} images." if needed and share > limits.min else "."
+        )
+        advice += ' `bound = "point"` asks for the plain comparison instead.'
+    measured = f"{percent(share)} ({correct:,} of {seen:,})"
+    return Finding(NAME, status, measured, "", why + beside, details, 100 * share, advice)
+
+
+def _judge_seeds(correct: list[int], limits: Limits, beside: str, details: dict[str, Any]) -> Finding:
+    num_seeds, seen = len(correct), details["seen"]
+    shares = [count / seen for count in correct]
+    mean, sd = mean_and_sd(shares)
+    details = {"correct_of_each": correct, "mean": mean, "sd": sd, "seeds": num_seeds} | details
+    measured = f"{percent(mean)} (mean of {num_seeds} seeds)"
+    if num_seeds < limits.seeds:
+        return Finding(
+            NAME, "undecided", measured, "", f"{limits.seeds} seeds would decide, and {num_seeds} found{beside}",
+            details | {"seeds_to_decide": limits.seeds}, 100 * mean,
+            "Train the recipe with more seeds (`tinydigits train RECIPE --seeds …`) into the same folder.",
+        )  # fmt: skip
+    # The seeds share their images: more seeds do not make the test set larger.
+    of_images, of_seeds = (
+        wilson_interval(round(mean * seen), seen, limits.confidence),
+        mean_interval(shares, limits.confidence),
     )
-    reach = next(
-        count for count in range(answers.correct, answers.seen + 1)
-        if count == answers.seen or wilson_interval(count, answers.seen, limits.confidence).low >= limits.min
-    )  # fmt: skip
-    advice = f"{reach:,} right answers of {answers.seen:,} would pass" + (
-        f", and so would this share of {needed:,} images." if needed and answers.accuracy > limits.min else "."
-    )
-    return Finding(
-        NAME, "undecided", measured, limit, words, details | {"images_to_decide": needed}, 100 * answers.accuracy,
-        f'{advice} `bound = "point"` asks for the plain comparison instead.',
-    )  # fmt: skip
+    details |= {"images": vars(of_images), "seeds_interval": vars(of_seeds)}
+    why = f"± {100 * sd:.2f} points from seed to seed; {100 * limits.confidence:g} % interval of the seeds"
+    why += f" {interval_text(of_seeds)}, of the images {interval_text(of_images)}"
+    by_seeds, by_images = judge_interval(of_seeds, limits.min), judge_interval(of_images, limits.min)
+    status: Status = "fail" if "fail" in (by_seeds, by_images) else "pass"
+    if limits.bound == "point":
+        status = "pass" if mean >= limits.min else "fail"
+    elif status == "pass" and by_seeds == "undecided":
+        status, needed = "undecided", seeds_to_decide(shares, limits.min, limits.confidence)
+        details["seeds_to_decide"] = needed
+        why += f"; {_would_decide(needed, 'seeds at this spread')}"
+    if status != "fail" and limits.bound == "confidence" and by_images == "undecided":
+        status, needed = "undecided", images_to_decide(round(mean * seen), seen, limits.min, limits.confidence)
+        details["images_to_decide"] = needed
+        why += f"; {_would_decide(needed, 'images at this share')}"
+    return Finding(NAME, status, measured, "", why + beside, details, 100 * mean)
 
 
-class _Brightness(nn.Module):
-    """Tells the classes of `small_images` apart but for the first `num_wrong` of them."""
-
-    def __init__(self, num_wrong: int = 0) -> None:
-        super().__init__()
-        self.num_wrong = num_wrong
-
-    def forward(self, images: Tensor) -> Tensor:
-        brightness = (images.mean((1, 2, 3)) * 255 / 25).round()
-        guesses = brightness + (brightness < self.num_wrong)
-        return -(guesses[:, None] - guesses.new_tensor(range(10))).abs()
+def _would_decide(needed: int | None, what: str) -> str:
+    return f"{needed:,} {what} would decide" if needed else f"no number of {what.split()[0]} decides"
 
 
-def _asked(num_wrong: int, num_images: int = 200) -> Subject:
-    images = small_images(num_images)
-    return Subject(
-        _Brightness(num_wrong), name="brightness", mean=0.0, std=1.0, trained=True,
-        load_images=lambda source, split: images,
-    )  # fmt: skip
+def _distinct(trainings: Sequence[Subject]) -> list[Subject]:
+    """Each set of weights once: a copied run is no further seed."""
+    found: dict[str, Subject] = {}
+    for training in trainings:
+        digest = hashlib.sha256()
+        for name, tensor in training.model.state_dict().items():
+            digest.update(
+                name.encode() + tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+            )
+        found.setdefault(digest.hexdigest(), training)
+    return list(found.values())
+
+
+def _group(*num_wrong: int) -> Subject:
+    """Trainings that get so many of the ten classes wrong; their weights differ."""
+
+    def training(number: int, wrong: int, **facts: Any) -> Subject:
+        found = asked(wrong, **facts)
+        found.model.seed = nn.Parameter(torch.tensor([float(number)]))
+        return found
+
+    siblings = [training(number, wrong) for number, wrong in enumerate(num_wrong[1:], start=1)]
+    return training(0, num_wrong[0], siblings=lambda: siblings)
 
 
 EXAMPLES = (
-    Example("pass", lambda: _asked(0), {"min": 0.95}, says="100.00 % (200 of 200)"),
-    Example("fail", lambda: _asked(1), {"min": 0.95}, says="90.00 % (180 of 200)"),
-    Example("pass", lambda: _asked(1), {"min": 0.9, "bound": "point"}),
-    Example("undecided", lambda: _asked(1), {"min": 0.89}, says="images at this share would decide"),
+    Example("pass", lambda: asked(0), {"min": 0.95}, says="100.00 % (200 of 200)"),
+    Example("fail", lambda: asked(1), {"min": 0.95}, says="90.00 % (180 of 200)"),
+    Example("pass", lambda: asked(1), {"min": 0.9, "bound": "point"}),
+    Example("undecided", lambda: asked(1), {"min": 0.89}, says="images at this share would decide"),
     Example("not run", lambda: small(), {"min": 0.9}, says="untrained"),
+    Example("pass", lambda: _group(1, 1, 1), {"min": 0.8, "seeds": 3}, says="90.00 % (mean of 3 seeds)"),
+    Example("fail", lambda: _group(1, 1, 2), {"min": 0.95, "seeds": 3, "bound": "point"}, says="86.67 %"),
+    Example("undecided", lambda: _group(0, 1, 2), {"min": 0.8, "seeds": 3}, says="seeds at this spread would decide"),
+    Example("undecided", lambda: asked(0), {"min": 0.9, "seeds": 3}, says="3 seeds would decide, and 1 found"),
+    Example(
+        "undecided",
+        lambda: asked(0, siblings=lambda: [asked(0)]),
+        {"min": 0.9, "seeds": 2},
+        says="and 1 found",
+    ),
+    Example("fail", lambda: _group(3, 3, 3), {"min": 0.9, "seeds": 3}, says="of the images"),
 )

@@ -6,7 +6,7 @@ import hashlib
 
 from tinydigits import models, recipe
 from tinydigits.checks import Subject, Training
-from tinydigits.run import open_run
+from tinydigits.run import Record, Run, open_run, runs_in
 from tinydigits.train import pick_device
 from tinydigits.verify.targets._target import Asked, Target
 
@@ -32,9 +32,11 @@ def load(asked: Asked) -> Target:
         std=card.std, device=str(pick_device(asked.device)), spec=card.model, options=card.options, trained=True,
         training=Training(
             record.epochs, record.images_seen, record.num_train, record.peak_memory_bytes,
-            finished=record.status == "finished",
+            finished=record.status == "finished", seconds=record.seconds.training + record.seconds.evaluation,
+            machine=_describe(record),
         ),
         shift_pixels=shift_pixels, file=weights,
+        siblings=lambda: [load(Asked(str(other.folder), asked.out, asked.device)).subject for other in _siblings(run)],
     )  # fmt: skip
     facts = {
         "kind": "run", "name": run.name, "model": card.model, "options": card.options, "recipe": followed.name,
@@ -42,3 +44,22 @@ def load(asked: Asked) -> Target:
         "mean": card.mean, "std": card.std, "test_time_shift_pixels": shift_pixels,
     }  # fmt: skip
     return Target(subject, facts, followed.contract, run)
+
+
+def _describe(record: Record) -> str:
+    if record.device != "cpu":
+        return record.device
+    return f"{record.threads} threads of {record.machine.get('processor') or 'an unknown processor'}"
+
+
+def _siblings(run: Run) -> list[Run]:
+    """The finished runs beside this one whose recipe and training images differ in nothing but the seed."""
+    own, found = recipe.load(run.file("recipe.toml")), []
+    for other in runs_in(run.folder.parent):
+        record = other.record
+        if record.status != "finished" or record.data_sha256 != run.record.data_sha256:
+            continue
+        theirs = recipe.load(other.file("recipe.toml"))
+        if theirs.seed != own.seed and theirs.model_copy(update={"seed": own.seed, "name": own.name}) == own:
+            found.append(other)
+    return found

@@ -1,0 +1,103 @@
+"""What the checks of the group `accuracy` share: which images are asked, and how a count is judged against a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tinydigits.checks import _finding
+from tinydigits.checks._finding import Status
+from tinydigits.checks._subject import Subject
+from tinydigits.data import ImageSet
+from tinydigits.errors import DataUnavailable, TinydigitsError
+from tinydigits.evaluate import Evaluation
+from tinydigits.stats import Interval, images_to_decide, wilson_interval
+
+__all__ = ["ImageLimits", "Share", "answers", "interval_text", "judge_interval", "judge_worst", "percent"]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class ImageLimits(_finding.Limits):
+    """Which images are asked, and how sure a finding must be."""
+
+    source: str = "mnist"
+    split: Literal["train", "test"] = "test"
+    bound: Literal["point", "confidence"] = "confidence"
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+
+    @property
+    def images(self) -> str:
+        """The images in words."""
+        return f"{self.source} {self.split}"
+
+
+def answers(subject: Subject, limits: ImageLimits) -> tuple[ImageSet, Evaluation]:
+    """The images and what the model says to all of them.
+
+    Raises TinydigitsError, which becomes a finding *not run*, for an untrained model and for data that cannot be had.
+    """
+    if not subject.trained:
+        raise TinydigitsError("the model is untrained", hint="train it, then verify the run in place of the class")
+    try:
+        images, evaluation = subject.evaluate(limits.source, limits.split)
+    except DataUnavailable as error:
+        hint = "TINYDIGITS_DATA=FOLDER with the four original files"
+        raise TinydigitsError(error.where, error.problem, hint=hint) from error
+    if evaluation.seen != len(images):
+        raise TinydigitsError(limits.images, got=f"{evaluation.seen:,} answers", expected=f"{len(images):,}")
+    return images, evaluation
+
+
+def judge_interval(interval: Interval, minimum: float) -> Status:
+    """Pass when all of an interval is at or over the minimum, fail when all of it is under, else undecided.
+
+    >>> judge_interval(Interval(0.992, 0.995), 0.99), judge_interval(Interval(0.992, 0.995), 0.994)
+    ('pass', 'undecided')
+    """
+    return "pass" if interval.low >= minimum else "fail" if interval.high < minimum else "undecided"
+
+
+def judge_worst(
+    counts: Mapping[str, tuple[int, int]], minimum: float, limits: ImageLimits
+) -> tuple[Status, str, str, dict[str, Any]]:
+    """Of several (correct, seen), the worst must reach a minimum: status, the worst's name, why, details.
+
+    >>> judge_worst({"a": (99, 100), "b": (50, 100)}, 0.7, ImageLimits())[:2]
+    ('fail', 'b')
+
+    Every one of m counts is held at confidence 1 - (1 - confidence) / m, as Bonferroni asks where the worst is chosen.
+    """
+    confidence = 1 - (1 - limits.confidence) / len(counts)
+    intervals = {name: wilson_interval(*count, confidence) for name, count in counts.items()}
+    shares = {name: correct / seen for name, (correct, seen) in counts.items()}
+    worst = min(shares, key=lambda name: shares[name])
+    lowest = min(intervals.values(), key=lambda interval: interval.low)
+    first_to_fail = min(intervals.values(), key=lambda interval: interval.high)
+    why = f"{100 * confidence:.4g} % interval {interval_text(intervals[worst])}"
+    details = {
+        "confidence_each": confidence, "bound": limits.bound,
+        "each": {name: {"correct": correct, "seen": seen} for name, (correct, seen) in counts.items()},
+    }  # fmt: skip
+    if limits.bound == "point":
+        return ("pass" if shares[worst] >= minimum else "fail"), worst, why, details
+    status = judge_interval(Interval(lowest.low, first_to_fail.high), minimum)
+    if status == "undecided":
+        needed = images_to_decide(*counts[worst], minimum, confidence)
+        why += "; " + (f"{needed:,} images at this share would decide" if needed else "no number of images decides")
+    return status, worst, why, details
+
+
+def interval_text(interval: Interval) -> str:
+    return f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %"
+
+
+def percent(share: float) -> str:
+    """A share as people read it.
+
+    >>> percent(0.9941)
+    '99.41 %'
+    """
+    return f"{100 * share:.2f} %"

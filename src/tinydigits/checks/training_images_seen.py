@@ -1,0 +1,43 @@
+"""How many images the training took in, every pass over the same image counted again; as the training counted them.
+
+This is the budget itself: an epoch of 60,000 images is 60,000, whatever a training calls an epoch.
+"""
+
+from __future__ import annotations
+
+from tinydigits.checks._examples import Example, small
+from tinydigits.checks._finding import Finding, Range
+from tinydigits.checks._subject import Subject, Training
+
+NAME = "training.images_seen"
+ADVICE = "Train for fewer epochs (`tinydigits train --epochs …`)."
+
+
+class Limits(Range):
+    """`{max = 60_000}`."""
+
+
+def check(subject: Subject, limits: Limits) -> Finding:
+    """Compare the count with the budget; an unfinished training has not said all."""
+    training = subject.training
+    if training is None:
+        return Finding.not_run(NAME, "no run's record says how the model was trained")
+    if not training.finished:
+        return Finding(NAME, "fail", f"{training.images_seen:,} so far", "", "the training did not finish")
+    return Finding.judge(
+        NAME, limits.holds(training.images_seen), measured=f"{training.images_seen:,}",
+        why=f"{training.origin}; {training.images_seen / max(1, training.num_train):.2f} times the training images",
+        details={"images_seen": training.images_seen, "num_train": training.num_train},
+    )  # fmt: skip
+
+
+def _trained(images_seen: int, *, finished: bool = True) -> Subject:
+    return small(training=Training(1, images_seen, 60_000, 0, finished))
+
+
+EXAMPLES = (
+    Example("pass", lambda: _trained(60_000), {"max": 60_000}, says="1.00 times"),
+    Example("fail", lambda: _trained(60_001), {"max": 60_000}, says="60,001"),
+    Example("fail", lambda: _trained(100, finished=False), {"max": 60_000}, says="did not finish"),
+    Example("not run", lambda: small(), {"max": 60_000}, says="no run's record"),
+)

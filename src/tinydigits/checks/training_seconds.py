@@ -1,0 +1,55 @@
+"""How long the training took, in seconds of the clock: all steps, and evaluations while it ran; start-up left out.
+
+It says as much of the machine as of the recipe, so the machine is named beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from tinydigits.checks import _finding
+from tinydigits.checks._examples import Example, small
+from tinydigits.checks._finding import Finding
+from tinydigits.checks._subject import Subject, Training
+
+NAME = "training.seconds"
+ADVICE = 'A larger batch, `precision = "bf16"` with `channels_last = true`, or fewer epochs take less.'
+
+
+class Limits(_finding.Limits):
+    """`{max = 60}`."""
+
+    max: Annotated[float, Field(gt=0)]
+
+    def text(self) -> str:
+        return f"at most {self.max:g} s"
+
+
+def check(subject: Subject, limits: Limits) -> Finding:
+    """Compare the measured time."""
+    training = subject.training
+    if training is None:
+        return Finding.not_run(NAME, "no run's record says how the model was trained")
+    if not training.finished:
+        return Finding(NAME, "fail", f"{training.seconds:.1f} s so far", "", "the training did not finish")
+    if not training.seconds:
+        return Finding.not_run(NAME, "the record has no time")
+    why = f"{training.origin}" + (f"; on {training.machine}" if training.machine else "")
+    return Finding.judge(
+        NAME, training.seconds <= limits.max, measured=f"{training.seconds:.1f} s", why=why,
+        details={"seconds": training.seconds},
+    )  # fmt: skip
+
+
+def _trained(seconds: float, *, finished: bool = True) -> Subject:
+    return small(training=Training(1, 60_000, 60_000, 0, finished, seconds=seconds, machine="2 cores of a laptop"))
+
+
+EXAMPLES = (
+    Example("pass", lambda: _trained(6.1), {"max": 60}, says="2 cores of a laptop"),
+    Example("fail", lambda: _trained(61), {"max": 60}, says="61.0 s"),
+    Example("fail", lambda: _trained(5, finished=False), {"max": 60}, says="did not finish"),
+    Example("not run", lambda: _trained(0), {"max": 60}, says="no time"),
+)

@@ -1,0 +1,53 @@
+"""A claim about a recipe is judged over the runs that differ in nothing but the seed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tinydigits import data, recipe
+from tinydigits.checks import Finding
+from tinydigits.contract import Contract
+from tinydigits.run import Run
+from tinydigits.train import train
+from tinydigits.verify import verify
+
+SETTINGS = ["data.source=digits", "epochs=2", "data.batch_size=32"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """Three seeds of a recipe, and a run of another learning rate, in one folder."""
+    out = tmp_path_factory.mktemp("runs")
+    seeds = [recipe.load("two-conv", [*SETTINGS, f"seed={seed}"]) for seed in range(3)]
+    other = recipe.load("two-conv", [*SETTINGS, "seed=3", "optimizer.lr=0.004"])
+    return [train(each, out=out, device="cpu", threads=1) for each in (*seeds, other)]
+
+
+def judge(run: Path, **limits: object) -> Finding:
+    group = {"source": "digits", "min": 0.1, "seeds": 3, **limits}
+    return verify(run, Contract(name="seeds", accuracy=group)).findings[0]
+
+
+def test_the_mean_of_all_seeds_of_the_recipe_is_judged(runs: list[Run]) -> None:
+    finding = judge(runs[0].folder)
+    assert finding.status == "pass" and finding.details["seeds"] == 3
+    test = len(data.load("digits", "test"))
+    alone = [judge(run.folder, seeds=1).details["correct"] for run in runs[:3]]
+    assert (
+        sorted(finding.details["correct_of_each"]) == sorted(alone)
+        and finding.details["correct_of_each"][0] == alone[0]
+    )
+    assert finding.details["mean"] == pytest.approx(sum(alone) / 3 / test)
+    assert judge(runs[1].folder).details["mean"] == pytest.approx(finding.details["mean"])
+
+
+def test_too_few_seeds_are_undecided_and_a_copy_is_no_seed(runs: list[Run], tmp_path: Path) -> None:
+    alone = Path(shutil.copytree(runs[0].folder, tmp_path / "alone"))
+    copy = Path(shutil.copytree(runs[0].folder, tmp_path / "copy"))
+    text = (copy / "recipe.toml").read_text()
+    (copy / "recipe.toml").write_text(text.replace("seed = 0", "seed = 7"))
+    finding = judge(alone, seeds=2)
+    assert finding.status == "undecided" and "and 1 found" in finding.why and "--seeds" in finding.advice
