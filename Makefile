@@ -29,6 +29,7 @@ lint: $(VENV)/installed-dev
 
 docs: $(VENV)/installed
 	$(BIN)/python -m benchmarks.results_page
+	$(BIN)/python -m benchmarks.frontier_page
 	$(BIN)/python -m benchmarks.speed page
 	$(BIN)/python docs/generate.py
 

@@ -17,7 +17,7 @@ SOURCE = Path(tinydigits.__file__).parent
 FLOORS = (
     {"errors", "stats", "machine"},
     {"models", "data", "recipe", "contract", "run"},
-    {"evaluate", "optim", "trace"},
+    {"evaluate", "optim", "pretrained", "trace"},
     {"train", "checks"},
     {"verify", "export"},
     {"report", "sweep", "predict"},
@@ -32,7 +32,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 HEAPS = {"utils", "util", "common", "helpers", "helper", "misc", "base", "core"}
 MAX_LINES = 350
 HEAVY = ("torch", "matplotlib", "scipy", "sklearn", "onnxruntime", "optuna")
-LIGHT_ROOMS = ["", "cli", "data", "recipe", "run", "contract", "errors", "machine", "models", "stats"]
+LIGHT_ROOMS = ["", "cli", "data", "recipe", "run", "contract", "errors", "machine", "models", "pretrained", "stats"]
 
 
 @dataclass(frozen=True)

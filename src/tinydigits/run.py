@@ -62,6 +62,7 @@ class Record(_Part):
     num_train: int
     num_validation: int
     data_sha256: str
+    teachers_sha256: dict[str, str] = {}
     num_parameters: int
     num_buffers: int
     device: str

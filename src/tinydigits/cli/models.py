@@ -1,4 +1,4 @@
-"""`tinydigits models`: the registered models, and the layer table of any."""
+"""`tinydigits models`: the registered models, those that come trained, and the layer table of any."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="List the models, show one's layers, copy one to edit.", no_args_is_help=True)
+app = typer.Typer(
+    help="List the models and those that come trained, show one's layers, copy one to edit.", no_args_is_help=True
+)
 
 # Layers that only rename or reorder numbers tell nothing in the table.
 _SILENT = {"reshape", "no_dropout"}
@@ -15,11 +17,11 @@ _SILENT = {"reshape", "no_dropout"}
 
 @app.command()
 def ls() -> None:
-    """List the registered models."""
+    """List the registered models, then the trained ones that come with the package."""
     from rich.console import Console
     from rich.table import Table
 
-    from tinydigits import models
+    from tinydigits import models, pretrained
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("name", no_wrap=True)
@@ -28,7 +30,23 @@ def ls() -> None:
         table.add_row(name, models.summary(name))
     console = Console()
     console.print(table)
+    console.print()
+    trained = Table(box=None, header_style="bold", pad_edge=False)
+    trained.add_column("trained", no_wrap=True)
+    trained.add_column("architecture", no_wrap=True)
+    for column in ("parameters", "buffers", "bytes", "test accuracy", "seed"):
+        trained.add_column(column, justify="right", no_wrap=True)
+    for name in pretrained.names():
+        found = pretrained.find(name)
+        record, (correct, seen) = found.run.record, found.test_counts
+        trained.add_row(
+            name, found.card.model, f"{record.num_parameters:,}", f"{record.num_buffers:,}",
+            f"{found.weights.stat().st_size:,}", f"{100 * correct / seen:.2f} %", str(record.recipe["seed"]),
+        )  # fmt: skip
+    console.print(trained, highlight=False)
     console.print(f"next: tinydigits models show {models.names()[0]}", markup=False)
+    for name in pretrained.names()[:1]:
+        console.print(f"next: tinydigits verify {name}", markup=False)
 
 
 @app.command()

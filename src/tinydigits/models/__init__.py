@@ -4,6 +4,9 @@ Importing this room does not import torch; building a model does.
 """
 
 from tinydigits.models.registry import build, module_file, names, summary
-from tinydigits.models.weights import WeightsCard, load_weights, save_weights, weights_bytes
+from tinydigits.models.weights import WeightsCard, load_weights, read_card, save_weights, weights_bytes
 
-__all__ = ["WeightsCard", "build", "load_weights", "module_file", "names", "save_weights", "summary", "weights_bytes"]
+__all__ = [
+    "WeightsCard", "build", "load_weights", "module_file", "names", "read_card", "save_weights", "summary",
+    "weights_bytes",
+]  # fmt: skip

@@ -14,7 +14,7 @@ from tinydigits.models.registry import build
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["WeightsCard", "load_weights", "save_weights", "weights_bytes"]
+__all__ = ["WeightsCard", "load_weights", "read_card", "save_weights", "weights_bytes"]
 
 _KEY = "tinydigits"
 
@@ -60,19 +60,24 @@ def weights_bytes(model: nn.Module, card: WeightsCard) -> bytes:
     return save(state, metadata={_KEY: card.model_dump_json()})
 
 
-def load_weights(path: str | Path, *, spec: str | None = None) -> tuple[nn.Module, WeightsCard]:
-    """Build the model that a weights file names and load the weights into it; gives (model in eval mode, card).
+def read_card(path: str | Path) -> WeightsCard:
+    """What a weights file says of itself, read without torch.
 
-    `spec` names the class to use instead of the card's. Raises TinydigitsError when the file is no safetensors, has no
-    card, or does not fit the model.
+    >>> import tempfile
+    >>> card = WeightsCard(model="two-conv", source="mnist", classes=list("0123456789"), mean=0.1307, std=0.3081)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_weights(f"{folder}/weights.safetensors", build("two-conv"), card)
+    ...     read_card(f"{folder}/weights.safetensors") == card
+    True
+
+    Raises TinydigitsError when the file is no safetensors or has no card.
     """
     from safetensors import SafetensorError, safe_open
 
     where = str(path)
     try:
-        with safe_open(where, framework="pt") as file:
+        with safe_open(where, framework="numpy") as file:
             metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
     except FileNotFoundError as error:
         raise TinydigitsError(where, "no such weights file") from error
     except (SafetensorError, OSError) as error:
@@ -80,9 +85,22 @@ def load_weights(path: str | Path, *, spec: str | None = None) -> tuple[nn.Modul
     if _KEY not in metadata:
         raise TinydigitsError(where, "has no tinydigits metadata", hint="weights written by `tinydigits train`")
     try:
-        card = WeightsCard(**json.loads(metadata[_KEY]))
+        return WeightsCard(**json.loads(metadata[_KEY]))
     except (ValueError, TypeError, ValidationError) as error:
         raise TinydigitsError(where, f"damaged tinydigits metadata: {error}") from error
+
+
+def load_weights(path: str | Path, *, spec: str | None = None) -> tuple[nn.Module, WeightsCard]:
+    """Build the model that a weights file names and load the weights into it; gives (model in eval mode, card).
+
+    `spec` names the class to use instead of the card's. Raises TinydigitsError when the file is no safetensors, has no
+    card, or does not fit the model.
+    """
+    card = read_card(path)
+    from safetensors.torch import load_file
+
+    where = str(path)
+    state = load_file(where)
     model = build(spec or card.model, card.options)
     try:
         model.load_state_dict(state)

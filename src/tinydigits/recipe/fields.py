@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 __all__ = [
-    "Affine", "AugmentStep", "AveragePart", "Blur", "ConstantSchedule", "CosineSchedule", "DataPart", "EmaPart",
-    "Erasing", "EvaluationPart", "Inversion", "LossPart", "MixPart", "ModelPart", "Noise", "OneCycleSchedule",
-    "OptimizerPart", "Perspective", "PlateauSchedule", "Recipe", "Rotation", "SchedulePart", "SwaPart", "ZoomOut",
+    "Affine", "AugmentStep", "AveragePart", "Blur", "ConstantSchedule", "CosineSchedule", "DataPart", "DistilPart",
+    "EmaPart", "Erasing", "EvaluationPart", "Inversion", "LossPart", "MixPart", "ModelPart", "Noise",
+    "OneCycleSchedule", "OptimizerPart", "Perspective", "PlateauSchedule", "Recipe", "Rotation", "SchedulePart",
+    "SwaPart", "ZoomOut",
 ]  # fmt: skip
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -183,6 +184,18 @@ class MixPart(_Part):
         return self
 
 
+class DistilPart(_Part):
+    """Knowledge distillation: learn the answers of trained models beside the labels, both softened by `temperature`.
+
+    `teachers` are names of `tinydigits models ls` or folders of runs, written with a slash (`./runs/latest`); their
+    probabilities are averaged. `weight` is the share of the teachers in the loss.
+    """
+
+    teachers: Annotated[tuple[str, ...], Field(min_length=1)]
+    temperature: Positive = 2.0
+    weight: Fraction = 0.5
+
+
 class Rotation(_Part):
     """Turn by up to ± `degrees`."""
 
@@ -287,6 +300,7 @@ class Recipe(_Part):
     average: AveragePart | None = None
     loss: LossPart = LossPart()
     mix: MixPart | None = None
+    distil: DistilPart | None = None
     augment: tuple[AugmentStep, ...] = ()
     evaluation: EvaluationPart = EvaluationPart()
 

@@ -122,7 +122,7 @@ def _tables() -> dict[str, type[BaseModel]]:
     for key, field in fields.Recipe.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             tables[key] = field.annotation
-    tables["mix"] = fields.MixPart  # optional, so its annotation is a union
+    tables |= {"mix": fields.MixPart, "distil": fields.DistilPart}  # optional, so their annotations are unions
     return tables
 
 

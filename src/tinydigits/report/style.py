@@ -76,10 +76,11 @@ def text_width(text: str, size: float) -> float:
     return len(text) * size * 2 / 3 * DPI / 72
 
 
-def png_bytes(figure: Figure) -> bytes:
-    """The figure as a PNG; the same figure gives the same bytes."""
+def png_bytes(figure: Figure, description: str | None = None) -> bytes:
+    """The figure as a PNG, with a description inside if there is one; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    metadata = {"Software": None} | ({} if description is None else {"Description": description})
+    figure.savefig(buffer, format="png", dpi=DPI, metadata=metadata)
     return buffer.getvalue()
 
 

@@ -144,7 +144,7 @@ def _train_epoch(state: State, run: Run, reporter: Reporter, stop: threading.Eve
 def _loss(
     state: State, model: nn.Module, images_BCHW: Tensor, labels_B: Tensor, smoothing: float
 ) -> tuple[Tensor, Tensor]:
-    part = state.recipe.mix
+    part, others_B, share = state.recipe.mix, labels_B, 1.0
     if part is not None:
         # Drawn from the position in the training, like all randomness of the data: nothing to carry in a checkpoint.
         rng = np.random.default_rng(seed_for(state.recipe.seed, state.epoch, state.batch, 1))
@@ -152,13 +152,13 @@ def _loss(
             images_BCHW, others_B, share = mix(
                 images_BCHW, labels_B, mixup_alpha=part.mixup_alpha, cutmix_alpha=part.cutmix_alpha, rng=rng
             )
-            logits_BK = model(images_BCHW).float()
-            own = F.cross_entropy(logits_BK, labels_B, label_smoothing=smoothing)
-            return own * share + F.cross_entropy(logits_BK, others_B, label_smoothing=smoothing) * (
-                1 - share
-            ), logits_BK
     logits_BK = model(images_BCHW).float()
-    return F.cross_entropy(logits_BK, labels_B, label_smoothing=smoothing), logits_BK
+    loss = F.cross_entropy(logits_BK, labels_B, label_smoothing=smoothing)
+    if share != 1:
+        loss = loss * share + F.cross_entropy(logits_BK, others_B, label_smoothing=smoothing) * (1 - share)
+    if state.teachers is not None:
+        loss = state.teachers.blend(loss, logits_BK, images_BCHW)
+    return loss, logits_BK
 
 
 class _Reading:

@@ -21,6 +21,7 @@ from tinydigits.optim import Average, Schedule, build_optimizer
 from tinydigits.recipe import Recipe
 from tinydigits.run import Record, Result, Run
 from tinydigits.train.curve import Curve
+from tinydigits.train.teachers import Teachers
 
 __all__ = ["EpochTotals", "State"]
 
@@ -60,6 +61,7 @@ class State:
             seed=recipe.seed, steps=recipe.augment, shuffle=recipe.data.shuffle, device=device,
             channels_last=recipe.channels_last,
         )  # fmt: skip
+        self.teachers = Teachers(recipe, list(whole.classes), device) if recipe.distil else None
         self.optimizer = build_optimizer(self.model, recipe.optimizer)
         epochs = range(1, recipe.epochs + 1)
         batches_per_epoch = [self.batches.num_batches(recipe.data.batch_size_at(epoch)) for epoch in epochs]
@@ -96,6 +98,7 @@ class State:
             num_train=len(self.train_set),
             num_validation=len(self.validation_set) if self.validation_set else 0,
             data_sha256=whole.sha256,
+            teachers_sha256=self.teachers.sha256 if self.teachers else {},
             num_parameters=sum(parameter.numel() for parameter in self.model.parameters()),
             num_buffers=sum(buffer.numel() for buffer in self.model.buffers()),
             device=str(self.device),
@@ -210,6 +213,8 @@ class State:
                 f"run {run.folder}", "the training images are not those that it began with",
                 got=f"SHA-256 {self.record.data_sha256[:12]}…", expected=f"{record.data_sha256[:12]}…",
             )  # fmt: skip
+        if record.teachers_sha256 != self.record.teachers_sha256:
+            raise TinydigitsError(f"run {run.folder}", "the teachers are not those that it began with")
         self.record = record.model_copy(update={"status": "running", "resumed": record.resumed + 1})
 
     def write_results(self, run: Run) -> None:

@@ -1,0 +1,85 @@
+"""Trained models that come with the package: each a run's folder here, found by its name.
+
+Importing this room, and all that it tells of a model, does not import torch.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinydigits.errors import unknown_name
+from tinydigits.models import WeightsCard, read_card
+from tinydigits.run import Run
+
+__all__ = ["Pretrained", "find", "names"]
+
+_ROOM = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A trained model of the package: its run, with weights, record, recipe and the verdict on the test images.
+
+    >>> found = find("gap-cnn-tuned")
+    >>> found.run.record.num_parameters, found.card.model, found.weights.name
+    (9274, 'gap-cnn', 'weights.safetensors')
+
+    The run is for reading: nothing is to be written into the installed package.
+    """
+
+    run: Run
+
+    @property
+    def name(self) -> str:
+        """The folder's name, which is that of the recipe."""
+        return self.run.name
+
+    @property
+    def weights(self) -> Path:
+        """The safetensors file; `models.load_weights` builds the model from it."""
+        return self.run.file("weights.safetensors")
+
+    @property
+    def card(self) -> WeightsCard:
+        """What the weights say of themselves: architecture, classes, normalisation."""
+        return read_card(self.weights)
+
+    @property
+    def verdict(self) -> dict[str, Any]:
+        """The verdict that the weights had when they were put here; `tinydigits verify NAME` asks again."""
+        tree: dict[str, Any] = json.loads(self.run.file("verdict.json").read_text(encoding="utf-8"))
+        return tree
+
+    @property
+    def test_counts(self) -> tuple[int, int]:
+        """Right answers and images asked, of the official test images.
+
+        >>> correct, seen = find("gap-cnn-tuned").test_counts
+        >>> seen
+        10000
+        """
+        details = next(found["details"] for found in self.verdict["findings"] if found["check"] == "accuracy")
+        return int(details["correct"]), int(details["seen"])
+
+
+def names() -> list[str]:
+    """The trained models that come with the package, by name.
+
+    >>> "gap-cnn-tuned" in names()
+    True
+    """
+    return sorted(path.parent.name for path in _ROOM.glob("*/weights.safetensors"))
+
+
+def find(name: str) -> Pretrained:
+    """A trained model by its name; raises TinydigitsError for one that is not there.
+
+    >>> find("gap-cnn-tuned").card.source
+    'mnist'
+    """
+    if name not in names():
+        raise unknown_name("pretrained", name, names(), kind="pretrained model", hint="tinydigits models ls")
+    return Pretrained(Run(_ROOM / name))

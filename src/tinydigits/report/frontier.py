@@ -1,0 +1,186 @@
+"""The frontier: parameters against accuracy on the test images, ours from rows, others' as they were published."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tinydigits.errors import TinydigitsError
+from tinydigits.report import text
+from tinydigits.report.command import train_command, what_decides
+from tinydigits.report.results import Row
+from tinydigits.report.style import BLUE, INK, ORANGE, QUIET, RULE, axes_at, new_figure, write_text, write_title
+from tinydigits.stats import mean_and_sd
+
+__all__ = ["Anchor", "Point", "draw_frontier", "frontier_page", "load_anchors", "measured_points"]
+
+
+class Anchor(BaseModel):
+    """What others reached: a project, its size and accuracy, and how well that is known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    parameters: Annotated[int, Field(ge=1)]
+    accuracy: Annotated[float, Field(gt=0, le=1)]
+    evidence: Literal["read", "re-run", "unconfirmed"]
+    how: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """A recipe's mean over all its seeds, and the commands that give it again.
+
+    >>> Point("sprint", 24_000, 120, (0.99, 0.992), ("tinydigits train sprint",)).mean
+    0.991
+    """
+
+    recipe: str
+    num_parameters: int
+    num_buffers: int
+    accuracies: tuple[float, ...]
+    commands: tuple[str, ...]
+
+    @property
+    def mean(self) -> float:
+        """The mean accuracy, as a share of 1."""
+        return mean_and_sd(self.accuracies)[0]
+
+
+def load_anchors(path: Path) -> tuple[Anchor, ...]:
+    """Read `anchors.toml`; raises TinydigitsError for a key that is missing or unknown."""
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tuple(Anchor.model_validate(entry) for entry in tree["anchor"])
+    except (tomllib.TOMLDecodeError, KeyError, ValidationError) as error:
+        raise TinydigitsError(str(path), str(error)) from error
+
+
+def measured_points(rows: Sequence[Row], trained: Iterable[str] = ()) -> list[Point]:
+    """A point for every recipe among the rows: smallest first, of equal ones the best first.
+
+    `trained` names the recipes whose weights come with the package. Raises TinydigitsError where the rows of a recipe
+    differ in more than the seed, or in their test images.
+    """
+    points, trained = [], set(trained)
+    for recipe in dict.fromkeys(row.recipe for row in rows):
+        group = sorted((row for row in rows if row.recipe == recipe), key=lambda row: row.seed)
+        first = group[0]
+        for row in group:
+            if what_decides(row.record) != what_decides(first.record) or row.test_set != first.test_set:
+                raise TinydigitsError(f"row {recipe} s{row.seed}", f"does not belong together with seed {first.seed}")
+        commands = [train_command(first.record, num_seeds=len(group))]
+        if recipe in trained:
+            commands.insert(0, f"tinydigits verify {recipe}")
+        accuracies = tuple(correct / seen for correct, seen in (row.test_counts for row in group))
+        points.append(Point(recipe, first.record.num_parameters, first.record.num_buffers, accuracies, tuple(commands)))
+    return sorted(points, key=lambda point: (point.num_parameters, -point.mean))
+
+
+def frontier_page(points: Sequence[Point], anchors: Sequence[Anchor]) -> str:
+    """The page as Markdown, with the picture `frontier.png` beside it."""
+    ours = [
+        [
+            f"`{point.recipe}`", f"{point.num_parameters:,}", f"{point.num_buffers:,}", _spread(point),
+            len(point.accuracies), " then ".join(f"`{command}`" for command in point.commands),
+        ]
+        for point in points
+    ]  # fmt: skip
+    others = [
+        [f"[{anchor.name}]({anchor.source})", f"{anchor.parameters:,}", text.percent(anchor.accuracy), anchor.evidence,
+         anchor.how]
+        for anchor in sorted(anchors, key=lambda anchor: anchor.parameters)
+    ]  # fmt: skip
+    parts = [
+        "# The frontier",
+        "<!-- Made by `python -m benchmarks.frontier_page` from benchmarks/results; a test compares. Do not edit. -->",
+        "How accurate a model of so many parameters is on MNIST's official 10,000 test images. Parameters are all "
+        "numbers that training sets and inference needs; BatchNorm's running statistics stand beside them as buffers.",
+        text.picture("frontier.png", "Parameters against accuracy: ours and published ones"),
+        "## Ours",
+        "Mean ± standard deviation over all n seeds, at the last epoch, counted once by `tinydigits verify`; nothing "
+        "was chosen on test images. `verify` re-checks the weights that come with the package, `train` makes all n "
+        "anew.",
+        text.table(
+            ["recipe", "parameters", "buffers", "test accuracy", "n", "re-check"], ours, "lrrrrl"
+        ),
+        "## Published",
+        "*Read*: in the project's own files. *Re-run*: its published weights, asked again. *Unconfirmed*: reported, "
+        "neither read nor re-run.",
+        text.table(["project", "parameters", "test accuracy", "evidence", "how it was counted"], others, "lrrll"),
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+def _spread(point: Point) -> str:
+    mean, sd = mean_and_sd([100 * share for share in point.accuracies])
+    return f"{mean:.3f} %" if len(point.accuracies) == 1 else f"{mean:.3f} ± {sd:.3f} %"
+
+
+_WIDTH, _HEIGHT, _LEFT, _TOP = 1280, 900, 130, 130
+_ERRORS = (0.0015, 0.002, 0.003, 0.004, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03)
+_SIZES = (300, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
+
+
+def draw_frontier(points: Sequence[Point], anchors: Sequence[Anchor]) -> Figure:
+    """Both axes logarithmic, accuracy by its error: 99.7 % is as far from 99.4 % as 99.4 % from 98.8 %.
+
+    Ours are filled, with a bar of one standard deviation over seeds; published ones are hollow, grey where they are
+    unconfirmed. The line joins those of ours that no smaller one of ours reaches.
+    """
+    figure = new_figure(_WIDTH, _HEIGHT)
+    write_title(
+        figure, _LEFT, "Parameters against accuracy on MNIST",
+        "Official test images. Filled: our means, bars of one sd. Hollow: published.",
+    )  # fmt: skip
+    axes = axes_at(figure, _LEFT, _TOP, _WIDTH - _LEFT - 60, _HEIGHT - _TOP - 110)
+    best, steps = 0.0, []
+    for point in points:
+        if point.mean > best:
+            best = point.mean
+            steps.append((point.num_parameters, 1 - point.mean))
+    axes.plot(*zip(*steps, strict=True), color=BLUE, linewidth=1, alpha=0.5)
+    for point in points:
+        _, sd = mean_and_sd(point.accuracies)
+        bar = None if len(point.accuracies) == 1 else sd
+        axes.errorbar(point.num_parameters, 1 - point.mean, yerr=bar, fmt="o", color=BLUE, markersize=5, linewidth=1)
+        _name(axes, point.num_parameters, 1 - point.mean, f"{point.recipe}, n = {len(point.accuracies)}", BLUE)
+    for anchor in anchors:
+        colour = QUIET if anchor.evidence == "unconfirmed" else ORANGE
+        axes.plot(anchor.parameters, 1 - anchor.accuracy, "o", mfc="none", color=colour, markersize=5)
+        _name(axes, anchor.parameters, 1 - anchor.accuracy, anchor.name, colour)
+    _scale(axes, [*points], [*anchors])
+    write_text(figure, _LEFT, _HEIGHT - 30, "parameters", color=INK)
+    return figure
+
+
+def _name(axes: Axes, size: float, error: float, name: str, colour: str) -> None:
+    axes.annotate(name, (size, error), xytext=(5, 4), textcoords="offset points", fontsize=6.5, color=colour)
+
+
+def _scale(axes: Axes, points: Sequence[Point], anchors: Sequence[Anchor]) -> None:
+    errors = [1 - point.mean for point in points] + [1 - anchor.accuracy for anchor in anchors]
+    sizes = [point.num_parameters for point in points] + [anchor.parameters for anchor in anchors]
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(min(sizes) * 0.8, max(sizes) * 1.6)
+    axes.set_ylim(max(errors) * 1.2, min(min(errors) * 0.8, 0.0015))  # better is up
+    axes.set_xticks([size for size in _SIZES if min(sizes) * 0.8 <= size <= max(sizes) * 1.6])
+    axes.set_xticklabels([f"{size:,}" for size in _SIZES if min(sizes) * 0.8 <= size <= max(sizes) * 1.6])
+    ticks = [error for error in _ERRORS if error <= max(errors) * 1.2]
+    axes.set_yticks(ticks)
+    axes.set_yticklabels([text.percent(1 - error) for error in ticks])
+    axes.minorticks_off()
+    axes.tick_params(labelsize=7, color=RULE)
+    axes.grid(color=RULE, linewidth=0.5)
+    axes.set_axisbelow(True)
+    for side in axes.spines.values():
+        side.set_color(RULE)

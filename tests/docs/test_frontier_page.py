@@ -1,0 +1,75 @@
+"""docs/frontier.md and its picture are what the rows and anchors say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import frontier_page
+from tinydigits import pretrained
+from tinydigits.errors import TinydigitsError
+from tinydigits.report import draw_frontier, load_anchors, load_rows, measured_points
+from tinydigits.report import frontier_page as make_page
+
+REFERENCE = frontier_page.RESULTS / "reference"
+ANCHORS = load_anchors(frontier_page.RESULTS / "anchors.toml")
+
+
+def test_page_and_picture_are_what_the_rows_say(capsys: pytest.CaptureFixture[str]) -> None:
+    code = frontier_page.main(["--check"])
+    assert code == 0, f"docs/frontier.md differs from its rows:\n{capsys.readouterr().out}"
+
+
+def test_check_finds_a_typed_figure_and_an_old_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, picture = tmp_path / "frontier.md", tmp_path / "frontier.png"
+    monkeypatch.setattr(frontier_page, "PAGE", page)
+    monkeypatch.setattr(frontier_page, "PICTURE", picture)
+    assert frontier_page.main([]) == 0 and frontier_page.main(["--check"]) == 0
+    text = page.read_text(encoding="utf-8")
+    page.write_text(text.replace("9,274", "9,273", 1), encoding="utf-8")
+    assert frontier_page.main(["--check"]) == 1
+    page.write_text(text, encoding="utf-8")
+    rows = load_rows(REFERENCE)
+    picture.write_bytes(frontier_page.png_bytes(draw_frontier(measured_points(rows), ANCHORS), description="older"))
+    assert frontier_page.main(["--check"]) == 1
+
+
+def test_a_point_is_the_mean_of_all_its_rows_and_says_how_to_check_it() -> None:
+    rows = load_rows(REFERENCE)
+    points = {point.recipe: point for point in measured_points(rows, pretrained.names())}
+    assert points.keys() == {row.recipe for row in rows}
+    counts = [row.test_counts for row in rows if row.recipe == "gap-cnn-tuned"]
+    tuned = points["gap-cnn-tuned"]
+    assert tuned.mean == pytest.approx(sum(correct for correct, _ in counts) / sum(seen for _, seen in counts))
+    assert tuned.commands[0] == "tinydigits verify gap-cnn-tuned"
+    assert tuned.commands[1].startswith(f"tinydigits train gap-cnn-tuned --seeds {len(counts)}")
+    page = make_page(list(points.values()), ANCHORS)
+    for anchor in ANCHORS:
+        assert f"]({anchor.source}) | {anchor.parameters:,} |" in page
+
+
+def test_rows_of_different_recipes_under_one_name_are_refused() -> None:
+    rows = load_rows(REFERENCE)
+    row = next(row for row in rows if row.recipe == "gap-cnn-tuned").model_copy(deep=True)
+    row.record.recipe["epochs"] = 5
+    row.record.recipe["seed"] = 99
+    with pytest.raises(TinydigitsError, match="does not belong together"):
+        measured_points([*rows, row])
+
+
+def test_every_point_and_anchor_is_drawn_in_the_picture() -> None:
+    points = measured_points(load_rows(REFERENCE))
+    (axes,) = draw_frontier(points, ANCHORS).axes
+    names = {text.get_text() for text in axes.texts}
+    assert names == {f"{point.recipe}, n = {len(point.accuracies)}" for point in points} | {a.name for a in ANCHORS}
+    (low, high), (bottom, top) = axes.get_xlim(), sorted(axes.get_ylim())
+    assert all(low < point.num_parameters < high and bottom < 1 - point.mean < top for point in points)
+
+
+def test_an_anchor_without_evidence_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "anchors.toml"
+    path.write_text(f"[[anchor]]\nname = 'x'\nparameters = 5\naccuracy = 0.5\nhow = {json.dumps('y')}\nsource = 'z'\n")
+    with pytest.raises(TinydigitsError, match="evidence"):
+        load_anchors(path)

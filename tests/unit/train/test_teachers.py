@@ -1,0 +1,96 @@
+"""Knowledge distillation: what the loss is, who may teach, and that the record names the teachers."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tinydigits import models, recipe
+from tinydigits.data import load
+from tinydigits.errors import Interrupted, TinydigitsError
+from tinydigits.recipe import Recipe
+from tinydigits.run import Run
+from tinydigits.train import Reporter, resume, train
+from tinydigits.train.teachers import Teachers
+
+QUICK = ["data.source=digits", "data.batch_size=64", "epochs=1"]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(recipe.load("two-conv", QUICK), out=tmp_path_factory.mktemp("teacher"), threads=1)
+
+
+def taught(*teachers: object, settings: tuple[str, ...] = ()) -> Recipe:
+    names = ", ".join(f"'{teacher}'" for teacher in teachers)
+    return recipe.load("two-conv", [*QUICK, f"distil.teachers=[{names}]", *settings])
+
+
+def test_the_loss_is_that_of_the_paper_over_the_averaged_teachers(teacher: Run) -> None:
+    other = train(recipe.load("two-conv", [*QUICK, "seed=1"]), out=teacher.folder.parent, threads=1)
+    chosen = taught(teacher.folder, other.folder, settings=("distil.temperature=4", "distil.weight=0.3"))
+    teachers = Teachers(chosen, list("0123456789"), CPU)
+    images_BCHW, logits_BK = torch.randn(5, 1, 28, 28), torch.randn(5, 10, requires_grad=True)
+    loss = teachers.blend(torch.tensor(2.0), logits_BK, images_BCHW)
+    nets = [models.load_weights(run.file("weights.safetensors"))[0] for run in (teacher, other)]
+    with torch.no_grad():
+        wanted_BK = sum(F.softmax(net(images_BCHW) / 4, dim=1) for net in nets) / 2
+    soft_BK = F.softmax(logits_BK / 4, dim=1)
+    divergence = (wanted_BK * (wanted_BK / soft_BK).log()).sum(dim=1).mean()
+    assert loss.item() == pytest.approx(0.7 * 2.0 + 0.3 * 16 * divergence.item(), rel=1e-4)
+    loss.backward()
+    assert logits_BK.grad is not None and logits_BK.grad.any()
+
+
+def test_teachers_alone_can_teach(teacher: Run, tmp_path: Path) -> None:
+    """With the whole weight on the teacher no label is used, and the student still learns most digits."""
+    settings = ("distil.weight=1.0", "distil.temperature=1", "epochs=4", "schedule={name='constant'}")
+    good = train(recipe.load("two-conv", [*QUICK, "epochs=4", "schedule={name='constant'}"]), out=tmp_path, threads=1)
+    student = train(taught(good.folder, settings=settings), out=tmp_path, threads=1).record
+    assert student.result is not None and student.result.accuracy > 0.8
+
+
+def test_the_record_names_the_teachers_weights(teacher: Run, tmp_path: Path) -> None:
+    record = train(taught(teacher.folder), out=tmp_path, threads=1).record
+    weights = teacher.file("weights.safetensors").read_bytes()
+    assert record.teachers_sha256 == {str(teacher.folder): hashlib.sha256(weights).hexdigest()}
+    assert train(recipe.load("two-conv", QUICK), out=tmp_path, threads=1).record.teachers_sha256 == {}
+
+
+def test_a_training_is_not_taken_up_with_another_teacher(teacher: Run, tmp_path: Path) -> None:
+    class Stop(Reporter):
+        def on_progress(self, progress: object) -> None:
+            raise Interrupted("run", "stopped")
+
+    copy = Run(tmp_path / "teacher")
+    copy.folder.mkdir()
+    for name in ("record.json", "weights.safetensors"):
+        copy.write(name, teacher.file(name).read_bytes())
+    with pytest.raises(Interrupted):
+        train(taught(copy.folder), out=tmp_path / "runs", threads=1, reporter=Stop())
+    model, card = models.load_weights(copy.file("weights.safetensors"))
+    next(model.parameters()).data.add_(1)
+    models.save_weights(copy.file("weights.safetensors"), model, card)
+    with pytest.raises(TinydigitsError, match="the teachers are not those"):
+        resume(Run((tmp_path / "runs/latest").resolve()))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("data.validation=100",), "held-out images, got 0, expected 100"),
+        (("data.std=0.5",), "normalisation"),
+    ],
+)
+def test_a_teacher_that_does_not_fit_is_told(teacher: Run, settings: tuple[str, ...], message: str) -> None:
+    with pytest.raises(TinydigitsError, match=message):
+        Teachers(taught(teacher.folder, settings=settings), list(load("digits", "train").classes), CPU)
+    with pytest.raises(TinydigitsError, match="classes"):
+        Teachers(taught(teacher.folder), ["a", "b"], CPU)
+    with pytest.raises(TinydigitsError, match="unknown pretrained model 'nobody'"):
+        Teachers(taught("nobody"), list("0123456789"), CPU)
