@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
 
-__all__ = ["Contract", "load", "names", "source"]
+__all__ = ["Contract", "file", "load", "names", "source"]
 
 Limits = dict[str, Any]
 
@@ -107,9 +107,20 @@ def source(name: str) -> str:
 
     Raises TinydigitsError for a name that does not exist.
     """
+    return file(name).read_text(encoding="utf-8")
+
+
+def file(name: str) -> Path:
+    """The file of a contract that comes with the package.
+
+    >>> file("gap-cnn").name
+    'gap-cnn.toml'
+
+    Raises TinydigitsError for a name that does not exist.
+    """
     if name not in names():
         raise unknown_name("contract", name, names(), kind="contract")
-    return (files("tinydigits") / "contracts" / f"{name}.toml").read_text(encoding="utf-8")
+    return Path(str(files("tinydigits") / "contracts" / f"{name}.toml"))
 
 
 def load(name_or_path: str | Path) -> Contract:

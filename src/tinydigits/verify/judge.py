@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from tinydigits import checks, contract, machine
-from tinydigits.checks import Finding, Subject
+from tinydigits.checks import Check, Finding, Limits, Subject
 from tinydigits.contract import Contract
 from tinydigits.errors import TinydigitsError
 from tinydigits.train import limit_threads
@@ -20,7 +21,25 @@ from tinydigits.verify import targets
 from tinydigits.verify.targets import Asked, Target
 from tinydigits.verify.verdict import Verdict
 
-__all__ = ["verify"]
+__all__ = ["Case", "prepare", "verify"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A target and a contract brought together, with the checks that are asked, none of them put yet.
+
+    >>> case = prepare("two-conv", Contract(name="small", model={"parameters": {"max": 25_000}}))
+    >>> [case.put(check, limits).status for check, limits in case.asked]
+    ['pass']
+    """
+
+    target: Target
+    contract: Contract
+    asked: tuple[tuple[Check, Limits], ...]
+
+    def put(self, check: Check, limits: Limits) -> Finding:
+        """One check's finding; what several checks measure is measured once."""
+        return checks.run(check, self.target.subject, limits)
 
 
 def verify(
@@ -47,17 +66,11 @@ def verify(
     """
     started = time.perf_counter()
     with limit_threads(threads):
-        found = targets.find(Asked(None if target is None else str(target), Path(out), device))
-        subject = found.subject
-        agreed = _find_contract(contract_name, found)
-        if source is not None:
-            agreed = _with_source(agreed, source)
-        asked = checks.bind(agreed)
-        if not any(check.name == "shapes.output" for check, _ in asked):
-            _must_answer_in_rows(subject)
+        case = prepare(target, contract_name, out=out, source=source, device=device)
+        found, subject = case.target, case.target.subject
         findings = []
-        for check, limits in asked:
-            findings.append(checks.run(check, subject, limits))
+        for check, limits in case.asked:
+            findings.append(case.put(check, limits))
             on_finding(findings[-1])
         circumstances = {
             "verified_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "seconds": round(time.perf_counter() - started, 3),
@@ -68,7 +81,29 @@ def verify(
         {"source": name, "split": split, "num_images": len(images), "sha256": images.sha256}
         for (name, split), (images, _) in subject.evaluations.items()
     )
-    return Verdict(found.facts, agreed, tuple(findings), data, circumstances, found.run, subject.evaluations)
+    return Verdict(found.facts, case.contract, tuple(findings), data, circumstances, found.run, subject.evaluations)
+
+
+def prepare(
+    target: str | Path | None = None,
+    contract_name: str | Path | Contract | None = None,
+    *,
+    out: str | Path = "runs",
+    source: str | None = None,
+    device: str = "cpu",
+) -> Case:
+    """Find the target and the contract of `verify`, for a caller that puts the checks one by one.
+
+    The arguments and the errors are those of `verify`.
+    """
+    found = targets.find(Asked(None if target is None else str(target), Path(out), device))
+    agreed = _find_contract(contract_name, found)
+    if source is not None:
+        agreed = _with_source(agreed, source)
+    asked = checks.bind(agreed)
+    if not any(check.name == "shapes.output" for check, _ in asked):
+        _must_answer_in_rows(found.subject)
+    return Case(found, agreed, tuple(asked))
 
 
 def _find_contract(named: str | Path | Contract | None, found: Target) -> Contract:

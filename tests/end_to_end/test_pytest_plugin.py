@@ -1,0 +1,166 @@
+"""The pytest plugin as its users meet it: installed from the wheel, found by its entry point, in its own processes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Installed
+
+pytest_plugins = ["pytester"]
+
+Ask = Callable[..., pytest.RunResult]
+
+MODEL = """
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 10))
+"""
+CONTRACT = """
+[model]
+parameters = { max = 7_000 }
+layers = { require = ["linear"], forbid = ["dropout"] }
+[shapes]
+output = true
+[accuracy]
+source = "digits"
+min = 0.5
+"""
+CHECKS = ["model.parameters", "model.layers", "shapes.output", "accuracy"]
+OPTIONS = ["--tinydigits-contract", "contract.toml", "--tinydigits-target", "model.py:Net"]
+
+
+@pytest.fixture
+def ask(pytester: pytest.Pytester, installed: Installed, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Runs pytest, with the plugin, in a folder with a model, a contract and a test beside them."""
+    for name in ("PYTHONPATH", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)
+    (pytester.path / "model.py").write_text(MODEL, encoding="utf-8")
+    (pytester.path / "contract.toml").write_text(CONTRACT, encoding="utf-8")
+    (pytester.path / "test_other.py").write_text("def test_other():\n    pass\n", encoding="utf-8")
+    pytester.makeini("[pytest]\n")
+    return lambda *arguments: pytester.run(installed.python, "-m", "pytest", "-p", "no:cacheprovider", *arguments)
+
+
+def test_each_check_is_a_test_and_what_is_not_known_fails_with_its_reason(pytester: pytest.Pytester, ask: Ask) -> None:
+    answer = ask(*OPTIONS, "--junitxml=report.xml", "-v")
+    assert answer.ret == 1
+    answer.assert_outcomes(passed=3, failed=2)  # with test_other
+    text = answer.stdout.str()
+    for words in (
+        "contract.toml::model.layers PASSED", "contract.toml::accuracy FAILED", "test_other.py::test_other PASSED",
+        "fail: 7,850, limit: at most 7,000", "What to do: 850 too many; 1 (linear) holds 7,850 of 7,850.",
+        "not run: limit: at least 50.00 % of digits test\nthe model is untrained\nWhat to do: Train it",
+        "FAILED contract.toml::model.parameters - Failed: fail: 7,850",
+    ):  # fmt: skip
+        assert words in text, words
+    assert "Traceback" not in text and "pytest_plugin.py" not in text
+    cases = {case.get("name"): case for case in ElementTree.parse(pytester.path / "report.xml").iter("testcase")}
+    assert list(cases)[: len(CHECKS)] == CHECKS or set(CHECKS) < set(cases)
+    facts = {entry.get("name"): entry.get("value") for entry in cases["model.parameters"].iter("property")}
+    assert facts == {"finding": "fail", "measured": "7,850", "limit": "at most 7,000"}
+    assert cases["accuracy"].find("failure") is not None and cases["shapes.output"].find("failure") is None
+
+
+def test_xdist_gives_the_same_answers(ask: Ask) -> None:
+    answer = ask(*OPTIONS, "-n", "2", "-v")
+    answer.assert_outcomes(passed=3, failed=2)
+    assert answer.ret == 1
+    assert re.search(r"\[gw\d\] .*FAILED contract\.toml::model\.parameters", answer.stdout.str())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "outcomes", "code"),
+    [
+        (["-k", "layers or output"], {"passed": 2, "deselected": 3}, 0),
+        (["-x"], {"failed": 1}, 1),
+        (["--deselect", "contract.toml::accuracy", "-k", "contract"], {"passed": 2, "failed": 1, "deselected": 2}, 1),
+        (["contract.toml::model.layers"], {"passed": 1}, 0),
+        (["test_other.py"], {"passed": 3, "failed": 2}, 1),  # the contract is asked for on the command line, too
+        (["--tinydigits-target", "two-conv", "-k", "accuracy"], {"failed": 1, "deselected": 4}, 1),
+    ],
+)
+def test_choosing_stopping_and_exit_codes_are_pytests_own(
+    arguments: list[str], outcomes: dict[str, int], code: int, ask: Ask
+) -> None:
+    answer = ask(*OPTIONS, *arguments)
+    answer.assert_outcomes(**outcomes)
+    assert answer.ret == code
+
+
+def test_collect_only_names_the_checks_without_looking_at_the_model(pytester: pytest.Pytester, ask: Ask) -> None:
+    (pytester.path / "model.py").write_text("raise RuntimeError('was looked at')", encoding="utf-8")
+    answer = ask(*OPTIONS, "--collect-only", "-q")
+    assert answer.ret == 0
+    assert [line for line in answer.outlines if line.startswith("contract")] == [f"contract.toml::{c}" for c in CHECKS]
+    tried = ask(*OPTIONS, "-k", "layers")
+    tried.assert_outcomes(errors=1, deselected=4)
+    assert "model.py does not import: RuntimeError: was looked at" in tried.stdout.str()
+
+
+def test_options_may_stand_in_the_ini_file_and_then_named_tests_run_alone(pytester: pytest.Pytester, ask: Ask) -> None:
+    tests = pytester.mkdir("tests")
+    (pytester.path / "test_other.py").rename(tests / "test_other.py")
+    pytester.makeini(
+        "[pytest]\ntestpaths = tests\ntinydigits_contract = contract.toml\ntinydigits_target = model.py:Net\n"
+    )
+    ask().assert_outcomes(passed=3, failed=2)
+    ask("tests").assert_outcomes(passed=1)
+    ask("contract.toml::shapes.output").assert_outcomes(passed=1)
+    ask("-n", "1", "-k", "shapes").assert_outcomes(passed=1)
+    ask("--tinydigits-contract", "under-25k", "-k", "parameters or accuracy").assert_outcomes(
+        passed=1, failed=1, deselected=13
+    )
+
+
+def test_a_file_of_tests_may_have_contracts_of_its_own(pytester: pytest.Pytester, ask: Ask) -> None:
+    folder = pytester.mkdir("tests")
+    (folder / "test_model.py").write_text(
+        "from tinydigits.pytest_plugin import contract_tests\n\n"
+        "test_net = contract_tests('../contract.toml', '../model.py:Net')\n"
+        "test_latest = contract_tests('../contract.toml')\n",
+        encoding="utf-8",
+    )
+    answer = ask("-v", "-W", "error")
+    answer.assert_outcomes(passed=3, failed=2, errors=4)
+    text = answer.stdout.str()
+    assert "tests/test_model.py::test_net::model.layers PASSED" in text
+    assert "no run here yet\n  try: tinydigits train" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "code"),
+    [
+        (["--tinydigits-contract", "under25k"], "--tinydigits-contract under25k: no such file, nor one of digits", 4),
+        (["--tinydigits-target", "two-conv"], "--tinydigits-contract is needed", 4),
+        (["--tinydigits-contract", "wrong.toml"], "unknown check 'model.parameter'", 2),
+        (["--tinydigits-contract", "build/hidden.toml"], "pytest does not look into its folder", 4),
+    ],
+)
+def test_a_malformed_question_is_never_a_pass(
+    arguments: list[str], says: str, code: int, pytester: pytest.Pytester, ask: Ask
+) -> None:
+    (pytester.path / "wrong.toml").write_text("[model]\nparameter = { max = 1 }\n", encoding="utf-8")
+    pytester.mkdir("build").joinpath("hidden.toml").write_text(CONTRACT, encoding="utf-8")
+    answer = ask(*arguments)
+    assert says in answer.stdout.str() + answer.stderr.str()
+    assert answer.ret == code
+
+
+def test_pytest_without_a_contract_starts_as_quickly_as_before(pytester: pytest.Pytester, ask: Ask) -> None:
+    pytester.makeconftest(
+        "import sys\n"
+        "def pytest_unconfigure():\n"
+        "    ours = sorted(name for name in sys.modules if name.startswith('tinydigits'))\n"
+        "    print('ours', *ours, 'heavy', *({'torch', 'numpy', 'pydantic', 'matplotlib'} & sys.modules.keys()))\n"
+    )
+    answer = ask()
+    answer.assert_outcomes(passed=1)
+    assert "ours tinydigits tinydigits.pytest_plugin heavy" in answer.outlines
