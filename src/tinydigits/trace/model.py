@@ -106,9 +106,9 @@ def trace(model: nn.Module, input_shape: tuple[int, ...] = (1, 28, 28), *, train
 
     `input_shape` is one input without the batch. Copies of the model run on fake tensors, in train mode, so that
     dropout and batch statistics are seen, and in eval mode, in which it answers; `train=False` reads eval mode alone,
-    for a model that has no other. Raises TinydigitsError when the model cannot be exported, as when its forward branches
-    on the values of its input, and Contradiction when the graph is not what the model computes or `parameters()` does not
-    list what it holds.
+    for a model that has no other. Raises TinydigitsError when the model cannot be exported, as when its forward
+    branches on the values of its input, and Contradiction when the graph is not what the model computes or
+    `parameters()` does not list what it holds.
     """
     shape = tuple(input_shape)
     listed(model)
