@@ -7,7 +7,15 @@ import math
 import pytest
 from scipy.stats import binomtest, t
 
-from tinydigits.stats import images_to_decide, mean_and_sd, mean_interval, seeds_to_decide, wilson_interval
+from tinydigits.stats import (
+    images_to_decide,
+    mcnemar,
+    mean_and_sd,
+    mean_interval,
+    paired_interval,
+    seeds_to_decide,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize(("correct", "seen"), [(0, 10), (10, 10), (1, 3), (9_940, 10_000), (584, 596)])
@@ -62,6 +70,17 @@ def test_seeds_to_decide_is_the_first_number_whose_interval_leaves_the_limit() -
 
     assert low(needed) > 99.40 >= low(needed - 1)
     assert seeds_to_decide([99.3, 99.5], (99.3 + 99.5) / 2) is None
+
+
+@pytest.mark.parametrize(("won", "lost"), [(5, 20), (20, 5), (0, 7), (9, 9), (1, 0), (40, 55)])
+def test_mcnemar_is_the_exact_binomial_and_agrees_with_its_interval(won: int, lost: int) -> None:
+    test = binomtest(won, won + lost)
+    assert mcnemar(won, lost) == pytest.approx(test.pvalue)
+    exact = test.proportion_ci(0.9, method="exact")
+    found = paired_interval(won, lost, seen=500, confidence=0.9)
+    scale = (won + lost) / 500
+    assert (found.low, found.high) == pytest.approx(((2 * exact.low - 1) * scale, (2 * exact.high - 1) * scale))
+    assert (0 not in found) == (mcnemar(won, lost) < 0.1)
 
 
 def test_one_value_has_no_spread() -> None:

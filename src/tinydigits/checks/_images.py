@@ -8,14 +8,23 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tinydigits.checks import _finding
-from tinydigits.checks._finding import Status
+from tinydigits.checks._finding import Finding, Status
 from tinydigits.checks._subject import Subject
 from tinydigits.data import ImageSet
 from tinydigits.errors import DataUnavailable, TinydigitsError
 from tinydigits.evaluate import Evaluation
 from tinydigits.stats import Interval, images_to_decide, wilson_interval
 
-__all__ = ["ImageLimits", "Share", "answers", "interval_text", "judge_interval", "judge_worst", "percent"]
+__all__ = [
+    "ImageLimits",
+    "Share",
+    "answers",
+    "interval_text",
+    "judge_interval",
+    "judge_mean_and_worst",
+    "judge_worst",
+    "percent",
+]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -88,6 +97,55 @@ def judge_worst(
         needed = images_to_decide(*counts[worst], minimum, confidence)
         why += "; " + (f"{needed:,} images at this share would decide" if needed else "no number of images decides")
     return status, worst, why, details
+
+
+def judge_mean_and_worst(
+    check: str,
+    counts: Mapping[str, tuple[int, int]],
+    limits: ImageLimits,
+    *,
+    minimum: float | None = None,
+    minimum_each: float | None = None,
+    clean: float,
+    beside: str = "",
+) -> Finding:
+    """Judge the same images asked in several ways: the mean against `minimum`, each against `minimum_each`.
+
+    >>> counts = {"noise": (98, 100), "blur": (50, 100)}
+    >>> finding = judge_mean_and_worst("c", counts, ImageLimits(), minimum=0.5, minimum_each=0.7, clean=1.0)
+    >>> finding.status, finding.measured
+    ('fail', 'mean 74.00 %, blur 50.00 %')
+    """
+    statuses: list[Status] = []
+    notes = []
+    shares = {name: correct / seen for name, (correct, seen) in counts.items()}
+    mean, seen = sum(shares.values()) / len(shares), next(iter(counts.values()))[1]
+    worst = min(shares, key=lambda name: shares[name])
+    details: dict[str, Any] = {
+        "each": {name: correct for name, (correct, _) in counts.items()},
+        "seen": seen,
+        "mean": mean,
+    }
+    if minimum is not None:
+        interval = wilson_interval(round(mean * seen), seen, limits.confidence)
+        status = judge_interval(interval, minimum)
+        if limits.bound == "point":
+            status = "pass" if mean >= minimum else "fail"
+        statuses.append(status)
+        notes.append(f"{100 * limits.confidence:g} % interval of the mean {interval_text(interval)}")
+    if minimum_each is not None:
+        status, worst, why, _ = judge_worst(counts, minimum_each, limits)
+        statuses.append(status)
+        notes.append(f"of {worst} {why}")
+    others = sorted((name for name in counts if name != worst), key=lambda name: shares[name])[:7]
+    notes += [beside] if beside else []
+    notes.append(", ".join([f"unchanged {percent(clean)}", *(f"{name} {percent(shares[name])}" for name in others)]))
+    status = "fail" if "fail" in statuses else "undecided" if "undecided" in statuses else "pass"
+    measured = f"{worst} {percent(shares[worst])}"
+    if minimum is not None:
+        measured = f"mean {percent(mean)}, {measured}"
+    value = 100 * (mean if minimum is not None else shares[worst])
+    return Finding(check, status, measured, limits.text(), "; ".join(notes), details, value)
 
 
 def interval_text(interval: Interval) -> str:

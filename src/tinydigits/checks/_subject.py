@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinydigits import data
+from tinydigits.errors import TinydigitsError
 from tinydigits.evaluate import Evaluation, evaluate
 from tinydigits.trace import Trace, duplicate, fingerprint, set_mode, trace
 
@@ -37,6 +38,12 @@ class Training:
     seconds: float = 0.0
     machine: str = ""
     origin: str = "from the record"
+    source: str = ""
+    data_sha256: str = ""
+
+
+def _no_baseline(run: str) -> Subject:
+    raise TinydigitsError(f"baseline {run}", "no baseline can be loaded here")
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,8 @@ class Subject:
     `mean` and `std` normalise images of 0 to 1. `spec` and `options` rebuild the model from nothing, where it has a
     name. `trained` is False for fresh weights: accuracy is then not asked. `load_images` gives a data set by source and
     split. `shift_pixels` is the test-time augmentation that the model's accuracy is claimed with. `file` is what holds
-    the weights, where they come from a file. `siblings` gives the same training with other seeds.
+    the weights, where they come from a file. `siblings` gives the same training with other seeds,
+    `baseline` what a contract names to be compared with.
     """
 
     model: nn.Module
@@ -69,6 +77,7 @@ class Subject:
     file: Path | None = None
     load_images: Callable[[str, str], data.ImageSet] = data.load
     siblings: Callable[[], Sequence[Subject]] = tuple
+    baseline: Callable[[str], Subject] = _no_baseline
     evaluations: dict[tuple[str, str], tuple[data.ImageSet, Evaluation]] = field(default_factory=dict, compare=False)
 
     @cached_property

@@ -170,6 +170,10 @@ def _inversion(images_BCHW: Tensor, step: Any, draw: _Draw) -> Tensor:
     return 1 - images_BCHW
 
 
+def _contrast(images_BCHW: Tensor, step: Any, draw: _Draw) -> Tensor:
+    return 0.5 + (images_BCHW - 0.5) * draw.uniform(*step.factor, 1, 1, 1)
+
+
 def _noise(images_BCHW: Tensor, step: Any, draw: _Draw) -> Tensor:
     return (images_BCHW + step.std * draw.normal_like(images_BCHW)).clamp(0, 1)
 
@@ -177,6 +181,7 @@ def _noise(images_BCHW: Tensor, step: Any, draw: _Draw) -> Tensor:
 _PIXELWISE: dict[str, Callable[[Tensor, Any, _Draw], Tensor]] = {
     "erasing": _erasing,
     "blur": _blur,
+    "contrast": _contrast,
     "inversion": _inversion,
     "noise": _noise,
 }

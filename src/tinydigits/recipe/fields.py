@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 __all__ = [
-    "Affine", "AugmentStep", "AveragePart", "Blur", "ConstantSchedule", "CosineSchedule", "DataPart", "DistilPart",
-    "EmaPart", "Erasing", "EvaluationPart", "Inversion", "LossPart", "MixPart", "ModelPart", "Noise",
+    "Affine", "AugmentStep", "AveragePart", "Blur", "ConstantSchedule", "Contrast", "CosineSchedule", "DataPart",
+    "DistilPart", "EmaPart", "Erasing", "EvaluationPart", "Inversion", "LossPart", "MixPart", "ModelPart", "Noise",
     "OneCycleSchedule", "OptimizerPart", "Perspective", "PlateauSchedule", "Recipe", "Rotation", "SchedulePart",
     "SwaPart", "ZoomOut",
 ]  # fmt: skip
@@ -255,6 +255,14 @@ class Inversion(_Part):
     p: Fraction = 0.1
 
 
+class Contrast(_Part):
+    """Pull all pixels towards middle grey: by `factor` 1 they stay, by 0 the picture is flat."""
+
+    name: Literal["contrast"]
+    factor: tuple[Fraction, Fraction] = (0.6, 1.0)
+    p: Fraction = 0.5
+
+
 class Noise(_Part):
     """Add Gaussian noise of standard deviation `std` (white is 1), then clip to 0…1."""
 
@@ -264,7 +272,8 @@ class Noise(_Part):
 
 
 AugmentStep = Annotated[
-    Rotation | Affine | ZoomOut | Perspective | Erasing | Blur | Inversion | Noise, Field(discriminator="name")
+    Rotation | Affine | ZoomOut | Perspective | Erasing | Blur | Contrast | Inversion | Noise,
+    Field(discriminator="name"),
 ]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -97,6 +97,8 @@ def prepare(
     The arguments and the errors are those of `verify`.
     """
     found = targets.find(Asked(None if target is None else str(target), Path(out), device))
+    subject = replace(found.subject, baseline=lambda run: targets.find(Asked(run, Path(out), device)).subject)
+    found = replace(found, subject=subject)
     agreed = _find_contract(contract_name, found)
     if source is not None:
         agreed = _with_source(agreed, source)
@@ -119,8 +121,12 @@ def _with_source(agreed: Contract, source: str) -> Contract:
     """The same contract on other images; its text, and so its hash, says so."""
     if not agreed.accuracy:
         raise TinydigitsError(f"contract {agreed.name}", "asks for no accuracy, so there is no data set to replace")
-    tree = agreed.model_dump(exclude_defaults=True)
-    return Contract.model_validate(tree | {"accuracy": agreed.accuracy | {"source": source}})
+    group = {
+        key: value | {"source": source} if isinstance(value, dict) else value for key, value in agreed.accuracy.items()
+    }
+    if not all(isinstance(value, dict) for value in group.values()):  # else only checks within the group are asked
+        group["source"] = source
+    return Contract.model_validate(agreed.model_dump(exclude_defaults=True) | {"accuracy": group})
 
 
 def _must_answer_in_rows(subject: Subject) -> None:

@@ -16,6 +16,7 @@ STEPS = {
     "perspective": "{name='perspective', distortion=0.3, p=1.0}",
     "erasing": "{name='erasing', p=1.0}",
     "blur": "{name='blur', p=1.0, sigma_pixels=[0.5, 1.5]}",
+    "contrast": "{name='contrast', p=1.0, factor=[0.3, 0.7]}",
     "inversion": "{name='inversion', p=1.0}",
     "noise": "{name='noise', p=1.0}",
 }

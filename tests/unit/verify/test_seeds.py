@@ -51,3 +51,25 @@ def test_too_few_seeds_are_undecided_and_a_copy_is_no_seed(runs: list[Run], tmp_
     (copy / "recipe.toml").write_text(text.replace("seed = 0", "seed = 7"))
     finding = judge(alone, seeds=2)
     assert finding.status == "undecided" and "and 1 found" in finding.why and "--seeds" in finding.advice
+
+
+def test_a_baseline_is_asked_the_same_images_as_the_run(runs: list[Run]) -> None:
+    def compare(run: Run, with_run: Run, **limits: object) -> Finding:
+        group = {"baseline": {"run": with_run.name, "source": "digits", **limits}}
+        return verify(run.folder, Contract(name="paired", accuracy=group), out=runs[0].folder.parent).findings[0]
+
+    first, second = compare(runs[0], runs[3]), compare(runs[3], runs[0])
+    details = first.details
+    assert details["won"] + details["lost"] > 0 and first.details["p_value"] == second.details["p_value"]
+    assert (details["won"], details["lost"]) == (second.details["lost"], second.details["won"])
+    alone = [judge(run.folder, seeds=1).details["correct"] for run in (runs[0], runs[3])]
+    assert details["won"] - details["lost"] == alone[0] - alone[1]
+    assert compare(runs[0], runs[0]).status == "pass"
+    assert compare(runs[0], runs[3], margin=1.0).status == "pass"
+
+
+def test_another_data_set_is_asked_by_every_check_of_the_group(runs: list[Run]) -> None:
+    group = {"per_class": {"min": 0.0, "source": "mnist"}, "shifted": {"min": 0.0}}
+    verdict = verify(runs[0].folder, Contract(name="both", accuracy=group), source="digits")
+    assert [part["source"] for part in verdict.data] == ["digits"]
+    assert [finding.status for finding in verdict.findings] == ["pass", "pass"]

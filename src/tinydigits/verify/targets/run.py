@@ -33,7 +33,7 @@ def load(asked: Asked) -> Target:
         training=Training(
             record.epochs, record.images_seen, record.num_train, record.peak_memory_bytes,
             finished=record.status == "finished", seconds=record.seconds.training + record.seconds.evaluation,
-            machine=_describe(record),
+            machine=_describe(record), source=record.source, data_sha256=record.data_sha256,
         ),
         shift_pixels=shift_pixels, file=weights,
         siblings=lambda: [load(Asked(str(other.folder), asked.out, asked.device)).subject for other in _siblings(run)],
