@@ -25,22 +25,28 @@ def augment(images_BCHW: Tensor, steps: Iterable[Any], generator: Generator) -> 
     torch.Size([8, 1, 28, 28])
 
     `steps` are the typed steps of `Recipe.augment`, in their order; each acts on an image with its probability `p`.
-    Successive geometric steps are multiplied into one 3×3 matrix per image, so that the picture is resampled once
-    (bilinear, black outside) and not blurred by every step. All randomness comes from `generator`.
+    Successive geometric steps are multiplied into one 3×3 matrix per image, and elastic ones added into one field of
+    displacements, so that the picture is resampled once (bilinear, black outside) and not blurred by every step. All
+    randomness comes from `generator`.
     """
     device = images_BCHW.device
     matrices_B33: Tensor | None = None
+    field_BHWX: Tensor | None = None
     for step in steps:
         draw = _Draw(len(images_BCHW), generator, device)
         geometric = _GEOMETRIC.get(step.name)
         if geometric is not None:
             step_B33 = draw.apply_with(step.p, geometric(step, draw), torch.eye(3, device=device))
             matrices_B33 = step_B33 if matrices_B33 is None else matrices_B33 @ step_B33
-            continue
-        if matrices_B33 is not None:
-            images_BCHW, matrices_B33 = _resample(images_BCHW, matrices_B33), None
-        images_BCHW = draw.apply_with(step.p, _PIXELWISE[step.name](images_BCHW, step, draw), images_BCHW)
-    return images_BCHW if matrices_B33 is None else _resample(images_BCHW, matrices_B33)
+        elif step.name == "elastic":
+            moved_BHWX = _elastic(images_BCHW, step, draw)
+            step_BHWX = draw.apply_with(step.p, moved_BHWX, torch.zeros_like(moved_BHWX))
+            field_BHWX = step_BHWX if field_BHWX is None else field_BHWX + step_BHWX
+        else:
+            images_BCHW = _resample(images_BCHW, matrices_B33, field_BHWX)
+            matrices_B33 = field_BHWX = None
+            images_BCHW = draw.apply_with(step.p, _PIXELWISE[step.name](images_BCHW, step, draw), images_BCHW)
+    return _resample(images_BCHW, matrices_B33, field_BHWX)
 
 
 class _Draw:
@@ -53,8 +59,8 @@ class _Draw:
         values = torch.rand((self.num_images, *shape), generator=self.generator, device=self.device)
         return values * (high - low) + low
 
-    def normal_like(self, images_BCHW: Tensor) -> Tensor:
-        return torch.randn(images_BCHW.shape, generator=self.generator, device=self.device)
+    def normal(self, *shape: int) -> Tensor:
+        return torch.randn((self.num_images, *shape), generator=self.generator, device=self.device)
 
     def apply_with(self, probability: float, changed: Tensor, unchanged: Tensor) -> Tensor:
         """Per image, `changed` with the probability, else `unchanged`."""
@@ -122,16 +128,39 @@ _GEOMETRIC: dict[str, Callable[[Any, _Draw], Tensor]] = {
 }
 
 
-def _resample(images_BCHW: Tensor, matrix_B33: Tensor) -> Tensor:
+def _elastic(images_BCHW: Tensor, step: Any, draw: _Draw) -> Tensor:
+    """How far each pixel is fetched from, (B, H, W, 2) in units of half the picture; x before y, as grid_sample has it.
+
+    Simard, Steinkraus and Platt (2003) smooth a random displacement of every pixel; drawing it at a few points and
+    interpolating between them gives as smooth a field for a fraction of the work.
+    """
+    height, width = images_BCHW.shape[2:]
+    coarse_BXPP = draw.normal(2, step.points, step.points) * (step.pixels * 2 / 28)
+    # Bicubic interpolation is one matrix along each axis.
+    basis_1PP1 = torch.eye(step.points, device=draw.device)[None, :, :, None]
+    rows_PH, columns_PW = (
+        F.interpolate(basis_1PP1, size=(size, 1), mode="bicubic", align_corners=True)[0, :, :, 0]
+        for size in (height, width)
+    )
+    return (rows_PH.T @ coarse_BXPP @ columns_PW).permute(0, 2, 3, 1)
+
+
+def _resample(images_BCHW: Tensor, matrix_B33: Tensor | None, field_BHWX: Tensor | None) -> Tensor:
+    if matrix_B33 is None and field_BHWX is None:
+        return images_BCHW
     height, width = images_BCHW.shape[2:]
     # Pixel centres, as grid_sample counts them with align_corners=False.
     ys = (torch.arange(height, device=images_BCHW.device) * 2 + 1) / height - 1
     xs = (torch.arange(width, device=images_BCHW.device) * 2 + 1) / width - 1
     grid_y, grid_x = torch.meshgrid(ys, xs, indexing="ij")
     points_3P = torch.stack([grid_x, grid_y, torch.ones_like(grid_x)]).view(3, -1)
+    if matrix_B33 is None:
+        matrix_B33 = torch.eye(3, device=images_BCHW.device).expand(len(images_BCHW), 3, 3)
     mapped_B3P = matrix_B33 @ points_3P
     grid_BPX = (mapped_B3P[:, :2] / mapped_B3P[:, 2:]).transpose(1, 2)
-    return F.grid_sample(images_BCHW, grid_BPX.reshape(-1, height, width, 2), align_corners=False)
+    grid_BHWX = grid_BPX.reshape(-1, height, width, 2)
+    grid_BHWX = grid_BHWX if field_BHWX is None else grid_BHWX + field_BHWX
+    return F.grid_sample(images_BCHW, grid_BHWX, align_corners=False)
 
 
 def _erasing(images_BCHW: Tensor, step: Any, draw: _Draw) -> Tensor:
@@ -175,7 +204,7 @@ def _contrast(images_BCHW: Tensor, step: Any, draw: _Draw) -> Tensor:
 
 
 def _noise(images_BCHW: Tensor, step: Any, draw: _Draw) -> Tensor:
-    return (images_BCHW + step.std * draw.normal_like(images_BCHW)).clamp(0, 1)
+    return (images_BCHW + step.std * draw.normal(*images_BCHW.shape[1:])).clamp(0, 1)
 
 
 _PIXELWISE: dict[str, Callable[[Tensor, Any, _Draw], Tensor]] = {

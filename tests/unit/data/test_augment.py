@@ -14,6 +14,7 @@ STEPS = {
     "affine": "{name='affine', degrees=10, shift_pixels=2, scale=[0.8, 1.2], shear_degrees=10}",
     "zoom-out": "{name='zoom-out', scale=0.75}",
     "perspective": "{name='perspective', distortion=0.3, p=1.0}",
+    "elastic": "{name='elastic', pixels=1.5}",
     "erasing": "{name='erasing', p=1.0}",
     "blur": "{name='blur', p=1.0, sigma_pixels=[0.5, 1.5]}",
     "contrast": "{name='contrast', p=1.0, factor=[0.3, 0.7]}",
@@ -114,3 +115,24 @@ def test_blur_keeps_the_mass_and_noise_has_its_deviation(bars: Tensor) -> None:
     assert run(bars, STEPS["blur"]).sum() == pytest.approx(bars.sum().item(), rel=1e-3)
     grey = torch.full((200, 1, 28, 28), 0.5)
     assert run(grey, "{name='noise', p=1.0, std=0.05}").std() == pytest.approx(0.05, rel=0.02)
+
+
+def test_elastic_moves_every_part_of_a_picture_its_own_smooth_way() -> None:
+    """Along a line that was straight, columns wander by pixels, but hardly from one row to the next."""
+    lines = torch.zeros(64, 1, 28, 28)
+    lines[:, :, :, 14] = 1
+    bent = run(lines, "{name='elastic', pixels=1.0}")[:, 0, 5:23]  # black comes in at the border
+    columns = (bent @ torch.arange(28.0)) / bent.sum(2)
+    spread = (columns.amax(1) - columns.amin(1)).mean()
+    assert 1 < spread < 4
+    assert (columns[:, 1:] - columns[:, :-1]).abs().mean() < 0.35
+    assert abs(columns.mean() - 14) < 0.3
+    assert torch.allclose(run(lines, "{name='elastic', pixels=0.0}"), lines, atol=1e-5)
+
+
+def test_elastic_and_affine_steps_resample_a_picture_once(bars: Tensor) -> None:
+    """Two resamplings would blur twice: with both amounts at nothing the picture must come back as it was."""
+    nothing = ("{name='elastic', pixels=0.0}", "{name='affine'}", "{name='elastic', pixels=0.0}")
+    assert torch.allclose(run(bars, *nothing), bars, atol=1e-5)
+    shifted = run(bars, "{name='affine', shift_pixels=2}", "{name='elastic', pixels=0.0}")
+    assert torch.allclose(shifted, run(bars, "{name='affine', shift_pixels=2}"), atol=1e-5)
