@@ -87,8 +87,9 @@ def test_every_recipe_of_the_train_job_exists_and_its_verdict_decides(workflow: 
     job = workflow["jobs"]["train"]
     names = job["strategy"]["matrix"]["recipe"]
     assert {recipe.load(name).model.name for name in names} == {
-        "four-conv", "gap-cnn", "rf29-cnn", "se-resnet", "two-conv"
+        "four-conv", "gap-cnn", "rf29-cnn", "se-resnet", "six-conv", "two-conv"
     }  # fmt: skip
+    assert recipe.DEFAULT in names
     assert all(recipe.load(name).contract in contract.names() for name in names)
     train, verify = place(job, "tinydigits train"), place(job, "tinydigits verify")
     assert train < verify

@@ -18,7 +18,7 @@ import pytest
 from tinydigits import data
 from tinydigits.data import idx
 
-QUICK = ["--data", "digits", "--epochs", "1", "--set", "data.batch_size=100"]
+QUICK = ["two-conv", "--data", "digits", "--epochs", "1", "--set", "data.batch_size=100"]
 COMMAND = [sys.executable, "-m", "tinydigits"]
 
 
@@ -114,7 +114,7 @@ def test_a_loss_that_becomes_nan_stops_with_2_and_keeps_the_run(tmp_path: Path) 
 
 
 def test_a_write_that_fails_is_told_and_the_run_can_be_resumed(tmp_path: Path) -> None:
-    run = ["train", "--data", "digits", "--set", "data.batch_size=100", "--epochs", "3"]
+    run = ["train", "two-conv", "--data", "digits", "--set", "data.batch_size=100", "--epochs", "3"]
 
     def limit_file_size(num_bytes: int) -> Callable[[], None]:  # as on a full disk, a larger file's write fails midway
         return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, num_bytes))
@@ -161,7 +161,7 @@ def test_mnist_asked_for_by_name_is_an_error_where_it_cannot_be_had_and_nothing_
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_exits_with_130_and_the_printed_command_finishes_the_run(number: int, tmp_path: Path) -> None:
-    arguments = ["train", "--data", "digits", "--epochs", "300", "--set", "data.batch_size=20"]
+    arguments = ["train", "two-conv", "--data", "digits", "--epochs", "300", "--set", "data.batch_size=20"]
     process = subprocess.Popen(
         [*COMMAND, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

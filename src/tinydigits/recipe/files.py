@@ -14,7 +14,7 @@ from tinydigits.recipe import fields
 
 __all__ = ["DEFAULT", "load", "names", "parse", "recipe_file", "to_toml"]
 
-DEFAULT = "two-conv"
+DEFAULT = "sprint"
 
 _ROOM = Path(__file__).parents[1] / "recipes"
 
