@@ -8,15 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinydigits.data.batches import normalise
+from tinydigits.data.model_input import Levels, ModelInput
 
-__all__ = ["Evaluation", "evaluate", "frozen"]
+__all__ = ["Evaluation", "Output", "evaluate", "frozen", "log_probabilities", "logits_of", "recognise_output"]
+
+Output = Literal["logits", "log_probabilities", "probabilities"]
+"""What a model's row of numbers is."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,11 @@ def evaluate(
     images_NHW: np.ndarray,
     labels_N: np.ndarray,
     *,
-    mean: float,
-    std: float,
+    mean: Levels,
+    std: Levels,
+    input_shape: tuple[int, ...] = (1, 28, 28),
+    resize: bool = False,
+    output: Output = "logits",
     num_classes: int = 10,
     batch_size: int = 100,
     device: str | torch.device = "cpu",
@@ -87,17 +94,19 @@ def evaluate(
     >>> evaluate(tinydigits.models.build("two-conv"), images, labels, mean=0.1307, std=0.3081).seen
     5
 
-    `images_NHW` is uint8, `labels_N` integers; `loss` is the mean cross-entropy. The last batch counts whatever its
-    size, and the counts do not depend on `batch_size`. `shift_pixels` > 0 averages the probabilities over all shifts up
-    to that many pixels (test-time augmentation). The model's mode and the random state stay as they were.
+    `images_NHW` is uint8, `labels_N` integers; `loss` is the mean cross-entropy. `input_shape`, `mean`, `std` and
+    `resize` say how the model takes its images (see `ModelInput`), `output` what its answers are. The last batch counts
+    whatever its size, and the counts do not depend on `batch_size`. `shift_pixels` > 0 averages the probabilities over
+    all shifts up to that many pixels (test-time augmentation). The model's mode and the random state stay as they were.
     """
     predicted, probability = [], []
     loss_sum = 0.0
+    wanted = ModelInput(tuple(input_shape), mean, std, resize)
     with frozen(model), torch.inference_mode():
         for start in range(0, len(images_NHW), batch_size):
-            images_BCHW = normalise(torch.from_numpy(images_NHW[start : start + batch_size]).to(device), mean, std)
+            images_BHW = torch.from_numpy(images_NHW[start : start + batch_size]).to(device)
             labels_B = torch.from_numpy(labels_N[start : start + batch_size]).to(device).long()
-            log_probability_BK = _ask(model, images_BCHW, shift_pixels, ground=-mean / std)
+            log_probability_BK = _ask(model, images_BHW, wanted, output, shift_pixels)
             loss_sum += F.nll_loss(log_probability_BK, labels_B, reduction="sum").item()
             best_B, predicted_B = log_probability_BK.max(dim=1)
             probability.append(best_B.exp().cpu().numpy())
@@ -130,12 +139,59 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
         torch.set_rng_state(random_state)
 
 
-def _ask(model: nn.Module, images_BCHW: Tensor, shift_pixels: int, ground: float) -> Tensor:
+def logits_of(model: nn.Module, images_BCHW: Tensor) -> Tensor:
+    """The model's answer; of several tensors the first. Raises TypeError when it gives none.
+
+    >>> logits_of(nn.Flatten(), torch.zeros(2, 1, 2, 2)).shape
+    torch.Size([2, 4])
+    """
+    output = model(images_BCHW)
+    while not isinstance(output, Tensor):
+        if isinstance(output, dict):
+            output = next(iter(output.values()), None)
+        elif isinstance(output, (tuple, list)) and output:
+            output = output[0]
+        else:
+            raise TypeError(f"the model gives {type(output).__name__}, not a tensor")
+    return output
+
+
+def recognise_output(output_BK: Tensor, tolerance: float = 1e-4) -> Output:
+    """What rows of numbers are: probabilities when they sum to 1, their logarithms when the exponentials do, or logits.
+
+    >>> recognise_output(torch.tensor([[0.25, 0.75]])), recognise_output(torch.tensor([[2.0, -1.0]]))
+    ('probabilities', 'logits')
+    """
+
+    def sums_to_one(rows_BK: Tensor) -> bool:
+        return bool((rows_BK >= 0).all() and (rows_BK.sum(1) - 1).abs().max() <= tolerance)
+
+    if sums_to_one(output_BK):
+        return "probabilities"
+    return "log_probabilities" if (output_BK <= tolerance).all() and sums_to_one(output_BK.exp()) else "logits"
+
+
+def log_probabilities(output_BK: Tensor, output: Output) -> Tensor:
+    """Log-probabilities (B, K) from what a model gives.
+
+    >>> log_probabilities(torch.tensor([[0.25, 0.75]]), "probabilities").exp()
+    tensor([[0.2500, 0.7500]])
+    """
+    rows_BK = output_BK.float()
+    if output == "logits":
+        return F.log_softmax(rows_BK, dim=1)
+    return rows_BK.log() if output == "probabilities" else rows_BK
+
+
+def _ask(model: nn.Module, images_BHW: Tensor, wanted: ModelInput, output: Output, shift_pixels: int) -> Tensor:
     """Log-probabilities (B, K), averaged as probabilities over the shifts."""
     if not shift_pixels:
-        return F.log_softmax(model(images_BCHW).float(), dim=1)
-    height, width = images_BCHW.shape[2:]
-    padded = F.pad(images_BCHW, [shift_pixels] * 4, value=ground)
+        return log_probabilities(logits_of(model, wanted.prepare(images_BHW)), output)
+    height, width = images_BHW.shape[1:]
+    padded = F.pad(images_BHW, [shift_pixels] * 4)
     shifts = [(dy, dx) for dy in range(2 * shift_pixels + 1) for dx in range(2 * shift_pixels + 1)]
-    answers = [F.softmax(model(padded[:, :, dy : dy + height, dx : dx + width]).float(), dim=1) for dy, dx in shifts]
+    answers = [
+        log_probabilities(logits_of(model, wanted.prepare(padded[:, dy : dy + height, dx : dx + width])), output).exp()
+        for dy, dx in shifts
+    ]
     return torch.stack(answers).mean(dim=0).log()

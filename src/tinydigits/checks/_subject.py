@@ -6,7 +6,7 @@ Shapes: B images a batch, C channels, H × W pixels, K classes.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinydigits import data
+from tinydigits.data.model_input import Levels, ModelInput
 from tinydigits.errors import TinydigitsError
-from tinydigits.evaluate import Evaluation, evaluate
+from tinydigits.evaluate import Evaluation, Output, evaluate, logits_of, recognise_output
 from tinydigits.trace import Trace, duplicate, fingerprint, set_mode, trace
 
 __all__ = ["Subject", "Training", "isolated_random_state", "logits_of"]
@@ -55,19 +56,22 @@ class Subject:
     ...     logits_of(model, subject.images(2)).shape
     torch.Size([2, 10])
 
-    `mean` and `std` normalise images of 0 to 1. `spec` and `options` rebuild the model from nothing, where it has a
-    name. `trained` is False for fresh weights: accuracy is then not asked. `load_images` gives a data set by source and
-    split. `shift_pixels` is the test-time augmentation that the model's accuracy is claimed with. `file` is what holds
-    the weights, where they come from a file. `siblings` gives the same training with other seeds,
-    `baseline` what a contract names to be compared with.
+    `input_shape`, `mean`, `std` and `resize` say how it takes its images (see `ModelInput`). `spec` and `options`
+    rebuild the model from nothing, where it has a name. `trained` is False for fresh weights: accuracy is then not
+    asked. `load_images` gives a data set by source and split. `shift_pixels` is the test-time augmentation that the
+    model's accuracy is claimed with. `file` is what holds the weights, where they come from a file. `siblings` gives
+    the same training with other seeds, `baseline` what a contract names to be compared with. `lacks` says what the
+    target's format cannot be asked, and why: `train` (train mode and gradients), `state` (weights to save and load),
+    `devices`, or a kind of layer that it does not show.
     """
 
     model: nn.Module
     name: str = "model"
     input_shape: tuple[int, ...] = (1, 28, 28)
     num_classes: int = 10
-    mean: float = 0.1307
-    std: float = 0.3081
+    mean: Levels = 0.1307
+    std: Levels = 0.3081
+    resize: bool = False
     device: str = "cpu"
     spec: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
@@ -75,6 +79,7 @@ class Subject:
     training: Training | None = None
     shift_pixels: int = 0
     file: Path | None = None
+    lacks: Mapping[str, str] = field(default_factory=dict)
     load_images: Callable[[str, str], data.ImageSet] = data.load
     siblings: Callable[[], Sequence[Subject]] = tuple
     baseline: Callable[[str], Subject] = _no_baseline
@@ -84,6 +89,22 @@ class Subject:
     def trace(self) -> Trace:
         """The model's graph; raises TinydigitsError when it has none."""
         return trace(self.model, self.input_shape)
+
+    @property
+    def model_input(self) -> ModelInput:
+        """How the model takes its images."""
+        return ModelInput(tuple(self.input_shape), self.mean, self.std, self.resize)
+
+    @cached_property
+    def output(self) -> Output:
+        """What the model's answers are, recognised from those to 32 images."""
+        with self.borrow() as model, torch.no_grad():
+            return recognise_output(logits_of(model, self.images(32)).double())
+
+    @property
+    def modes(self) -> tuple[bool, ...]:
+        """The modes that it can be asked in: eval (False) and, where there is one, train (True)."""
+        return (False,) if "train" in self.lacks else (False, True)
 
     @contextmanager
     def borrow(self, *, train: bool = False, seed: int = 0) -> Iterator[nn.Module]:
@@ -115,7 +136,7 @@ class Subject:
 
     def normalise(self, ink: Tensor) -> Tensor:
         """From grey levels of 0 to 1 to what the model takes."""
-        return ((ink - self.mean) / self.std).to(self.device)
+        return self.model_input.normalise(ink).to(self.device)
 
     def evaluate(self, source: str, split: str) -> tuple[data.ImageSet, Evaluation]:
         """The set and the model's answers to every image of it, asked once however many checks need them."""
@@ -130,21 +151,9 @@ class Subject:
         with self.borrow() as model:
             return evaluate(
                 model, images.images_NHW, images.labels_N, mean=self.mean, std=self.std,
-                num_classes=self.num_classes, device=self.device, shift_pixels=self.shift_pixels,
+                input_shape=self.input_shape, resize=self.resize, output=self.output, num_classes=self.num_classes,
+                device=self.device, shift_pixels=self.shift_pixels,
             )  # fmt: skip
-
-
-def logits_of(model: nn.Module, images_BCHW: Tensor) -> Tensor:
-    """The model's answer; of several tensors the first. Raises TypeError when it gives none."""
-    output = model(images_BCHW)
-    while not isinstance(output, Tensor):
-        if isinstance(output, dict):
-            output = next(iter(output.values()), None)
-        elif isinstance(output, (tuple, list)) and output:
-            output = output[0]
-        else:
-            raise TypeError(f"the model gives {type(output).__name__}, not a tensor")
-    return output
 
 
 @contextmanager

@@ -1,25 +1,56 @@
-"""The model takes the input that it says it takes, alone and in batches."""
+"""The model takes the input that it says it takes, alone and in batches.
+
+For a model that does not say it itself (a class, a file without metadata), `shape`, `mean`, `std`, `range` and `resize`
+tell every check how it takes its images. Grey levels of 0 to 1 are normalised as `(grey - mean) / std`; `range = [0,
+255]` says the same by what paper and ink become. To a larger size, images get a border of paper, or are resized with
+`resize = true`; to a smaller one they are always resized. Grey is repeated in every channel.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+from pydantic import model_validator
 from torch import nn
 
 from tinydigits.checks import _finding
 from tinydigits.checks._examples import Example, small
 from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
+from tinydigits.data.model_input import Levels, levels_of_range
 
 NAME = "shapes.input"
 ADVICE = "Size the layers and the flattened width for it; `tinydigits models show MODEL` prints each layer's output."
 
 
 class Limits(_finding.Limits):
-    """`true`, or `{shape = [1, 28, 28], batch_sizes = [1, 2, 16]}`; the shape is without the batch."""
+    """`true`, or `{shape = [3, 32, 32], mean = 0.5, std = 0.5, batch_sizes = [1, 2, 16]}`; without the batch.
+
+    >>> Limits(range=(-1, 1)).says()
+    {'mean': 0.5, 'std': 0.5}
+    """
 
     shape: tuple[int, ...] | None = None
     batch_sizes: tuple[int, ...] = (1, 2, 16)
+    mean: Levels | None = None
+    std: Levels | None = None
+    range: tuple[float, float] | None = None
+    resize: bool | None = None
+
+    @model_validator(mode="after")
+    def _says_it_once(self) -> Limits:
+        if self.range is not None and not (self.mean is None and self.std is None):
+            raise ValueError("either range, or mean and std")
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise ValueError("a range from paper to ink, as [0, 255]")
+        return self
+
+    def says(self) -> dict[str, Any]:
+        """What is said of the input, by the fields of `Subject`."""
+        mean, std = levels_of_range(*self.range) if self.range is not None else (self.mean, self.std)
+        said = {"input_shape": self.shape, "mean": mean, "std": std, "resize": self.resize}
+        return {name: value for name, value in said.items() if value is not None}
 
 
 def check(subject: Subject, limits: Limits) -> Finding:

@@ -15,16 +15,16 @@ from tinydigits.checks import _finding
 from tinydigits.checks._examples import Example, small, small_model
 from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
+from tinydigits.evaluate import Output, recognise_output
 
 NAME = "behaviour.probabilities"
 ADVICE = "Give logits, log-probabilities or probabilities over the classes (dimension 1), and nothing in between."
-Form = Literal["logits", "log_probabilities", "probabilities"]
 
 
 class Limits(_finding.Limits):
     """`true`, or `{output = "log_probabilities", tolerance = 1e-4}`."""
 
-    output: Form | Literal["any"] = "any"
+    output: Output | Literal["any"] = "any"
     tolerance: float = 1e-4
 
 
@@ -35,7 +35,7 @@ def check(subject: Subject, limits: Limits) -> Finding:
         output_BK = logits_of(model, subject.images(32)).double()
     if output_BK.ndim != 2 or output_BK.shape[1] < 2:
         return Finding(NAME, "fail", f"shape {tuple(output_BK.shape)}", limit, "not one row of classes for each image")
-    form = _recognise(output_BK, limits.tolerance)
+    form = recognise_output(output_BK, limits.tolerance)
     if limits.output not in ("any", form):
         return Finding(NAME, "fail", form, limits.output, f"the output is {form.replace('_', '-')}")
     probabilities_BK = {"logits": output_BK.softmax(1), "log_probabilities": output_BK.exp()}.get(form, output_BK)
@@ -47,15 +47,6 @@ def check(subject: Subject, limits: Limits) -> Finding:
         NAME, inside and error <= limits.tolerance, measured=f"sums within {error:.1e} of 1", limit=limit,
         why=f"the model gives {form.replace('_', '-')}", details={"output": form, "error": error},
     )  # fmt: skip
-
-
-def _recognise(output_BK: Tensor, tolerance: float) -> Form:
-    def sums_to_one(rows_BK: Tensor) -> bool:
-        return bool((rows_BK >= 0).all() and (rows_BK.sum(1) - 1).abs().max() <= tolerance)
-
-    if sums_to_one(output_BK):
-        return "probabilities"
-    return "log_probabilities" if (output_BK <= tolerance).all() and sums_to_one(output_BK.exp()) else "logits"
 
 
 class _OneClassIsNaN(nn.Module):

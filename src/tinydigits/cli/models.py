@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tinydigits.cli.model_input import parse_shape
+
 app = typer.Typer(
     help="List the models and those that come trained, show one's layers, copy one to edit.", no_args_is_help=True
 )
@@ -54,7 +56,7 @@ def show(
     spec: Annotated[str, typer.Argument(help="A registered model, file.py:Class or package.module:Class.")],
     input_shape: Annotated[
         str, typer.Option("--input", help="The shape of one input: channels, rows, columns.")
-    ] = "1,28,28",
+    ] = "1x28x28",
 ) -> None:
     """Show a model's layers: output shape, parameters, receptive field, multiply-adds; then totals and sizes."""
     from rich.console import Console
@@ -63,7 +65,7 @@ def show(
     from tinydigits import models
     from tinydigits.trace import trace
 
-    found = trace(models.build(spec), _shape(input_shape))
+    found = trace(models.build(spec), parse_shape(input_shape))
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("layer", overflow="fold")
     table.add_column("kind", overflow="fold")
@@ -104,18 +106,6 @@ def cp(
     run.write_new(file, text)
     class_name = next(line for line in text.splitlines() if line.startswith("class ")).split()[1].split("(")[0]
     typer.echo(f"next: tinydigits models show {file}:{class_name}")
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    from tinydigits.errors import TinydigitsError
-
-    try:
-        shape = tuple(int(part) for part in text.replace("x", ",").replace("×", ",").split(","))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 1:
-        raise TinydigitsError("--input", got=text, expected="whole numbers, as in 1,28,28")
-    return shape
 
 
 def _field(size: tuple[int, int]) -> str:

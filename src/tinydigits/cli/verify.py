@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tinydigits.cli import model_input
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -19,10 +21,30 @@ _WIDTH_WITHOUT_TERMINAL = 160
 
 def verify(
     target: Annotated[
-        str | None, typer.Argument(help="A run, a registered model, or file.py:Class. The latest run by default.")
+        str | None,
+        typer.Argument(help="A run, a model's name, file.py:Class or a file of weights. The latest run by default."),
     ] = None,
     contract: Annotated[
         str | None, typer.Option(help="A contract's name or TOML file. The one that the run's recipe names by default.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights for a class: a state dict as .safetensors, .pt or .pth.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An argument of the class; repeatable.")
+    ] = None,
+    input_shape: Annotated[
+        str | None, typer.Option("--input", help="The shape of one input where it is not 1x28x28: 3x32x32, 784.")
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="Taken from grey levels of 0 to 1; one number, or one for each channel.")
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="Then divided by; one number, or one for each channel.")] = None,
+    levels: Annotated[
+        str | None, typer.Option("--range", help="Instead of --mean and --std: what paper and ink become, as in 0:255.")
+    ] = None,
+    resize: Annotated[
+        bool | None, typer.Option("--resize", help="Resize to a larger input instead of a border of paper.")
     ] = None,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the verdict as JSON, too; - prints it.")
@@ -59,7 +81,9 @@ def verify(
         console = Console(stderr=printed is not None, width=_WIDTH_WITHOUT_TERMINAL)
     with console.status("verifying") as status:
         verdict = judge(
-            target, contract, out=out, source=data, device=device, threads=threads,
+            target, contract, weights=weights, options=model_input.parse_options(settings),
+            said=model_input.parse_input(input_shape, mean, std, levels, resize),
+            out=out, source=data, device=device, threads=threads,
             on_finding=lambda finding: status.update(f"{finding.check}: {finding.status}"),
         )  # fmt: skip
     _print(console, verdict)
@@ -122,6 +146,7 @@ def _print(console: Console, verdict: Verdict) -> None:
             f" ({words})",
         )
     )
+    console.print(model_input.words(verdict.target), markup=False, highlight=False)
     if verdict.run is not None:
         console.print(f"report: {verdict.run.folder}/report.md", markup=False, highlight=False)
     for step in _next_steps(verdict):
@@ -131,6 +156,8 @@ def _print(console: Console, verdict: Verdict) -> None:
 def _next_steps(verdict: Verdict) -> list[str]:
     if verdict.run is not None:
         return [f"tinydigits export {verdict.run.folder} pth"]
+    if not verdict.target.get("model"):
+        return []
     steps = [f"tinydigits models show {verdict.target['model']}"]
     if any(finding.status == "not run" for finding in verdict.findings):
         steps.append(f"tinydigits train --model {verdict.target['model']}")

@@ -4,9 +4,19 @@ Importing this room does not import torch; building a model does.
 """
 
 from tinydigits.models.registry import build, module_file, names, summary
-from tinydigits.models.weights import WeightsCard, load_weights, read_card, save_weights, weights_bytes
+from tinydigits.models.weights import (
+    CARD_KEY,
+    WeightsCard,
+    card_in,
+    fit_weights,
+    load_weights,
+    read_card,
+    read_weights,
+    save_weights,
+    weights_bytes,
+)
 
 __all__ = [
-    "WeightsCard", "build", "load_weights", "module_file", "names", "read_card", "save_weights", "summary",
-    "weights_bytes",
+    "CARD_KEY", "WeightsCard", "build", "card_in", "fit_weights", "load_weights", "module_file", "names", "read_card",
+    "read_weights", "save_weights", "summary", "weights_bytes",
 ]  # fmt: skip

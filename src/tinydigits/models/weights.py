@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
+import re
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +16,23 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.models.registry import build
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
-__all__ = ["WeightsCard", "load_weights", "read_card", "save_weights", "weights_bytes"]
+__all__ = [
+    "CARD_KEY", "WeightsCard", "card_in", "fit_weights", "load_weights", "read_card", "read_weights", "save_weights",
+    "weights_bytes",
+]  # fmt: skip
 
-_KEY = "tinydigits"
+CARD_KEY = "tinydigits"
+"""Where a file's metadata has its card, as JSON."""
+
+# Where checkpoints keep the state dict: the reference systems' key first, then those of Lightning, timm and others.
+_STATE_KEYS = (
+    "model_state_dict", "state_dict", "model", "model_state", "net", "network", "module", "weights", "params",
+)  # fmt: skip
+# What DataParallel, torch.compile and Lightning put before each name.
+_PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+_NUM_NAMED = 6
 
 
 class WeightsCard(BaseModel):
@@ -57,11 +73,11 @@ def weights_bytes(model: nn.Module, card: WeightsCard) -> bytes:
     from safetensors.torch import save
 
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    return save(state, metadata={_KEY: card.model_dump_json()})
+    return save(state, metadata={CARD_KEY: card.model_dump_json()})
 
 
 def read_card(path: str | Path) -> WeightsCard:
-    """What a weights file says of itself, read without torch.
+    """What a safetensors file says of itself, read without torch.
 
     >>> import tempfile
     >>> card = WeightsCard(model="two-conv", source="mnist", classes=list("0123456789"), mean=0.1307, std=0.3081)
@@ -72,38 +88,150 @@ def read_card(path: str | Path) -> WeightsCard:
 
     Raises TinydigitsError when the file is no safetensors or has no card.
     """
-    from safetensors import SafetensorError, safe_open
-
-    where = str(path)
-    try:
-        with safe_open(where, framework="numpy") as file:
-            metadata = file.metadata() or {}
-    except FileNotFoundError as error:
-        raise TinydigitsError(where, "no such weights file") from error
-    except (SafetensorError, OSError) as error:
-        raise TinydigitsError(where, f"not a whole safetensors file: {error}") from error
-    if _KEY not in metadata:
-        raise TinydigitsError(where, "has no tinydigits metadata", hint="weights written by `tinydigits train`")
-    try:
-        return WeightsCard(**json.loads(metadata[_KEY]))
-    except (ValueError, TypeError, ValidationError) as error:
-        raise TinydigitsError(where, f"damaged tinydigits metadata: {error}") from error
+    card = card_in(str(path), _read_safetensors(str(path), framework="numpy")[1])
+    if card is None:
+        raise _no_card(str(path))
+    return card
 
 
 def load_weights(path: str | Path, *, spec: str | None = None) -> tuple[nn.Module, WeightsCard]:
     """Build the model that a weights file names and load the weights into it; gives (model in eval mode, card).
 
-    `spec` names the class to use instead of the card's. Raises TinydigitsError when the file is no safetensors, has no
+    `spec` names the class to use instead of the card's. Raises TinydigitsError when the file holds no weights, has no
     card, or does not fit the model.
     """
-    card = read_card(path)
-    from safetensors.torch import load_file
-
     where = str(path)
-    state = load_file(where)
+    state, card = read_weights(path)
+    if card is None:
+        raise _no_card(where)
     model = build(spec or card.model, card.options)
+    fit_weights(model, state, where)
+    return model.eval(), card
+
+
+def read_weights(path: str | Path) -> tuple[dict[str, Tensor], WeightsCard | None]:
+    """The state dict of a `.safetensors`, `.pt` or `.pth` file on the CPU, and its card where it has one.
+
+    Nothing of the file is run: what is pickled is read with `weights_only=True`. The state dict is the file itself, or
+    lies in it under one of the usual keys (`model_state_dict`, `state_dict`, `model`, ...). Raises TinydigitsError when
+    there is no such file, when it is cut short, and when it holds anything but tensors and plain values.
+    """
+    where = str(path)
+    state, metadata = _read_safetensors(where) if Path(path).suffix == ".safetensors" else _read_pickled(where)
+    if not state:
+        raise TinydigitsError(where, "holds no weights")
+    return state, card_in(where, metadata)
+
+
+def fit_weights(model: nn.Module, state: dict[str, Tensor], where: str) -> None:
+    """Load a state dict into a model, every tensor of both; wrappers' prefixes (`module.`, `_orig_mod.`) fall away.
+
+    Raises TinydigitsError that names the missing and the unexpected tensors, and those of another shape.
+    """
+    from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
+    wanted = model.state_dict()
+    for prefix in _PREFIXES:
+        if all(key.startswith(prefix) for key in state) and not all(key.startswith(prefix) for key in wanted):
+            state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
+    facts = []
+    for word, keys in (("lacks", wanted.keys() - state.keys()), ("has besides", state.keys() - wanted.keys())):
+        if keys:
+            facts.append(f"{word} {_list(sorted(keys))}")
+    lazy = {name for name, tensor in wanted.items() if isinstance(tensor, UninitializedParameter | UninitializedBuffer)}
+    facts += [
+        f"{key} is {_shape(state[key])} and should be {_shape(wanted[key])}"
+        for key in sorted(wanted.keys() & state.keys() - lazy) if state[key].shape != wanted[key].shape
+    ][:_NUM_NAMED]  # fmt: skip
+    where_to = f"does not fit {type(model).__name__}"
+    if facts:
+        raise TinydigitsError(where, f"{where_to}: {'; '.join(facts)}")
     try:
         model.load_state_dict(state)
-    except RuntimeError as error:
-        raise TinydigitsError(where, f"does not fit model {spec or card.model}: {error}") from error
-    return model.eval(), card
+    except RuntimeError as error:  # a model with loading rules of its own
+        raise TinydigitsError(where, f"{where_to}: {error}") from error
+
+
+def _no_card(where: str) -> TinydigitsError:
+    return TinydigitsError(
+        where, "has no tinydigits metadata, which says what model it belongs to",
+        hint=f"tinydigits verify path/to/file.py:Class --weights {where}",
+    )  # fmt: skip
+
+
+def _read_safetensors(where: str, framework: str = "pt") -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tensors and metadata; of another framework than torch the metadata alone."""
+    from safetensors import SafetensorError, safe_open
+
+    _must_be_there(where)
+    try:
+        with safe_open(where, framework=framework) as file:
+            names = file.keys() if framework == "pt" else ()
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise TinydigitsError(where, f"not a whole safetensors file: {error}") from error
+
+
+def _must_be_there(where: str) -> None:
+    if not Path(where).is_file():
+        raise TinydigitsError(where, "no such weights file")
+
+
+def _read_pickled(where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    import torch
+
+    _must_be_there(where)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what it will raise anyway
+            content = torch.load(where, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _not_weights_only(where, error) from error
+    except Exception as error:  # torch raises of all kinds for damaged files
+        if "TorchScript" in str(error):
+            raise TinydigitsError(
+                where, "is TorchScript, which holds code",
+                hint="torch.save(torch.jit.load(FILE).state_dict(), 'weights.pt')",
+            ) from error  # fmt: skip
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise TinydigitsError(where, f"not a whole file of torch.save: {first_line}") from error
+    if not isinstance(content, Mapping):
+        raise TinydigitsError(where, got=type(content).__name__, expected="a state dict, or a dict that holds one")
+    for key in (None, *_STATE_KEYS):
+        state = content if key is None else content.get(key)
+        if isinstance(state, Mapping) and state and all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+            return {str(name): tensor for name, tensor in state.items()}, {} if key is None else dict(content)
+    raise TinydigitsError(
+        where, "holds no state dict", got=f"the keys {_list([*map(str, content)])}",
+        expected=f"one of {', '.join(_STATE_KEYS)}",
+    )  # fmt: skip
+
+
+def _not_weights_only(where: str, error: Exception) -> TinydigitsError:
+    """Why a file was not unpickled: it names classes and functions, which unpickling would run."""
+    named = dict.fromkeys(re.findall(r"GLOBAL ([\w.]+)", str(error)))
+    if not named:
+        return TinydigitsError(where, "not a whole file of torch.save")
+    return TinydigitsError(
+        where, f"holds pickled code ({_list([*named])}), which is not run",
+        hint="where it was made: torch.save(model.state_dict(), 'weights.pt')",
+    )  # fmt: skip
+
+
+def card_in(where: str, metadata: Mapping[str, Any]) -> WeightsCard | None:
+    """The card in a file's metadata, None where it has none; raises TinydigitsError for a damaged one."""
+    if CARD_KEY not in metadata:
+        return None
+    try:
+        return WeightsCard(**json.loads(metadata[CARD_KEY]))
+    except (ValueError, TypeError, ValidationError) as error:
+        raise TinydigitsError(where, f"damaged tinydigits metadata: {error}") from error
+
+
+def _list(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NUM_NAMED} more" if len(names) > _NUM_NAMED else ""
+    return ", ".join(names[:_NUM_NAMED]) + more
+
+
+def _shape(tensor: Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "one number"

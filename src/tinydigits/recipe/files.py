@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
 from tinydigits.recipe import fields
 
-__all__ = ["DEFAULT", "load", "names", "parse", "recipe_file", "to_toml"]
+__all__ = ["DEFAULT", "apply_settings", "load", "names", "parse", "recipe_file", "to_toml"]
 
 DEFAULT = "sprint"
 
@@ -59,18 +59,18 @@ def parse(text: str, *, name: str, settings: Sequence[str] = ()) -> fields.Recip
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise TinydigitsError(where, f"not TOML: {error}") from error
-    _apply_settings(where, tree, settings)
+    apply_settings(where, tree, settings)
     try:
         return fields.Recipe(**{"name": name, **tree})
     except ValidationError as error:
         raise explain_validation(where, error, tree, _keys_beside) from error
 
 
-def _apply_settings(where: str, tree: dict[str, Any], settings: Sequence[str]) -> None:
+def apply_settings(where: str, tree: dict[str, Any], settings: Sequence[str]) -> None:
     """Write each `a.b=value` into `tree`; a value is TOML, or else a plain string.
 
     >>> tree = {"optimizer": {"lr": 1.0}}
-    >>> _apply_settings("recipe x", tree, ["optimizer.lr=0.5", "data.batch_size=10", "model.name=gap-cnn"])
+    >>> apply_settings("recipe x", tree, ["optimizer.lr=0.5", "data.batch_size=10", "model.name=gap-cnn"])
     >>> tree
     {'optimizer': {'lr': 0.5}, 'data': {'batch_size': 10}, 'model': {'name': 'gap-cnn'}}
     """

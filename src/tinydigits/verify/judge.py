@@ -6,11 +6,13 @@ What weights cannot tell (epochs, memory of the training) comes from the run's r
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from tinydigits import checks, contract, machine
 from tinydigits.checks import Check, Finding, Limits, Subject
@@ -18,10 +20,12 @@ from tinydigits.contract import Contract
 from tinydigits.errors import TinydigitsError
 from tinydigits.train import limit_threads
 from tinydigits.verify import targets
-from tinydigits.verify.targets import Asked, Target
+from tinydigits.verify.targets import Asked, InputSaid, Target
 from tinydigits.verify.verdict import Verdict
 
 __all__ = ["Case", "prepare", "verify"]
+
+_NOTHING_SAID = InputSaid()
 
 
 @dataclass(frozen=True)
@@ -43,30 +47,37 @@ class Case:
 
 
 def verify(
-    target: str | Path | None = None,
+    target: str | Path | nn.Module | None = None,
     contract_name: str | Path | Contract | None = None,
     *,
+    weights: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    said: InputSaid = _NOTHING_SAID,
     out: str | Path = "runs",
     source: str | None = None,
     device: str = "cpu",
     threads: int | None = None,
     on_finding: Callable[[Finding], None] = lambda finding: None,
 ) -> Verdict:
-    """Put every check of a contract to a run, or to a fresh model by its name or class; writes nothing.
+    """Put every check of a contract to a run or to any other classifier; writes nothing, and changes nothing in it.
 
     >>> verdict = verify("two-conv", Contract(name="small", model={"parameters": {"max": 25_000}}))
     >>> verdict.word, verdict.findings[0].measured
     ('holds', '13,242')
 
     `target` is a run's folder (None: the latest in `out`), a registered model, `file.py:Class` or
-    `package.module:Class`. The contract is that of the run's recipe unless one is named. `source` replaces the data set
-    that the accuracy check names. Raises TinydigitsError when the question is malformed: no such target, no such
-    contract, a key that no check has, a run without weights, a model that cannot be built or does not answer in one row
-    of classes.
+    `package.module:Class`, a file of weights that says what model it belongs to, or a module. A model is built with
+    `options`, and has the `weights` of a file or fresh ones. `said` tells how it takes its images, where neither the
+    target nor the contract does. The contract is that of the run's recipe unless one is named. `source` replaces the
+    data set that the accuracy check names. Raises TinydigitsError when the question is malformed: no such target, no
+    such contract, a key that no check has, a run without weights, a model that cannot be built or does not answer in
+    one row of classes.
     """
     started = time.perf_counter()
     with limit_threads(threads):
-        case = prepare(target, contract_name, out=out, source=source, device=device)
+        case = prepare(
+            target, contract_name, weights=weights, options=options, said=said, out=out, source=source, device=device
+        )
         found, subject = case.target, case.target.subject
         findings = []
         for check, limits in case.asked:
@@ -81,13 +92,17 @@ def verify(
         {"source": name, "split": split, "num_images": len(images), "sha256": images.sha256}
         for (name, split), (images, _) in subject.evaluations.items()
     )
-    return Verdict(found.facts, case.contract, tuple(findings), data, circumstances, found.run, subject.evaluations)
+    facts = found.facts | {"output": _output(subject)}
+    return Verdict(facts, case.contract, tuple(findings), data, circumstances, found.run, subject.evaluations)
 
 
 def prepare(
-    target: str | Path | None = None,
+    target: str | Path | nn.Module | None = None,
     contract_name: str | Path | Contract | None = None,
     *,
+    weights: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    said: InputSaid = _NOTHING_SAID,
     out: str | Path = "runs",
     source: str | None = None,
     device: str = "cpu",
@@ -96,16 +111,28 @@ def prepare(
 
     The arguments and the errors are those of `verify`.
     """
-    found = targets.find(Asked(None if target is None else str(target), Path(out), device))
-    subject = replace(found.subject, baseline=lambda run: targets.find(Asked(run, Path(out), device)).subject)
+    asked = Asked(
+        str(target) if isinstance(target, Path) else target, Path(out), device,
+        None if weights is None else Path(weights), options or {},
+    )  # fmt: skip
+    found = targets.find(asked)
+    subject = replace(found.subject, baseline=lambda run: targets.find(Asked(run, Path(out), device)).as_told().subject)
     found = replace(found, subject=subject)
     agreed = _find_contract(contract_name, found)
     if source is not None:
         agreed = _with_source(agreed, source)
-    asked = checks.bind(agreed)
-    if not any(check.name == "shapes.output" for check, _ in asked):
+    bound = checks.bind(agreed)
+    found = found.as_told(said, _said_by(bound))
+    if not any(check.name == "shapes.output" for check, _ in bound):
         _must_answer_in_rows(found.subject)
-    return Case(found, agreed, tuple(asked))
+    return Case(found, agreed, tuple(bound))
+
+
+def _said_by(asked: Sequence[tuple[Check, Limits]]) -> InputSaid:
+    """What a contract says of the model's input, in the limits of the checks of shapes."""
+    limits = {check.name: bound for check, bound in asked}
+    said: dict[str, Any] = limits["shapes.input"].says() if "shapes.input" in limits else {}  # type: ignore[attr-defined]
+    return InputSaid(**said, num_classes=getattr(limits.get("shapes.output"), "classes", None))
 
 
 def _find_contract(named: str | Path | Contract | None, found: Target) -> Contract:
@@ -129,6 +156,13 @@ def _with_source(agreed: Contract, source: str) -> Contract:
     return Contract.model_validate(agreed.model_dump(exclude_defaults=True) | {"accuracy": group})
 
 
+def _output(subject: Subject) -> str | None:
+    try:
+        return subject.output
+    except Exception:  # a model that a check has found to fail
+        return None
+
+
 def _must_answer_in_rows(subject: Subject) -> None:
     with subject.borrow() as model, torch.no_grad():
         images_BCHW = subject.images(2)
@@ -138,6 +172,7 @@ def _must_answer_in_rows(subject: Subject) -> None:
             raise TinydigitsError(
                 f"model {subject.name}",
                 f"fails on input of shape {tuple(images_BCHW.shape)}: {type(error).__name__}: {error}",
+                hint="--input 3x32x32 for a model that takes another shape",
             ) from error
     if shape != (2, subject.num_classes):
         raise TinydigitsError(

@@ -134,7 +134,7 @@ def test_a_damaged_weights_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(TinydigitsError, match="not a whole safetensors file"):
         models.load_weights(path)
     path.write_bytes(whole)
-    with pytest.raises(TinydigitsError, match="does not fit model gap-cnn"):
+    with pytest.raises(TinydigitsError, match="does not fit GapCNN"):
         models.load_weights(path, spec="gap-cnn")
     with pytest.raises(TinydigitsError, match="no such weights file"):
         models.load_weights(tmp_path / "other.safetensors")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,29 +13,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from tinydigits import data, models, recipe
+from tinydigits import data, models
 from tinydigits.cli.main import app
 from tinydigits.contract import Contract
 from tinydigits.errors import TinydigitsError
 from tinydigits.evaluate import evaluate
 from tinydigits.run import Run
-from tinydigits.train import train
 from tinydigits.verify import keep, verify
 
 ACCURACY = {"source": "digits", "split": "test", "min": 0.5, "bound": "point"}
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Two epochs of two-conv on the bundled digits."""
-    settings = ["data.source=digits", "epochs=2", "data.batch_size=32", "contract=digits"]
-    return train(recipe.load("two-conv", settings), out=tmp_path_factory.mktemp("runs"), device="cpu", threads=1)
-
-
-@pytest.fixture
-def run(trained: Run, tmp_path: Path) -> Run:
-    """A copy of it that a test may spoil."""
-    return Run(Path(shutil.copytree(trained.folder, tmp_path / "runs" / trained.name)))
 
 
 def ask(**groups: dict[str, object]) -> Contract:
@@ -171,7 +156,7 @@ def test_a_model_with_the_wrong_output_is_a_bad_question(tmp_path: Path, body: s
 @pytest.mark.parametrize(
     ("target", "contract", "says"),
     [
-        ("nothing", None, "neither a run's folder nor a model"),
+        ("nothing", None, "is nothing that can be verified"),
         ("two-conv", "nothing", "unknown contract 'nothing'"),
         ("two-conv", Contract(name="x", model={"layer": {"require": []}}), "model.layers"),
         ("nowhere.py:Net", "under-25k", "nowhere.py"),

@@ -1,7 +1,8 @@
 """What can be verified: a kind in each file, found by folder.
 
 A file of this folder has `KIND` (what it is, in words), `ORDER` (kinds that look more closely are asked first),
-`takes(asked)`, whether the target is one of its kind, and `load(asked)`, which gives the `Target`.
+`takes(asked)`, whether the target is one of its kind, and `load(asked)`, which gives the `Target`. With `BUILDS`, it is
+built from nothing, so that it can be given weights and options.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from types import ModuleType
 
 from tinydigits import models
 from tinydigits.errors import TinydigitsError
-from tinydigits.verify.targets._target import Asked, Target
+from tinydigits.verify.targets._target import Asked, InputSaid, Target
 
-__all__ = ["Asked", "Target", "find", "kinds"]
+__all__ = ["Asked", "InputSaid", "Target", "find", "kinds"]
 
 
 def kinds() -> list[str]:
@@ -31,11 +32,16 @@ def find(asked: Asked) -> Target:
     """Load what was named; raises TinydigitsError when no kind takes it, or when it is damaged."""
     for kind in _found():
         if kind.takes(asked):
+            if (asked.weights is not None or asked.options) and not getattr(kind, "BUILDS", False):
+                raise TinydigitsError(
+                    f"target {asked.text}", "has weights and options of its own",
+                    hint="--weights and --set go with a model's name or class",
+                )  # fmt: skip
             target: Target = kind.load(asked)
             return target
     raise TinydigitsError(
-        f"target {asked.text}", "is neither a run's folder nor a model",
-        expected=f"{', '.join(kinds())}; the models are {', '.join(models.names())}", hint="tinydigits runs ls",
+        f"target {asked.text}", "is nothing that can be verified",
+        expected=f"one of: {'; '.join(kinds())}. The models are {', '.join(models.names())}", hint="tinydigits runs ls",
     )  # fmt: skip
 
 

@@ -1,39 +1,99 @@
-"""What the user named, and what it turned out to be."""
+"""What the user named and said of it, and what it turned out to be."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from tinydigits.checks import Subject
+from tinydigits.data.model_input import Levels
+from tinydigits.models import WeightsCard
 from tinydigits.run import Run
 
-__all__ = ["Asked", "Target"]
+__all__ = ["Asked", "InputSaid", "Target", "of_card"]
+
+
+@dataclass(frozen=True)
+class InputSaid:
+    """What somebody says of a model's input; None where nothing is said. The fields are those of `Subject`."""
+
+    input_shape: tuple[int, ...] | None = None
+    mean: Levels | None = None
+    std: Levels | None = None
+    resize: bool | None = None
+    num_classes: int | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What was said, by field."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+_NOTHING = InputSaid()
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user named; `text` is None where the latest run of the folder `out` is meant."""
+    """What the user named: a module itself, or its name; None where the latest run of the folder `out` is meant.
 
-    text: str | None
+    `weights` and `options` go with a class: the file that its weights come from, and its arguments.
+    """
+
+    target: str | nn.Module | None
     out: Path = Path("runs")
     device: str = "cpu"
+    weights: Path | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The name as written, empty for a module and for the latest run."""
+        return self.target if isinstance(self.target, str) else ""
 
     @property
     def is_folder(self) -> bool:
         """Whether there is a folder of that name, here or in `out`."""
-        return self.text is not None and (Path(self.text).is_dir() or (self.out / self.text).is_dir())
+        return bool(self.text) and (Path(self.text).is_dir() or (self.out / self.text).is_dir())
+
+    def is_file(self, *suffixes: str) -> bool:
+        """Whether a file of one of these kinds is named, whether or not it is there."""
+        return Path(self.text).suffix in suffixes and not self.is_folder
 
 
 @dataclass(frozen=True)
 class Target:
     """What will be judged: the subject of the checks, and the facts that a verdict states of it.
 
-    `contract` names the contract that it comes with, if any.
+    `says` is what the target itself says of its input, which counts more than what a contract says. `contract` names
+    the contract that it comes with, if any.
     """
 
     subject: Subject
     facts: dict[str, Any] = field(default_factory=dict)
+    says: InputSaid = _NOTHING
     contract: str | None = None
     run: Run | None = None
+
+    def as_told(self, by_user: InputSaid = _NOTHING, by_contract: InputSaid = _NOTHING) -> Target:
+        """The same, with its input as it is said: by the user, by itself, by the contract, in this order."""
+        voices = {"the contract": by_contract, "the target": self.says, "the command line": by_user}
+        values, origins = {}, {}
+        for voice, said in voices.items():
+            for name, value in said.facts().items():
+                values[name], origins[name] = value, voice
+        subject = replace(self.subject, **values)
+        assumed = [name for name in ("input_shape", "mean", "std") if name not in values]
+        facts = self.facts | {
+            "input_shape": list(subject.input_shape), "mean": subject.mean, "std": subject.std,
+            "resize": subject.resize, "num_classes": subject.num_classes,
+            "input_said_by": origins | dict.fromkeys(assumed, "nobody"),
+        }  # fmt: skip
+        return replace(self, subject=subject, facts=facts)
+
+
+def of_card(card: WeightsCard) -> InputSaid:
+    """What a card says of the input of its model."""
+    return InputSaid(card.input_shape, card.mean, card.std, num_classes=len(card.classes))

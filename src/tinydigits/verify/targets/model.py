@@ -1,28 +1,41 @@
-"""A fresh model, by its registered name or its class."""
+"""A model by its registered name or its class: fresh, or with the weights of a file."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from tinydigits import contract, models
 from tinydigits.checks import Subject, isolated_random_state
 from tinydigits.train import pick_device
-from tinydigits.verify.targets._target import Asked, Target
+from tinydigits.verify.targets import weights
+from tinydigits.verify.targets._target import Asked, InputSaid, Target, of_card
 
-KIND = "a model's name, file.py:Class or package.module:Class"
+KIND = "a model's name, file.py:Class or package.module:Class, with or without --weights"
 ORDER = 1
+BUILDS = True
 
 
 def takes(asked: Asked) -> bool:
     """A registered name, or whatever has a colon."""
-    return asked.text is not None and (asked.text in models.names() or ":" in asked.text)
+    return asked.text in models.names() or ":" in asked.text
 
 
 def load(asked: Asked) -> Target:
-    """Build it with the same fresh weights each time; raises TinydigitsError when it cannot be built."""
-    spec = str(asked.text)
+    """Build it, with the same fresh weights each time where no file has others.
+
+    Raises TinydigitsError when it cannot be built, and when the weights do not fit.
+    """
+    spec, options = asked.text, dict(asked.options)
+    says, state = InputSaid(), None
+    if asked.weights is not None:
+        state, card = models.read_weights(asked.weights)
+        says = of_card(card) if card is not None else says
+        options = (card.options if card is not None and card.model == spec else {}) | options
     with isolated_random_state(seed=0):
-        model = models.build(spec)
-    subject = Subject(model, name=spec, spec=spec, device=str(pick_device(asked.device)))
-    facts: dict[str, Any] = {"kind": "model", "name": spec, "model": spec, "options": {}, "weights_sha256": None}
-    return Target(subject, facts, spec if spec in contract.names() else None)
+        model = models.build(spec, options)
+    if state is not None:
+        models.fit_weights(model, state, str(asked.weights))
+    subject = Subject(
+        model, name=spec, spec=spec, options=options, device=str(pick_device(asked.device)),
+        trained=state is not None, file=asked.weights,
+    )  # fmt: skip
+    facts = {"kind": "model", "name": spec, "model": spec, "options": options} | weights.facts(asked.weights)
+    return Target(subject, facts, says, spec if spec in contract.names() else None)

@@ -19,6 +19,6 @@ def takes(asked: Asked) -> bool:
 
 def load(asked: Asked) -> Target:
     """Read its weights, record and recipe."""
-    found = pretrained.find(str(asked.text))
-    target = run.load(replace(asked, text=str(found.run.folder)))
+    found = pretrained.find(asked.text)
+    target = run.load(replace(asked, target=str(found.run.folder)))
     return replace(target, facts=target.facts | {"kind": "pretrained"}, run=None)

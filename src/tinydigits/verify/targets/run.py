@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from tinydigits import models, recipe
 from tinydigits.checks import Subject, Training
 from tinydigits.run import Record, Run, open_run, runs_in
 from tinydigits.train import pick_device
-from tinydigits.verify.targets._target import Asked, Target
+from tinydigits.verify.targets import weights
+from tinydigits.verify.targets._target import Asked, Target, of_card
 
 KIND = "a run's folder"
 ORDER = 0
@@ -16,34 +15,33 @@ ORDER = 0
 
 def takes(asked: Asked) -> bool:
     """A folder, or nothing at all: then it is the latest run."""
-    return asked.text is None or asked.is_folder
+    return asked.target is None or asked.is_folder
 
 
 def load(asked: Asked) -> Target:
     """Read weights, record and recipe; raises TinydigitsError when one of them is missing or damaged."""
-    run = open_run(asked.text, asked.out)
+    run = open_run(asked.text or None, asked.out)
     record = run.record
-    weights = run.file("weights.safetensors")
-    model, card = models.load_weights(weights)
+    path = run.file("weights.safetensors")
+    model, card = models.load_weights(path)
     followed = recipe.load(run.file("recipe.toml"))
     shift_pixels = followed.evaluation.shift_pixels
     subject = Subject(
-        model, name=run.name, input_shape=card.input_shape, num_classes=len(card.classes), mean=card.mean,
-        std=card.std, device=str(pick_device(asked.device)), spec=card.model, options=card.options, trained=True,
+        model, name=run.name, device=str(pick_device(asked.device)), spec=card.model, options=card.options,
+        trained=True, file=path, shift_pixels=shift_pixels,
         training=Training(
             record.epochs, record.images_seen, record.num_train, record.peak_memory_bytes,
             finished=record.status == "finished", seconds=record.seconds.training + record.seconds.evaluation,
             machine=_describe(record), source=record.source, data_sha256=record.data_sha256,
         ),
-        shift_pixels=shift_pixels, file=weights,
         siblings=lambda: [load(Asked(str(other.folder), asked.out, asked.device)).subject for other in _siblings(run)],
+        **of_card(card).facts(),
     )  # fmt: skip
     facts = {
         "kind": "run", "name": run.name, "model": card.model, "options": card.options, "recipe": followed.name,
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "trained_on": card.source,
-        "mean": card.mean, "std": card.std, "test_time_shift_pixels": shift_pixels,
+        "trained_on": card.source, "test_time_shift_pixels": shift_pixels,
     }  # fmt: skip
-    return Target(subject, facts, followed.contract, run)
+    return Target(subject, facts | weights.facts(path), of_card(card), followed.contract, run)
 
 
 def _describe(record: Record) -> str:

@@ -1,0 +1,26 @@
+"""A module that is already in memory: `verify(my_model, "under-25k")`."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from tinydigits.checks import Subject
+from tinydigits.train import pick_device
+from tinydigits.verify.targets._target import Asked, Target
+
+KIND = "a torch module"
+ORDER = 0
+
+
+def takes(asked: Asked) -> bool:
+    """A module instead of a name."""
+    return isinstance(asked.target, nn.Module)
+
+
+def load(asked: Asked) -> Target:
+    """Nothing to load; its weights are taken for trained ones."""
+    model = asked.target
+    assert isinstance(model, nn.Module)
+    name = type(model).__name__
+    subject = Subject(model, name=name, device=str(pick_device(asked.device)), trained=True)
+    return Target(subject, {"kind": "module", "name": name, "model": name, "options": {}, "weights_sha256": None})

@@ -1,0 +1,39 @@
+"""A weights file that says what model it belongs to: what `tinydigits train` writes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from tinydigits import models
+from tinydigits.checks import Subject
+from tinydigits.train import pick_device
+from tinydigits.verify.targets._target import Asked, Target, of_card
+
+KIND = "a .safetensors, .pt or .pth of tinydigits"
+ORDER = 2
+
+
+def takes(asked: Asked) -> bool:
+    """A file of weights."""
+    return asked.is_file(".safetensors", ".pt", ".pth")
+
+
+def load(asked: Asked) -> Target:
+    """Build the model that the card names; raises TinydigitsError when there is no card, or it does not fit."""
+    path = Path(asked.text)
+    model, card = models.load_weights(path)
+    subject = Subject(
+        model, name=path.name, spec=card.model, options=card.options, device=str(pick_device(asked.device)),
+        trained=True, file=path,
+    )  # fmt: skip
+    told = {"kind": "weights", "name": path.name, "model": card.model, "options": card.options, "recipe": card.recipe}
+    return Target(subject, told | {"trained_on": card.source} | facts(path), of_card(card))
+
+
+def facts(path: Path | None) -> dict[str, Any]:
+    """Which file the weights are from, and its SHA-256; None where there is none."""
+    if path is None:
+        return {"weights_file": None, "weights_sha256": None}
+    return {"weights_file": path.name, "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
