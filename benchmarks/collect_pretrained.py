@@ -3,7 +3,8 @@
     python -m benchmarks.collect_pretrained runs/20260101_120000_gap-cnn-tuned_s0 runs/…
 
 A run must be of seed 0, which is fixed beforehand, so that the weights that come with the package are no choice among
-seeds. Weights, recipe, record and verdict are copied as they are; the rest of a run is left out.
+seeds. Weights, recipe, record and verdict are copied as they are; the rest of a run is left out. The ONNX file that
+`tinydigits predict` asks is exported beside them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import tinydigits.pretrained
 from benchmarks.collect_reference import collect
 from tinydigits.errors import TinydigitsError
+from tinydigits.export import export, of_run
 from tinydigits.run import Run, open_run, write_atomic
 
 FOLDER = Path(tinydigits.pretrained.__file__).parent
@@ -47,6 +49,9 @@ def place(run: Run, folder: Path) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         write_atomic(target / name, run.file(name).read_bytes())
+    exported = export(of_run(Run(target)), "onnx", target)
+    if not exported.holds:
+        raise TinydigitsError(str(exported.path), f"does not answer as the weights do: {exported.parity}")
     return target
 
 

@@ -33,8 +33,8 @@ HEAPS = {"utils", "util", "common", "helpers", "helper", "misc", "base", "core"}
 MAX_LINES = 350
 HEAVY = ("torch", "matplotlib", "scipy", "sklearn", "onnxruntime", "optuna")
 LIGHT_ROOMS = [
-    "", "cli", "pytest_plugin", "data", "recipe", "run", "contract", "errors", "machine", "models", "pretrained",
-    "stats",
+    "", "cli", "pytest_plugin", "data", "recipe", "run", "contract", "errors", "machine", "models", "predict",
+    "pretrained", "stats",
 ]  # fmt: skip
 
 

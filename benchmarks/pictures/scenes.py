@@ -67,7 +67,7 @@ SCENES = {
     "shadow": Scene(
         ink=(30, 30, 40), paper=(232, 232, 232), texture=4, light="shadow", noise=4, side=(400, 700), suffix=".jpg"
     ),
-    "blurred": Scene(blur=(3.0, 6.0), noise=3),
+    "blurred": Scene(blur=(3.0, 6.0), noise=3, suffix=".jpg"),
     "noisy": Scene(noise=32, paper=(215, 215, 215), suffix=".jpg"),
     "print": Scene(source="font"),
     "sign": Scene(source="font", ink=(250, 250, 250), paper=(170, 30, 40), suffix=".webp"),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tinydigits.cli import contracts, datasets, export, models, recipes, report, runs, train, verify
+from tinydigits.cli import contracts, datasets, export, models, predict, recipes, report, runs, train, verify
 from tinydigits.errors import Interrupted, TinydigitsError
 
 __all__ = ["app", "main"]
@@ -25,6 +25,7 @@ app.command()(train.train)
 app.command()(verify.verify)
 app.command()(report.report)
 app.command()(export.export)
+app.command()(predict.predict)
 for verb in (models, recipes, contracts, datasets, runs):
     app.add_typer(verb.app, name=verb.__name__.rpartition(".")[2])
 

@@ -1,6 +1,7 @@
 """Trained models that come with the package: each a run's folder here, found by its name.
 
-Importing this room, and all that it tells of a model, does not import torch.
+Importing this room, and all that it tells of a model, does not import torch; what `predict` needs of it, not even
+pydantic.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinydigits.errors import unknown_name
-from tinydigits.models import WeightsCard, read_card
-from tinydigits.run import Run
+
+if TYPE_CHECKING:
+    from tinydigits.models import WeightsCard
+    from tinydigits.run import Run
 
 __all__ = ["Pretrained", "find", "names"]
 
@@ -30,12 +33,24 @@ class Pretrained:
     The run is for reading: nothing is to be written into the installed package.
     """
 
-    run: Run
+    folder: Path
 
     @property
     def name(self) -> str:
         """The folder's name, which is that of the recipe."""
-        return self.run.name
+        return self.folder.name
+
+    @property
+    def run(self) -> Run:
+        """The folder as a run."""
+        from tinydigits.run import Run
+
+        return Run(self.folder)
+
+    @property
+    def onnx(self) -> Path:
+        """The ONNX file beside the weights, as `tinydigits export FOLDER onnx` wrote it."""
+        return self.folder / f"{self.name}.onnx"
 
     @property
     def weights(self) -> Path:
@@ -45,6 +60,8 @@ class Pretrained:
     @property
     def card(self) -> WeightsCard:
         """What the weights say of themselves: architecture, classes, normalisation."""
+        from tinydigits.models import read_card
+
         return read_card(self.weights)
 
     @property
@@ -82,4 +99,4 @@ def find(name: str) -> Pretrained:
     """
     if name not in names():
         raise unknown_name("pretrained", name, names(), kind="pretrained model", hint="tinydigits models ls")
-    return Pretrained(Run(_ROOM / name))
+    return Pretrained(_ROOM / name)

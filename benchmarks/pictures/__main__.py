@@ -1,0 +1,90 @@
+"""Make the test pictures, or ask a model for them: `python -m benchmarks.pictures make|score [MODEL] [--hand HAND]`.
+
+`make` writes tests/pictures/: four pictures of each scene, a digit's name in each file's name. `score` asks a model for
+a fresh set, of the hand `left` unless told otherwise: that is the set to tune on. The figure that is claimed is that of
+tests/pictures/, of the other hand's forms and fonts, which a test holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.pictures.scenes import SCENES, make_picture
+from tinydigits.predict import UNSURE, classify_picture, open_model
+
+FOLDER = Path(__file__).parents[2] / "tests" / "pictures"
+_SEED, _PER_SCENE = 28, 4
+
+
+def main() -> None:
+    """Do what the words ask for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["make", "score"])
+    parser.add_argument("model", nargs="?", help="as `tinydigits predict --model`")
+    parser.add_argument("--hand", choices=["left", "right"], default="left")
+    parser.add_argument("--per-digit", type=int, default=2, help="pictures of each digit in each scene")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    if options.what == "make":
+        make()
+    else:
+        score(options.model, options.hand, options.per_digit, options.seed)
+
+
+def make() -> None:
+    """Write tests/pictures/ anew."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    rng = np.random.default_rng(_SEED)
+    for index, (name, scene) in enumerate(SCENES.items()):
+        for number in range(_PER_SCENE):
+            digit = (index * _PER_SCENE + number) % 10
+            content = make_picture(digit, scene, "right", rng)
+            (FOLDER / f"{digit}_{name}_{number}{scene.suffix}").write_bytes(content)
+
+
+def score(model: str | None, hand: str, per_digit: int, seed: int) -> None:
+    """Print how many a model gets right, scene by scene, and how well its probabilities tell."""
+    classifier = open_model(model)
+    rng = np.random.default_rng(seed)
+    right, unsure, wrong_and_sure, seen = Counter[str](), 0, 0, 0
+    confidence, correct = [], []
+    for name, scene in SCENES.items():
+        mistakes = []
+        for digit in list(range(10)) * per_digit:
+            answers = list(classify_picture(make_picture(digit, scene, hand, rng), classifier))
+            label = answers[0].label if answers else "none"
+            probability = answers[0].probability if answers else 0.0
+            is_right = label == str(digit)
+            right[name] += is_right
+            seen += 1
+            unsure += probability < UNSURE
+            wrong_and_sure += not is_right and probability >= UNSURE
+            confidence.append(probability)
+            correct.append(is_right)
+            if not is_right:
+                mistakes.append(f"{digit} as {label} ({100 * probability:.0f} %)")
+        print(f"{name:12} {right[name]:3} of {10 * per_digit}  {', '.join(mistakes)}", flush=True)
+    total = sum(right.values())
+    print(f"{classifier.name}: {total} of {seen} right ({100 * total / seen:.2f} %), {unsure} unsure, ", end="")
+    error = calibration_error(np.array(confidence), np.array(correct))
+    print(f"{wrong_and_sure} wrong and sure, calibration error {error:.3f}")
+
+
+def calibration_error(probability_N: np.ndarray, is_right_N: np.ndarray, num_bins: int = 15) -> float:
+    """Expected calibration error (Guo et al. 2017): mean gap between probability and accuracy, in equal bins."""
+    bin_N = np.minimum((probability_N * num_bins).astype(int), num_bins - 1)
+    gaps = [
+        abs(float(probability_N[bin_N == b].mean()) - float(is_right_N[bin_N == b].mean())) * float((bin_N == b).mean())
+        for b in np.unique(bin_N)
+    ]
+    return sum(gaps)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""From pictures to answers, by onnxruntime: torch is never imported.
+
+Shapes: N images, K classes.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinydigits import pretrained
+from tinydigits.data.picture import find_digits, read_picture
+from tinydigits.errors import TinydigitsError, unknown_name
+
+__all__ = [
+    "DEFAULT",
+    "UNSURE",
+    "Answer",
+    "Classifier",
+    "classify_picture",
+    "models_at_hand",
+    "open_model",
+    "pictures_in",
+]
+
+DEFAULT = "gap-cnn-tuned"
+"""The model that answers where none is named."""
+
+UNSURE = 0.9
+"""Below this probability an answer comes with a warning: the picture may show no digit."""
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of one digit of a picture.
+
+    >>> answer = Answer("seven.png", ("6", "7"), np.array([0.1, 0.9]), (0, 0, 9, 9), np.zeros((28, 28), np.uint8))
+    >>> answer.label, answer.runner_up, answer.is_unsure
+    ('7', '6', False)
+
+    `box` is left, top, width, height in pixels of the picture; `image_HW` is what the model saw, uint8 (28, 28).
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    probability_K: np.ndarray
+    box: tuple[int, int, int, int]
+    image_HW: np.ndarray
+
+    @cached_property
+    def _order(self) -> list[int]:
+        return np.argsort(-self.probability_K, kind="stable").tolist()
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self.classes[self._order[0]]
+
+    @property
+    def probability(self) -> float:
+        """The probability of `label`, 0 to 1."""
+        return float(self.probability_K[self._order[0]])
+
+    @property
+    def runner_up(self) -> str:
+        """The second most probable class."""
+        return self.classes[self._order[1]]
+
+    @property
+    def runner_up_probability(self) -> float:
+        """The probability of `runner_up`."""
+        return float(self.probability_K[self._order[1]])
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether the probability is too low to be relied on: perhaps no digit."""
+        return self.probability < UNSURE
+
+    def as_dict(self) -> dict[str, Any]:
+        """The answer as JSON has it."""
+        return {
+            "source": self.source,
+            "class": self.label,
+            "probability": round(self.probability, 6),
+            "runner_up": self.runner_up,
+            "runner_up_probability": round(self.runner_up_probability, 6),
+            "unsure": self.is_unsure,
+            "box": list(self.box),
+            "probabilities": {
+                name: round(float(value), 6) for name, value in zip(self.classes, self.probability_K, strict=True)
+            },
+        }
+
+
+class Classifier:
+    """An exported model, opened for questions on one thread. `name` is that of its file, `classes` its classes.
+
+    Raises TinydigitsError for a file that is no ONNX model, or none that `tinydigits export` wrote.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        if not path.is_file():
+            raise TinydigitsError(str(path), "no such model file")
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            card = json.loads(self._session.get_modelmeta().custom_metadata_map["tinydigits"])
+        except KeyError as error:
+            raise TinydigitsError(str(path), "has no card of tinydigits", hint="tinydigits export RUN onnx") from error
+        except Exception as error:  # onnxruntime has no common base for what it raises on a damaged file
+            raise TinydigitsError(str(path), "is no ONNX model that can be read") from error
+        self.path, self.name, self.source = path, path.stem, str(card["source"])
+        self.classes: tuple[str, ...] = tuple(card["classes"])
+        if list(card["input_shape"]) != [1, 28, 28]:
+            raise TinydigitsError(str(path), got=f"images of {card['input_shape']}", expected="1, 28, 28")
+
+    def probabilities(self, images_NHW: np.ndarray) -> np.ndarray:
+        """From uint8 images (N, 28, 28), bright ink on 0, to probabilities, float32 (N, K)."""
+        grey_BCHW = images_NHW[:, None].astype(np.float32) / np.float32(255)
+        logits_NK = self._session.run(["logits"], {"images": grey_BCHW})[0]
+        powers_NK = np.exp(logits_NK - logits_NK.max(axis=1, keepdims=True))
+        return powers_NK / powers_NK.sum(axis=1, keepdims=True)
+
+
+def models_at_hand(out: str | Path = "runs") -> dict[str, Path]:
+    """The exported models by name: those that come with the package, the default first, then those of a folder's runs.
+
+    >>> next(iter(models_at_hand("nowhere")))
+    'gap-cnn-tuned'
+    """
+    from tinydigits.run import runs_in
+
+    names = sorted(pretrained.names(), key=lambda name: name != DEFAULT)
+    found = {name: pretrained.find(name).onnx for name in names}
+    found.update((run.name, path) for run in runs_in(out) for path in sorted(run.folder.glob("*.onnx"))[:1])
+    return found
+
+
+def open_model(spec: str | None = None, out: str | Path = "runs") -> Classifier:
+    """Open a model: a name that comes with the package, an .onnx file, or a run with one; None is the default.
+
+    Raises TinydigitsError where there is none of that name.
+    """
+    if spec is not None and spec.endswith(".onnx"):
+        return Classifier(Path(spec))
+    name = spec or DEFAULT
+    if name in pretrained.names():
+        return Classifier(pretrained.find(name).onnx)
+    if not Path(name).is_dir() and not (Path(out) / name).is_dir():
+        raise unknown_name("--model", name, models_at_hand(out), kind="model", hint="tinydigits models ls")
+    from tinydigits.run import open_run
+
+    run = open_run(name, out)
+    exported = sorted(run.folder.glob("*.onnx"))
+    if not exported:
+        raise TinydigitsError(f"run {run.folder}", "has no ONNX file", hint=f"tinydigits export {run.folder} onnx")
+    return Classifier(exported[0])
+
+
+def pictures_in(words: Sequence[str]) -> list[str]:
+    """The picture files that files, folders, globs and `-` (standard input) stand for, in the order given.
+
+    A folder stands for the pictures in it and below, by name. Raises TinydigitsError for a word that stands for none.
+    """
+    found: list[str] = []
+    for word in words:
+        path = Path(word)
+        if word == "-" or path.is_file():
+            found.append(word)
+            continue
+        inside = path.rglob("*") if path.is_dir() else map(Path, glob.glob(word, recursive=True))  # noqa: PTH207 (absolute patterns too)
+        pictures = sorted(str(one) for one in inside if one.suffix.lower() in _SUFFIXES and one.is_file())
+        if not pictures:
+            is_folder = path.is_dir()
+            raise TinydigitsError(
+                word, "no picture in this folder" if is_folder else "no such file or folder",
+                hint="a folder or files of " + ", ".join(sorted(_SUFFIXES)),
+            )  # fmt: skip
+        found.extend(pictures)
+    return found
+
+
+def classify_picture(source: str | bytes, classifier: Classifier, *, many: bool = False) -> Iterator[Answer]:
+    """The answers for one picture: a path, `-` for standard input, or a file's bytes. None where there is no ink.
+
+    Without `many` there is at most one. Raises TinydigitsError for what is no picture.
+    """
+    name = "-" if isinstance(source, bytes) else source
+    content = sys.stdin.buffer.read() if source == "-" else source
+    digits = find_digits(read_picture(content), many=many)
+    if digits:
+        images_NHW = np.stack([digit.image_HW for digit in digits])
+        for digit, probability_K in zip(digits, classifier.probabilities(images_NHW), strict=True):
+            yield Answer(name, classifier.classes, probability_K, digit.box, digit.image_HW)
