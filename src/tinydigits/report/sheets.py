@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 
 from tinydigits.report.style import INK, ORANGE, QUIET, class_names, new_figure, write_text, write_title
@@ -68,6 +70,24 @@ def _sure(probability: float) -> str:
     return f"{100 * probability:.1f} %" if probability < 0.9995 else f"{100 * min(probability, 0.9999):.2f} %"
 
 
+class _Picture(Artist):
+    """A grey image at a place in pixels from the lower left corner, handed to the renderer as it is.
+
+    matplotlib's own images are resampled as floats of the whole figure: 150 MB for a sheet of pictures this small.
+    """
+
+    def __init__(self, image_HW: np.ndarray, scale: int, left: int, bottom: int) -> None:
+        super().__init__()
+        self.image_HW, self.scale, self.left, self.bottom = image_HW, scale, left, bottom
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw every pixel `scale` × `scale` large."""
+        # Renderers take the lowest row first.
+        large_HW = self.image_HW[::-1].repeat(self.scale, 0).repeat(self.scale, 1)
+        rgba_HW4 = np.stack([*[large_HW] * 3, np.full_like(large_HW, 255)], axis=2)
+        renderer.draw_image(renderer.new_gc(), self.left, self.bottom, rgba_HW4)
+
+
 class _Sheet:
     """Pictures in rows, every pixel drawn `scale` × `scale` large, with room for `num_lines` under each."""
 
@@ -78,14 +98,11 @@ class _Sheet:
         self.columns, self.height, self.width = columns, height, width
         self.row_height = height + num_lines * _LINE + _GAP
         num_rows = max(1, -(-len(images_NHW) // columns))
-        canvas_HW3 = np.full(
-            (_TOP + num_rows * self.row_height + 10, 2 * _LEFT + columns * (width + _GAP) - _GAP, 3), 255, np.uint8
-        )
+        whole_height = _TOP + num_rows * self.row_height + 10
+        self.figure = new_figure(2 * _LEFT + columns * (width + _GAP) - _GAP, whole_height)
         for number, image_HW in enumerate(images_NHW):
             left, top = self._place(number)
-            canvas_HW3[top : top + height, left : left + width] = image_HW.repeat(scale, 0).repeat(scale, 1)[..., None]
-        self.figure = new_figure(canvas_HW3.shape[1], canvas_HW3.shape[0])
-        self.figure.figimage(canvas_HW3, origin="upper")
+            self.figure.add_artist(_Picture(image_HW, scale, left, whole_height - top - height))
         write_title(self.figure, _LEFT, title, subtitle)
 
     def _place(self, number: int) -> tuple[int, int]:

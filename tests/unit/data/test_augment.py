@@ -56,7 +56,7 @@ def test_a_step_changes_every_image_and_keeps_range_and_shape(name: str, bars: T
         assert (changed != bars).flatten(1).any(1).all()
 
 
-@pytest.mark.parametrize("name", set(STEPS) - {"zoom-out", "inversion"})
+@pytest.mark.parametrize("name", sorted(set(STEPS) - {"zoom-out", "inversion"}))
 def test_images_of_a_batch_get_draws_of_their_own_and_a_seed_repeats_them(name: str, bars: Tensor) -> None:
     changed = run(bars, STEPS[name])
     assert not torch.equal(changed[0], changed[1]) or not torch.equal(changed[1], changed[2])
