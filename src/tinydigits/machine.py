@@ -89,21 +89,23 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def keep_freed_memory() -> None:
+def keep_freed_memory(largest_block_bytes: int | None = None) -> None:
     """Ask glibc's allocator to keep freed memory instead of giving it back to the system after every step.
 
     >>> keep_freed_memory()
 
     A training step allocates and frees the same few megabyte-sized tensors again and again. By default glibc maps and
     unmaps them each time, and the kernel must clear every page anew: 12,000 page faults a step were seen for se-resnet
-    at batch 64, a third of its time. Does nothing where the C library is another one.
+    at batch 64, a third of its time. But what is kept lies in pieces that the next step does not quite fit into: blocks
+    over `largest_block_bytes` still go back, which costs time and lowers the peak. Does nothing where the C library is
+    another one.
     """
     import ctypes
 
     m_mmap_threshold, m_trim_threshold, largest = -3, -1, 2**31 - 1  # the names and numbers of malloc.h
     try:
         library = ctypes.CDLL("libc.so.6")
-        library.mallopt(m_mmap_threshold, largest)
+        library.mallopt(m_mmap_threshold, largest if largest_block_bytes is None else largest_block_bytes)
         library.mallopt(m_trim_threshold, largest)
     except (OSError, AttributeError):
         return

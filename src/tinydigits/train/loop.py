@@ -35,6 +35,7 @@ __all__ = ["limit_threads", "pick_device", "resume", "train"]
 _STEPS_PER_READING = 32
 _SECONDS_BETWEEN_CHECKPOINTS = 30.0
 _SMALL_BATCH = 64
+_LARGEST_KEPT_BYTES = 500_000
 
 
 def train(
@@ -83,7 +84,7 @@ def resume(run: Run, *, device: str | None = None, threads: int | None = None, r
 
 
 def _finish(state: State, run: Run, reporter: Reporter, started: float) -> Run:
-    keep_freed_memory()
+    keep_freed_memory(None if state.recipe.keep_memory else _LARGEST_KEPT_BYTES)
     reporter.on_start(run, state.record)
     state.record.seconds.start_up += time.perf_counter() - started
     try:

@@ -21,6 +21,7 @@ from tinydigits.optim import Average, Schedule, build_optimizer
 from tinydigits.recipe import Recipe
 from tinydigits.run import Record, Result, Run
 from tinydigits.train.curve import Curve
+from tinydigits.train.recompute import recompute
 from tinydigits.train.teachers import Teachers
 
 __all__ = ["EpochTotals", "State"]
@@ -66,7 +67,8 @@ class State:
         epochs = range(1, recipe.epochs + 1)
         batches_per_epoch = [self.batches.num_batches(recipe.data.batch_size_at(epoch)) for epoch in epochs]
         self.schedule = Schedule(recipe, [math.ceil(num / recipe.optimizer.accumulate) for num in batches_per_epoch])
-        self.average = Average(self.model, recipe.average)
+        self.average = Average(self.model, recipe.average)  # takes its copy before the model is changed below
+        recompute(self.model, recipe.recompute, where=f"recipe {recipe.name}: recompute")
         self.curve = Curve(sum(batches_per_epoch))
         self.epoch, self.batch, self.step = 1, 0, 0
         self.totals = EpochTotals()
