@@ -18,7 +18,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tinydigits.errors import TinydigitsError
 
-__all__ = ["FORMAT", "Record", "Result", "Run", "Seconds", "create", "open_run", "runs_in", "write_atomic", "write_new"]
+__all__ = [
+    "FORMAT", "Record", "Result", "Run", "Seconds", "create", "open_run", "read_text", "runs_in", "write_atomic",
+    "write_new",
+]  # fmt: skip
 
 FORMAT = 1
 
@@ -248,6 +251,20 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise _write_error(path, error) from error
+
+
+def read_text(path: Path) -> str:
+    """The text of a file of the user's; raises TinydigitsError where it cannot be read.
+
+    >>> read_text(Path("nowhere.md"))
+    Traceback (most recent call last):
+    tinydigits.errors.TinydigitsError: nowhere.md: cannot be read: No such file or directory
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise TinydigitsError(str(path), f"cannot be read: {reason}") from error
 
 
 def write_new(path: Path, content: str) -> None:

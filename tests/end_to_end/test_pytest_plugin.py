@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 if TYPE_CHECKING:
-    from tests.end_to_end.conftest import Installed
+    from tests.end_to_end.conftest import Environment
 
 pytest_plugins = ["pytester"]
 
@@ -38,7 +38,7 @@ OPTIONS = ["--tinydigits-contract", "contract.toml", "--tinydigits-target", "mod
 
 
 @pytest.fixture
-def ask(pytester: pytest.Pytester, installed: Installed, monkeypatch: pytest.MonkeyPatch) -> Ask:
+def ask(pytester: pytest.Pytester, installed: Environment, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Runs pytest, with the plugin, in a folder with a model, a contract and a test beside them."""
     for name in ("PYTHONPATH", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(name, raising=False)

@@ -24,7 +24,7 @@ from tinydigits.report.verdict.markdown import findings
 from tinydigits.run import Record, Run
 from tinydigits.stats import wilson_interval
 
-__all__ = ["write_run_report"]
+__all__ = ["verdict_of", "write_run_report"]
 
 _STATUS = {
     "running": "The training has not ended yet.",
@@ -78,7 +78,7 @@ def write_run_report(run: Run) -> Path:
         sections.append(_section("Curves", "curves.png", f"Loss, accuracy and learning rate of {name}"))
     samples = _arrays(run, "samples.npz")
     own = _own_answers(record, samples)
-    verdict = _verdict(run)
+    verdict = verdict_of(run)
     tested = _tested_answers(run, verdict)
     for answers, suffix in ((tested, "-test"), (own, "")):
         if answers is not None:
@@ -143,7 +143,7 @@ def _mistakes(arrays: Mapping[str, np.ndarray]) -> Mistakes:
     return Mistakes(*(arrays[f"mistakes_{part}"] for part in parts))
 
 
-def _verdict(run: Run) -> dict[str, Any] | None:
+def verdict_of(run: Run) -> dict[str, Any] | None:
     """The verdict of these very weights; one of other weights is none."""
     path, weights = run.folder / "verdict.json", run.folder / "weights.safetensors"
     if not path.is_file() or not weights.is_file():

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from tinydigits.errors import TinydigitsError, unknown_name
+from tinydigits.report.verdict._words import count
 
-__all__ = ["formats", "load_verdict", "render"]
+__all__ = ["count", "formats", "load_verdict", "render"]
 
 
 def formats() -> list[str]:

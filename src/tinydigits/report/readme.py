@@ -1,0 +1,45 @@
+"""A run's verdict inside a README, between two markers; the rest of the page is left as it is."""
+
+from __future__ import annotations
+
+import re
+
+from tinydigits.errors import TinydigitsError
+from tinydigits.report import text
+from tinydigits.report.command import train_command
+from tinydigits.report.run_report import verdict_of
+from tinydigits.report.verdict import count
+from tinydigits.run import Run
+
+__all__ = ["BEGIN", "END", "fill_readme"]
+
+BEGIN, END = "<!-- tinydigits: verdict -->", "<!-- end -->"
+_PART = re.compile(rf"(?<={re.escape(BEGIN)}\n).*?(?={re.escape(END)})", re.S)
+
+
+def fill_readme(page: str, run: Run, where: str = "README.md") -> str:
+    """The page with the run's verdict between its markers.
+
+    >>> fill_readme("# net", Run("runs/latest"))
+    Traceback (most recent call last):
+    tinydigits.errors.TinydigitsError: README.md: has no place for a verdict
+      try: a line <!-- tinydigits: verdict --> and after it a line <!-- end -->
+
+    Raises TinydigitsError where the page has no markers, or the run no verdict of the weights that it has now.
+    """
+    if not _PART.search(page):
+        raise TinydigitsError(where, "has no place for a verdict", hint=f"a line {BEGIN} and after it a line {END}")
+    verdict = verdict_of(run)
+    if verdict is None:
+        hint = f"tinydigits verify {run.folder}"
+        raise TinydigitsError(f"run {run.folder}", "has no verdict of these weights", hint=hint)
+    record = run.record
+    rows = [[finding[key] for key in ("check", "measured", "limit", "status")] for finding in verdict["findings"]]
+    parts = [
+        f"Contract {text.cell(verdict['contract']['name'])}: **{verdict['verdict']}** ({count(verdict)}).",
+        text.table(["check", "measured", "limit", "finding"], rows),
+        f"Trained by `{train_command(record)}` in {text.duration(record.seconds.training)}"
+        f" on {text.cell(record.machine.get('processor', 'an unknown processor'))},"
+        f" with torch {record.versions.get('torch', 'unknown')}; this part is written by `tinydigits report --readme`.",
+    ]
+    return _PART.sub(lambda _: "\n\n".join(parts) + "\n", page, count=1)
