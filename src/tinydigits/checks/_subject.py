@@ -22,7 +22,7 @@ from tinydigits import data
 from tinydigits.data.model_input import Levels, ModelInput
 from tinydigits.errors import TinydigitsError
 from tinydigits.evaluate import Evaluation, Output, evaluate, logits_of, recognise_output
-from tinydigits.trace import Trace, duplicate, fingerprint, set_mode, trace
+from tinydigits.trace import Trace, duplicate, fingerprint, materialised, set_mode, trace
 
 __all__ = ["Subject", "Training", "isolated_random_state", "logits_of"]
 
@@ -88,7 +88,7 @@ class Subject:
     @cached_property
     def trace(self) -> Trace:
         """The model's graph; raises TinydigitsError when it has none."""
-        return trace(self.model, self.input_shape)
+        return trace(self.model, tuple(self.input_shape), train="train" not in self.lacks)
 
     @property
     def model_input(self) -> ModelInput:
@@ -114,12 +114,17 @@ class Subject:
 
     def duplicate(self) -> nn.Module:
         """A copy of the model; raises TinydigitsError when Python cannot copy it, or not truly."""
-        return duplicate(self.model).to(self.device)
+        return duplicate(self._ready).to(self.device)
+
+    @cached_property
+    def _ready(self) -> nn.Module:
+        """The model, with the sizes of lazy parameters known."""
+        return materialised(self.model, self.input_shape)
 
     @cached_property
     def _seed(self) -> int:
         """Drawn from the weights, so that no model knows beforehand which images it will be asked."""
-        return fingerprint(self.model)
+        return fingerprint(self._ready)
 
     def images(self, num_images: int, seed: int = 0) -> Tensor:
         """Normalised random images (B, C, H, W) of soft ink blots, the same for the same weights and seed."""

@@ -17,6 +17,10 @@ NAME = "behaviour.batch_invariance"
 ADVICE = "Let each image be answered by itself: no statistics over the batch in eval mode, no use of its order or size."
 
 
+# The size of the batches in which images are evaluated.
+_NUM_IMAGES = 100
+
+
 class Limits(_finding.Limits):
     """`true`, or `{tolerance = 1e-4, batch_sizes = [1, 7, 32]}`; the difference is relative to the largest answer."""
 
@@ -25,8 +29,9 @@ class Limits(_finding.Limits):
 
 
 def check(subject: Subject, limits: Limits) -> Finding:
-    """Ask for the same images in batches of several sizes, in reverse order, and among black and white ones."""
-    images_BCHW = subject.images(64)
+    """Ask for the same images in batches of several sizes, in another order, and among other images."""
+    images_BCHW = subject.images(_NUM_IMAGES)
+    order_B = torch.randperm(_NUM_IMAGES, generator=torch.Generator().manual_seed(0))
     limit = f"the same answers within {limits.tolerance:g}"
     with subject.borrow() as model, torch.no_grad():
         together_BK = logits_of(model, images_BCHW)
@@ -34,9 +39,11 @@ def check(subject: Subject, limits: Limits) -> Finding:
             f"in batches of {size}": torch.cat([logits_of(model, part) for part in images_BCHW.split(size)])
             for size in limits.batch_sizes
         }
-        answers["in reverse order"] = logits_of(model, images_BCHW.flip(0)).flip(0)
-        strangers = [subject.normalise(torch.full(images_BCHW.shape, grey)) for grey in (0.0, 1.0)]
-        answers["among black and white images"] = logits_of(model, torch.cat([images_BCHW, *strangers]))[:64]
+        answers["in another order"] = logits_of(model, images_BCHW[order_B])[order_B.argsort()]
+        strangers = [subject.normalise(torch.full(images_BCHW.shape, grey)) for grey in (0.0, 1.0, 5.0)]
+        answers["among black, white and glaring images"] = logits_of(model, torch.cat([images_BCHW, *strangers]))[
+            :_NUM_IMAGES
+        ]
     scale = together_BK.abs().max().clamp_min(1e-12)
     differences = {
         how: float(((answer_BK - together_BK).abs().max() / scale).nan_to_num(float("inf")))

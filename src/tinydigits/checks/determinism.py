@@ -1,4 +1,8 @@
-"""The same image gives the same answer to the last bit, and the same seed the same training step."""
+"""The same image gives the same answer to the last bit, and the same seed the same training step.
+
+In eval mode the answer depends on the image and the weights alone: the forward pass keeps nothing from call to call,
+asks no clock, file, environment, random generator or caller, and leaves the images that it is given as they were.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,11 @@ from tinydigits.checks import _finding
 from tinydigits.checks._examples import Example, small
 from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
+from tinydigits.checks._world import asks_for
 
 NAME = "behaviour.determinism"
+# More calls than an evaluation of 10,000 images in batches of 100 makes.
+_NUM_CALLS = 128
 ADVICE = (
     "Draw random numbers in train mode only, through torch's generator, and keep nothing from one call to the next."
 )
@@ -26,21 +33,37 @@ class Limits(_finding.Limits):
 
 
 def check(subject: Subject, limits: Limits) -> Finding:
-    """Ask three times in eval mode; take the gradient twice from one seed in train mode."""
+    """Ask many times in eval mode; take the gradient twice from one seed in train mode."""
     images_BCHW = subject.images(16)
+    given_BCHW = images_BCHW.clone()
     with subject.borrow() as model, torch.no_grad():
-        answers = [logits_of(model, images_BCHW) for _ in range(3)]
-    if not all(torch.equal(answers[0], other) for other in answers[1:]):
-        spread = float((torch.stack(answers) - answers[0]).abs().max())
+        answers = [logits_of(model, given_BCHW) for _ in range(2)]
+        if not torch.equal(given_BCHW, images_BCHW):
+            return Finding(
+                NAME, "fail", "changes the images", "the same bits", "the forward pass writes into its input"
+            )
+        alone = [logits_of(model, images_BCHW[:1]) for _ in range(_NUM_CALLS)]
+        answers.append(logits_of(model, images_BCHW))
+        asked = asks_for(lambda: logits_of(model, images_BCHW))
+    different = [(one, other) for one, *others in (answers, alone) for other in others if not torch.equal(one, other)]
+    if different:
+        spread = max(float((other - one).abs().max()) for one, other in different)
         return Finding(NAME, "fail", f"answers differ by {spread:.1e}", "the same bits", "in eval mode")
+    if asked:
+        why = f"the forward pass asks for {', '.join(asked)}"
+        return Finding(NAME, "fail", "more than images and weights", "the same bits", why)
     if limits.train and any(p.requires_grad for p in subject.model.parameters()):
         first, second = _gradients(subject, images_BCHW), _gradients(subject, images_BCHW)
         if not all(torch.equal(a, b) for a, b in zip(first, second, strict=True)):
             return Finding(NAME, "fail", "gradients differ", "the same bits", "in train mode, from the same seed")
         return Finding(
-            NAME, "pass", "the same bits", "the same bits", "three answers, and two training steps of a seed"
+            NAME,
+            "pass",
+            "the same bits",
+            "the same bits",
+            "after many other calls, and in two training steps of a seed",
         )
-    return Finding(NAME, "pass", "the same bits", "the same bits", "three answers in eval mode")
+    return Finding(NAME, "pass", "the same bits", "the same bits", "after many other calls, in eval mode")
 
 
 def _gradients(subject: Subject, images_BCHW: Tensor) -> list[Tensor]:

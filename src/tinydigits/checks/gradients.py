@@ -2,8 +2,9 @@
 
 Cross-entropy, a batch of more than one (BatchNorm's gradient of a single image is zero), train mode, float64 where the
 model allows it, and norms relative to the largest: a bias before BatchNorm gets 1e-7 of rounding in float32, which
-looks like a gradient and is none. Such a bias cannot learn; it is named, and fails only with
-`bias_before_batch_norm = "fail"`, since many published models have it.
+looks like a gradient and is none. A gradient far smaller than the others is compared with what small changes of the
+parameter do to the loss: one that was cut on the way, and let through a little, does not count. A bias before BatchNorm
+cannot learn; it is named, and fails only with `bias_before_batch_norm = "fail"`, since many published models have it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ ADVICE = (
 
 # Relative to the largest: float64 rounds to 1e-16 and float32 to 1e-7, with a margin for sums over a batch.
 _FLOOR = {torch.float64: 1e-12, torch.float32: 1e-6}
+
+# Below this share of the largest a gradient is looked at more closely, by moving the parameter a step each way.
+_FAINT, _STEP, _LEAST_SLOPE = 1e-4, 1e-4, 1e-7
 
 
 class Limits(_finding.Limits):
@@ -55,6 +59,13 @@ def check(subject: Subject, limits: Limits) -> Finding:
     silent = [name for name, norm in norms.items() if norm is None or not norm > floor * largest]
     cancelled = [name for name in silent if name in _biases_before_batch_norm(subject)] if silent else []
     notes, wrong = [], [name for name in silent if name not in cancelled]
+    faint = [
+        name for name, norm in norms.items() if name not in silent and norm is not None and norm < _FAINT * largest
+    ]
+    cut = _cut(subject, limits.batch_size, faint) if faint and floor == _FLOOR[torch.float64] else []
+    if cut:
+        notes.append(f"next to none of what changes the loss reaches {', '.join(cut)}")
+        wrong += cut
     if wrong:
         notes.append(f"none reaches {', '.join(wrong)}")
     if frozen:
@@ -83,6 +94,33 @@ def _norms(subject: Subject, batch_size: int, dtype: torch.dtype) -> dict[str, f
             for name, p in model.named_parameters()
             if p.requires_grad
         }
+
+
+def _cut(subject: Subject, batch_size: int, names: list[str]) -> list[str]:
+    """The parameters along which the loss rises a thousand times as steeply as their gradient says."""
+    images_BCHW, labels_B = subject.images(batch_size).double(), subject.labels(batch_size)
+    with subject.borrow(train=True) as model:
+        model.to(torch.float64)
+        parameters = dict(model.named_parameters())
+
+        def loss() -> Tensor:
+            torch.manual_seed(0)
+            return F.cross_entropy(logits_of(model, images_BCHW), labels_B)
+
+        gradients = torch.autograd.grad(loss(), [parameters[name] for name in names], allow_unused=True)
+        cut = []
+        for name, gradient in zip(names, gradients, strict=True):
+            direction = torch.randn_like(parameters[name]) / parameters[name].numel() ** 0.5
+            losses = []
+            with torch.no_grad():
+                for step in (_STEP, -2 * _STEP, _STEP):  # the last brings it back
+                    parameters[name].add_(direction, alpha=step)
+                    losses.append(float(loss()))
+            measured = abs(losses[0] - losses[1]) / (2 * _STEP)
+            told = abs(float((gradient * direction).sum())) if gradient is not None else 0.0
+            if measured > max(1e3 * told, _LEAST_SLOPE):
+                cut.append(name)
+        return cut
 
 
 def _biases_before_batch_norm(subject: Subject) -> set[str]:

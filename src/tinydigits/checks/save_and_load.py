@@ -1,7 +1,9 @@
 """Saved and loaded, the model gives the same answers to the last bit.
 
 The state dict is written, read back with `weights_only=True` and loaded into a model that was built anew where it has a
-name, else into a copy whose weights were wiped. Weights that the state dict does not hold are lost on the way.
+name, else into a copy whose weights were wiped. Weights that the state dict does not hold are lost on the way. It is
+done twice, the second time with all parameters changed a little: so it is the file that decides the answers, and
+nothing that the model keeps elsewhere.
 """
 
 from __future__ import annotations
@@ -16,9 +18,12 @@ from tinydigits.checks import _finding
 from tinydigits.checks._examples import Example, small, small_model
 from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, isolated_random_state, logits_of
+from tinydigits.trace import inventory, set_mode
 
 NAME = "behaviour.save_and_load"
 ADVICE = "Keep all that decides the answer in parameters and buffers, so that `state_dict()` holds it."
+
+_CHANGE = 0.1
 
 
 class Limits(_finding.Limits):
@@ -26,29 +31,43 @@ class Limits(_finding.Limits):
 
 
 def check(subject: Subject, limits: Limits) -> Finding:
-    """Go once through a file in memory."""
+    """Go twice through a file in memory."""
+    differences = []
+    for change in (0.0, _CHANGE):
+        before_BK, after_BK, num_bytes = _round_trip(subject, change)
+        same = torch.equal(before_BK, after_BK)
+        differences.append(0.0 if same else float((after_BK - before_BK).abs().max().nan_to_num(float("inf"))))
+    how = "a copy with its weights wiped" if subject.spec is None else "a model built anew"
+    why = f"{num_bytes:,} bytes, loaded into {how}"
+    if differences[1] and not differences[0]:
+        why += "; with changed weights, what comes back is not what was saved"
+    return Finding.judge(
+        NAME, not any(differences), limit="the same bits", why=why, details={"bytes": num_bytes},
+        measured="the same bits" if not any(differences) else f"differs by {max(differences):.1e}",
+    )  # fmt: skip
+
+
+def _round_trip(subject: Subject, change: float) -> tuple[Tensor, Tensor, int]:
+    """Answers before and after, and the size of the file; `change` is the spread of what is added to the parameters."""
     images_BCHW = subject.images(8)
     file = io.BytesIO()
     with subject.borrow() as model, torch.no_grad():
+        if change:
+            for p in inventory(model).parameters.values():
+                p.add_(change * torch.randn(p.shape).to(p)) if p.is_floating_point() else p
         before_BK = logits_of(model, images_BCHW)
         torch.save(model.state_dict(), file)
     file.seek(0)
     state = torch.load(file, weights_only=True, map_location=subject.device)
     with isolated_random_state(seed=1), torch.no_grad():
         if subject.spec is not None:
-            fresh, how = models.build(subject.spec, subject.options).to(subject.device), "a model built anew"
+            fresh = models.build(subject.spec, subject.options).to(subject.device)
         else:
-            fresh, how = subject.duplicate(), "a copy with its weights wiped"
-            for tensor in (*fresh.parameters(), *fresh.buffers()):
+            fresh = subject.duplicate()
+            for tensor in inventory(fresh).tensors.values():
                 tensor.zero_()
         fresh.load_state_dict(state)
-        after_BK = logits_of(fresh.eval(), images_BCHW)
-    difference = float((after_BK - before_BK).abs().max())
-    same = torch.equal(before_BK, after_BK)
-    return Finding.judge(
-        NAME, same, measured="the same bits" if same else f"differs by {difference:.1e}", limit="the same bits",
-        why=f"{file.tell():,} bytes, loaded into {how}", details={"bytes": file.getbuffer().nbytes},
-    )  # fmt: skip
+        return before_BK, logits_of(set_mode(fresh, train=False), images_BCHW), file.getbuffer().nbytes
 
 
 class _NotInTheState(nn.Module):

@@ -1,7 +1,8 @@
 """Train and eval mode differ exactly as the model's layers say.
 
 With dropout in the graph, two passes in train mode differ. With BatchNorm, a pass in train mode moves the running
-statistics. With neither, both modes give the same. In eval mode nothing is random and nothing in the model changes.
+statistics. With neither, both modes give the same. In eval mode nothing is random and nothing in the model changes. No
+forward pass changes the mode itself.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from tinydigits.checks import _finding
 from tinydigits.checks._examples import Example, small, small_model
 from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
+from tinydigits.trace import inventory
 
 NAME = "behaviour.train_eval"
 ADVICE = "Let `train()` and `eval()` switch dropout and BatchNorm, nothing else; functional forms take `self.training`."
@@ -28,7 +30,7 @@ class Limits(_finding.Limits):
 def check(subject: Subject, limits: Limits) -> Finding:
     """Compare passes in each mode with what the traced layers promise."""
     kinds = subject.trace.kinds
-    has_dropout, has_norm = kinds["dropout"] > 0, kinds["batch_norm"] > 0
+    has_dropout, has_norm = kinds["dropout"] + kinds["stochastic_depth"] > 0, kinds["batch_norm"] > 0
     images_BCHW = subject.images(64)
     wrong = []
     with subject.borrow() as model, torch.no_grad():
@@ -38,10 +40,14 @@ def check(subject: Subject, limits: Limits) -> Finding:
             wrong.append("eval mode gives another answer each time")
         if _changed(state, _state(model)):
             wrong.append(f"eval mode changes {', '.join(_changed(state, _state(model)))}")
+        switched = any(module.training for module in inventory(model).modules.values())
     with subject.borrow(train=True) as model, torch.no_grad():
-        state = _state(model)
+        state, modes = _state(model), _modes(model)
         train_BK = [logits_of(model, images_BCHW) for _ in range(limits.passes)]
-        moved = _changed(state, _state(model))
+        moved = [name for name in _changed(state, _state(model)) if state[name].is_floating_point()]
+        switched |= modes != _modes(model)
+    if switched:
+        wrong.append("the forward pass changes the mode")
     random_in_train = any(not torch.equal(train_BK[0], other) for other in train_BK[1:])
     same_as_eval = all(_close(answer, eval_BK) for answer in train_BK)
     if has_dropout and not random_in_train:
@@ -60,7 +66,11 @@ def check(subject: Subject, limits: Limits) -> Finding:
 
 
 def _state(model: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+    return {name: tensor.clone() for name, tensor in inventory(model).tensors.items()}
+
+
+def _modes(model: nn.Module) -> list[bool]:
+    return [module.training for module in inventory(model).modules.values()]
 
 
 def _changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]:

@@ -5,11 +5,12 @@ found, a BatchNorm module that is never called, or whose output is thrown away, 
 """
 
 from tinydigits.trace.gradient import receptive_field_by_gradient
+from tinydigits.trace.graph import materialised
 from tinydigits.trace.inventory import Contradiction, Inventory, duplicate, fingerprint, inventory, set_mode
 from tinydigits.trace.layers import KINDS, Layer
 from tinydigits.trace.model import Trace, trace
 
 __all__ = [
     "KINDS", "Contradiction", "Inventory", "Layer", "Trace",
-    "duplicate", "fingerprint", "inventory", "receptive_field_by_gradient", "set_mode", "trace",
+    "duplicate", "fingerprint", "inventory", "materialised", "receptive_field_by_gradient", "set_mode", "trace",
 ]  # fmt: skip

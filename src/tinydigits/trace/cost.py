@@ -21,7 +21,7 @@ _TRANSPOSED = frozenset({"conv_transpose1d", "conv_transpose2d", "conv_transpose
 _PRODUCTS = frozenset({"matmul", "mm", "bmm", "mv", "dot"})
 _RECURRENT = frozenset({"gru", "lstm", "rnn_relu", "rnn_tanh"})
 _COMPOSED = frozenset({
-    "addbmm", "addmv", "addr", "baddbmm", "bilinear", "chain_matmul", "inner", "kron", "linalg_matmul",
+    "addbmm", "addmv", "addr", "baddbmm", "chain_matmul", "inner", "kron", "linalg_matmul",
     "linalg_multi_dot", "linalg_vecdot", "outer", "tensordot", "vdot",
 })  # fmt: skip
 _MOVES = frozenset({"flatten", "permute", "reshape", "squeeze", "transpose", "unsqueeze", "view"})
@@ -52,6 +52,8 @@ def multiply_adds(node: Node, views: dict[Node, View]) -> int:
         return _of_einsum(given)
     if name in _RECURRENT:
         return _of_recurrent(given)
+    if name == "bilinear":
+        return numel * prod(_shape(given["weight"])[1:])
     if name in ("cdist", "_cdist_forward"):
         return numel * _shape(given["x1"])[-1]
     if name in _COMPOSED:

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from tinydigits.trace.graph import Graph, arguments, op_name, tensor_of
+from tinydigits.trace.graph import Graph, arguments, is_uniform, op_name, tensor_of
 from tinydigits.trace.view import Atom, View, aligned, plain, regroup
 
 __all__ = ["propagate"]
@@ -59,7 +59,7 @@ def propagate(graph: Graph) -> dict[Node, View]:
         sources = [views[source] for source in node.all_input_nodes if source in views]
         if not sources:
             continue
-        view = _step(node, sources, views)
+        view = _step(node, sources, views, graph)
         views[node] = view
         for other in graph.writes.get(node, ()):
             # The write is seen through every value that shares the memory.
@@ -79,7 +79,7 @@ def _shape(node: Node) -> tuple[int, ...]:
     return tuple(tensor.shape) if tensor is not None else ()
 
 
-def _step(node: Node, sources: list[View], views: dict[Node, View]) -> View:
+def _step(node: Node, sources: list[View], views: dict[Node, View], graph: Graph) -> View:
     name, given, shape = op_name(node), arguments(node), _shape(node)
     first = sources[0]
     pointwise = torch.Tag.pointwise in getattr(node.target, "tags", ())
@@ -97,7 +97,9 @@ def _step(node: Node, sources: list[View], views: dict[Node, View]) -> View:
     if name.startswith("adaptive_"):
         return _adaptive(name, first, shape)
     if name in _REDUCTIONS:
-        return _reduce(name, given, first, shape)
+        how = "average" if name in _AVERAGES else "max" if name in _MAXIMA else "other"
+        how = "weighted" if how == "average" and _is_weighted(node, name, views, graph) else how
+        return _reduce(how, given, first, shape)
     if name in ("linear", "addmm"):
         source = _view_of(given.get("input") if name == "linear" else given.get("mat1"), views) or first
         seen = source.without([len(source.axes) - 1], "weighted", keepdim=False)
@@ -105,7 +107,7 @@ def _step(node: Node, sources: list[View], views: dict[Node, View]) -> View:
     if name in ("matmul", "mm", "bmm"):
         return _matmul(node, views, shape)
     if name == "einsum":
-        return _einsum(given, views, shape)
+        return _einsum(given, views, shape, graph)
     if name in ("permute", "transpose", "t", "swapaxes", "movedim", "numpy_T"):
         return _permute(name, given, first, shape)
     if name in ("cat", "concat"):
@@ -116,6 +118,9 @@ def _step(node: Node, sources: list[View], views: dict[Node, View]) -> View:
         return _select_or_stack(name, node, given, sources, shape)
     if name in ("softmax", "log_softmax", "softmin", "cumsum", "sort", "argsort", "_softmax", "_log_softmax"):
         return first.mixed([given.get("dim", -1) % len(shape)]) if shape else first
+    if name.startswith("grid_sampler") and len(first.axes) == 4:  # from any position of the map to any other
+        looked = first.mixed([2, 3])
+        return _together([replace(looked, axes=aligned(first, shape)), *(s.give_up(shape) for s in sources[1:])], shape)
     if name == "scaled_dot_product_attention":
         rows = [s.mixed([len(s.axes) - 2]) for s in sources]
         return replace(_together([sources[0], *rows], shape), axes=(*first.axes[:-1], *plain(shape[-1:])))
@@ -129,6 +134,12 @@ def _view_of(value: Any, views: dict[Node, View]) -> View | None:
 
 def _together(sources: list[View], shape: tuple[int, ...], joined: int | None = None) -> View:
     """Element by element, broadcast from the right; along `joined` the axes are laid end to end instead."""
+    if joined is not None:  # rows and columns in one axis, with something beside them, are no run of positions any more
+        sources = [
+            s if len(s.axes[joined]) < 2 or prod(a.num for a in s.axes[joined]) == shape[joined]
+            else replace(s.mixed([joined]), exact=False)
+            for s in sources
+        ]  # fmt: skip
     size = (max(s.size[0] for s in sources), max(s.size[1] for s in sources))
     axes: list[tuple[Atom, ...]] = []
     for i, num in enumerate(shape):
@@ -214,8 +225,26 @@ def _adaptive(name: str, source: View, shape: tuple[int, ...]) -> View:
     return View((size[0], size[1]), tuple(axes), frozenset(), exact)
 
 
-def _reduce(name: str, given: dict[str, Any], source: View, shape: tuple[int, ...]) -> View:
-    how = "average" if name in _AVERAGES else "max" if name in _MAXIMA else "other"
+def _is_weighted(node: Node, name: str, views: dict[Node, View], graph: Graph) -> bool:
+    """Whether the positions that are summed were multiplied by numbers that differ between them.
+
+    The mean of a gated map is an average of that map; a sum of it, as in attention pooling, is a weighted one.
+    """
+    source = node.all_input_nodes[0]
+    if op_name(source) != "mul" or len(source.all_input_nodes) < 2:
+        return False
+    axes = views[source].axes
+    for factor in source.all_input_nodes:
+        if factor not in views:
+            lengths = (1,) * (len(axes) - len(_shape(factor))) + _shape(factor)
+            spread = any(
+                num > 1 and any(a.dim is not None for a in axis) for num, axis in zip(lengths, axes, strict=True)
+            )
+            return spread and not is_uniform(graph, factor)
+    return "sum" in name and all(views[factor].is_map for factor in source.all_input_nodes)
+
+
+def _reduce(how: str, given: dict[str, Any], source: View, shape: tuple[int, ...]) -> View:
     num_axes = len(source.axes)
     dims = given.get("dim")
     if isinstance(dims, Node) or "other" in given:  # max(a, b): element by element
@@ -238,7 +267,7 @@ def _matmul(node: Node, views: dict[Node, View], shape: tuple[int, ...]) -> View
     return _together(sources, shape)
 
 
-def _einsum(given: dict[str, Any], views: dict[Node, View], shape: tuple[int, ...]) -> View:
+def _einsum(given: dict[str, Any], views: dict[Node, View], shape: tuple[int, ...], graph: Graph) -> View:
     equation, tensors = given["equation"].replace(" ", ""), given["tensors"]
     terms, _, result = equation.partition("->")
     letters = terms.split(",")
@@ -256,8 +285,10 @@ def _einsum(given: dict[str, Any], views: dict[Node, View], shape: tuple[int, ..
                 axis_of[letter] = axis
         for i, letter in enumerate(term):
             if letter not in result:
-                # A letter of one operand only is summed: an average up to a factor, which later weights absorb.
-                how = "average" if sum(letter in other for other in letters) == 1 else "weighted"
+                # A letter of one operand only is summed: an average up to a factor, which later weights absorb. So is
+                # one that meets the same number everywhere.
+                shared = [t for other, t in zip(letters, tensors, strict=True) if letter in other and t is not tensor]
+                how = "average" if all(is_uniform(graph, t) for t in shared) else "weighted"
                 view = view.without([i], how, keepdim=True)
         reduced.append(view)
     together = View(

@@ -41,6 +41,7 @@ _VIEWS = frozenset({
     "narrow", "permute", "reshape", "select", "slice", "split", "split_with_sizes", "squeeze", "swapaxes", "t",
     "transpose", "unbind", "unflatten", "unsqueeze", "view", "view_as",
 })  # fmt: skip
+_UNIFORM_AS_BEFORE = frozenset({"clone", "detach", "div", "expand", "lift_fresh_copy", "mul", "reshape", "to", "view"})
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,16 @@ def export_graph(model: nn.Module, input_shape: tuple[int, ...], *, train: bool 
 
 
 def materialised(model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module:
-    """The model; when it has lazy parameters, a copy of it that has seen an input and so knows its sizes."""
+    """The model; when it has lazy parameters, a copy of it that has seen an input and so knows its sizes.
+
+    >>> materialised(nn.Sequential(nn.Flatten(), nn.LazyLinear(10)), (1, 8, 8))[1].weight.shape
+    torch.Size([10, 64])
+
+    Raises TinydigitsError when the model does not take such an input.
+    """
     if not any(is_lazy(p) for p in inventory(model).tensors.values()):
         return model
-    copied = duplicate(model).to("cpu")
+    copied = set_mode(duplicate(model).to("cpu"), train=False)
     with torch.random.fork_rng(devices=[]), torch.no_grad(), quiet():
         torch.manual_seed(0)
         try:
@@ -125,7 +132,25 @@ def example_images(model: nn.Module, input_shape: tuple[int, ...]) -> Tensor:
     return torch.zeros(BATCH_SIZE, *input_shape, dtype=dtype)
 
 
+def _inline(program: torch.export.ExportedProgram) -> None:
+    """Write what stands under torch.no_grad, which an export keeps as a graph of its own, into the one graph."""
+    graph, modules = program.graph, program.graph_module
+    for node in list(graph.nodes):
+        if "set_grad_enabled" not in str(node.target) or len(node.args) < 2 or not isinstance(node.args[1], Node):
+            continue
+        inner = getattr(modules, str(node.args[1].target)).graph
+        places = [place for place in inner.nodes if place.op == "placeholder"]
+        mapping = dict(zip(places, node.args[2:], strict=True))
+        with graph.inserting_before(node):
+            results = graph.graph_copy(inner, mapping)
+        for user in list(node.users):
+            user.replace_all_uses_with(results[user.args[1]])
+            graph.erase_node(user)
+        graph.erase_node(node)
+
+
 def _live(program: torch.export.ExportedProgram, where: str, train: bool) -> Graph:
+    _inline(program)
     nodes = list(program.graph.nodes)
     inputs: dict[Node, tuple[Node, ...]] = {}
     writes: dict[Node, tuple[Node, ...]] = {}
@@ -166,6 +191,8 @@ def _live(program: torch.export.ExportedProgram, where: str, train: bool) -> Gra
         train=train,
     )
     for node in nodes:
+        if node.op == "get_attr":
+            graph.values[node] = getattr(program.graph_module, str(node.target))
         if node.op != "placeholder" or node is graph.image:
             continue
         spec = specs[node.name]
@@ -187,6 +214,19 @@ def is_in_place(node: Node) -> bool:
     schema = getattr(node.target, "_schema", None)
     alias = schema.arguments[0].alias_info if schema is not None and schema.arguments else None
     return alias is not None and alias.is_write
+
+
+def is_uniform(graph: Graph, node: Node) -> bool:
+    """Whether a tensor that no training changes holds one number, over and over."""
+    if node in graph.values:
+        value = graph.values[node]
+        return (
+            node not in graph.parameters and isinstance(value, Tensor) and value.numel() > 0
+            and bool((value == value.reshape(-1)[0]).all())
+        )  # fmt: skip
+    if op_name(node) in ("full", "full_like", "new_full", "new_ones", "ones", "ones_like"):
+        return True
+    return op_name(node) in _UNIFORM_AS_BEFORE and all(is_uniform(graph, source) for source in node.all_input_nodes)
 
 
 def _export_error(where: str, error: Exception, example: Tensor) -> TinydigitsError:

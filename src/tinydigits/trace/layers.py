@@ -55,13 +55,15 @@ _MOVES_ONLY = frozenset({
     "transpose", "type_as", "unbind", "unflatten", "unsqueeze",
 })  # fmt: skip
 
+_MASKS = frozenset({"bernoulli", "dropout", "feature_dropout", "native_dropout"})
+
 # No network drops one number in a thousand; one in a billion is a dropout in name only.
 _LEAST_DROPOUT = 1e-3
 
 KINDS = (
     "add", "attention", "avg_pool", "batch_norm", "cat", "conv", "conv_transpose", "depthwise_conv", "dropout",
     "einsum", "flatten", "global_average_pool", "global_max_pool", "group_norm", "instance_norm", "layer_norm",
-    "linear", "matmul", "max_pool", "mul", "recurrent", "relu", "sigmoid", "softmax",
+    "linear", "matmul", "max_pool", "mul", "recurrent", "relu", "sigmoid", "softmax", "stochastic_depth",
 )  # fmt: skip
 """The kinds that a contract can name; other operations are called by torch's own name, such as `gelu`."""
 
@@ -102,6 +104,8 @@ def layers_of(graph: Graph, views: dict[Node, View], named: Mapping[str, Tensor]
         names = list(dict.fromkeys(name for source in node.all_input_nodes for name in weights.get(source, ())))
         if node not in views:
             weights[node] = names  # made of weights alone: they belong to the layer that uses it
+            if op_name(node) in _MASKS:
+                layers.append(_mask(node))
             continue
         output = _first_tensor(node)
         if output is None or op_name(node) == "getitem":
@@ -128,6 +132,12 @@ def layers_of(graph: Graph, views: dict[Node, View], named: Mapping[str, Tensor]
             )
         )
     return tuple(layers)
+
+
+def _mask(node: Node) -> Layer:
+    """A random mask that is drawn without a look at the image: what it multiplies is left out as a whole."""
+    path, shape = _module_path(node), tuple(getattr(_first_tensor(node), "shape", ()))[1:]
+    return Layer(node.name, ("stochastic_depth",), path, str(node.target), shape, 0, (), 0, (0, 0), (1, 1), ())
 
 
 def _first_tensor(node: Node) -> Tensor | None:
@@ -172,7 +182,7 @@ def _kinds(node: Node, output: Tensor, before: View | None, views: dict[Node, Vi
         return ("frozen_batch_norm",)  # does not look at the batch even in train mode: a scale and a shift
     if kind == "reshape" and before is not None and output.ndim < len(before.axes):
         return ("flatten",)
-    if kind == "matmul" and any(n not in views for n in node.all_input_nodes):
+    if kind in ("matmul", "einsum") and any(n not in views for n in node.all_input_nodes):
         extra = ("linear",)
     if kind in _MOVES_ONLY:
         return ("reshape",)

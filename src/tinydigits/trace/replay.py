@@ -188,10 +188,11 @@ def _keep(kept: dict[Node, Tensor], node: Node, result: Any) -> Any:
 
 
 def _put(changed: Tensor, in_place: bool, result: Any) -> Any:
-    """Another value for a tensor, or for the first of several."""
+    """Another value for a tensor, or for the first of several; what comes with it is turned round."""
     if isinstance(result, Tensor):
         return result.copy_(changed) if in_place else changed
-    return type(result)([changed, *list(result)[1:]])
+    turned = (-other if isinstance(other, Tensor) and other.is_floating_point() else other for other in result[1:])
+    return type(result)([changed, *turned])
 
 
 def _differs(value: Tensor) -> bool:
