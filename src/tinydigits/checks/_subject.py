@@ -41,6 +41,7 @@ class Training:
     origin: str = "from the record"
     source: str = ""
     data_sha256: str = ""
+    refused: tuple[str, ...] = ()
 
 
 def _no_baseline(run: str) -> Subject:

@@ -25,14 +25,14 @@ def check(subject: Subject, limits: Limits) -> Finding:
         return Finding.not_run(
             NAME, "no run's record says how the model was trained", limit=limits.text(), advice=TRAIN_IT
         )
-    expected = training.epochs * training.num_train
+    passes = -(-training.images_seen // max(1, training.num_train))  # a pass that was begun counts whole
     details = {"epochs": training.epochs, "images_seen": training.images_seen, "num_train": training.num_train}
-    why = f"from the record; {training.images_seen:,} images seen = {training.epochs} × {training.num_train:,}"
+    why = f"{training.origin}; {training.images_seen:,} images seen of {training.num_train:,}"
     holds = limits.holds(training.epochs)
-    if training.images_seen != expected:
+    if training.finished and passes != training.epochs:
         holds = False
-        why = f"the record does not add up: {training.images_seen:,} images seen, {expected:,} in so many epochs"
-    elif not training.finished:
+        why = f"the record does not add up: {training.images_seen:,} images seen are {passes} passes"
+    if not training.finished:
         holds, why = False, "the training did not finish"
     return Finding.judge(
         NAME, holds, measured=str(training.epochs), limit=limits.text(), why=why, details=details, value=training.epochs

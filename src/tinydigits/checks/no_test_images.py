@@ -41,6 +41,11 @@ def check(subject: Subject, limits: Limits) -> Finding:
     training = subject.training
     if training is None or not training.source:
         return Finding.not_run(NAME, "no run's record says which images the model was trained on")
+    if training.refused:
+        return Finding(
+            NAME, "fail", "looked for test images", "", f"the training {', '.join(training.refused)}",
+            {"refused": list(training.refused)}, advice="Train on the images that the training is given alone.",
+        )  # fmt: skip
     test = subject.load_images(limits.test or training.source, "test")
     train = subject.load_images(training.source, "train")
     if training.data_sha256 and training.data_sha256 != train.sha256:
@@ -88,6 +93,7 @@ EXAMPLES = (
     Example("fail", lambda: _trained_on(np.roll(_blobs(50, seed=1)[7:9], 1, axis=1)), says="0 exact, 2 near"),
     Example("fail", lambda: _trained_on(_blobs(50, seed=1)[:5] // 2), {"max_near": 4}, says="0 exact, 5 near"),
     Example("pass", lambda: _trained_on(_blobs(50, seed=1)[:5] // 2), {"max_near": 5}, says="5 near"),
+    Example("fail", lambda: _trained_on(refused=("opened t10k-images",)), says="the training opened t10k-images"),
     Example("not run", lambda: _trained_on(data_sha256="other"), says="not those that the record names"),
     Example("not run", lambda: small(), says="no run's record"),
 )

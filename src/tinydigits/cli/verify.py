@@ -56,6 +56,18 @@ def verify(
         Path | None, typer.Option(metavar="FILE", help="An earlier verdict's JSON: Markdown shows what changed.")
     ] = None,
     data: Annotated[str | None, typer.Option(help="Measure accuracy on this data set instead.")] = None,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train anew first, under the contract's budget, test images out of reach.")
+    ] = False,
+    recipe: Annotated[str | None, typer.Option(help="With --retrain: the recipe, in place of the run's own.")] = None,
+    train: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.py:FUNCTION", help="With --retrain: a function train(model, data) to train by."),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --retrain: so many trainings; as many as the contract asks by default."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="The folder of runs.")] = Path("runs"),
     device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of this process; latency names its own.")] = None,
@@ -69,10 +81,13 @@ def verify(
     from rich.console import Console
 
     from tinydigits.cli.github import tell_github
+    from tinydigits.errors import TinydigitsError
     from tinydigits.report import load_verdict, write_run_report
-    from tinydigits.verify import keep
+    from tinydigits.verify import Retraining, keep
     from tinydigits.verify import verify as judge
 
+    if not retrain and (recipe or train or seeds):
+        raise TinydigitsError("verify", "--recipe, --train and --seeds say how to train anew", hint="--retrain")
     files = {"json": json, "junit": junit, "markdown": markdown, "badge": badge}
     printed = _printed(files)
     before = load_verdict(compare) if compare is not None else None
@@ -84,6 +99,7 @@ def verify(
             target, contract, weights=weights, options=model_input.parse_options(settings),
             said=model_input.parse_input(input_shape, mean, std, levels, resize),
             out=out, source=data, device=device, threads=threads,
+            retraining=Retraining(recipe, train, seeds) if retrain else None, on_training=status.update,
             on_finding=lambda finding: status.update(f"{finding.check}: {finding.status}"),
         )  # fmt: skip
     _print(console, verdict)

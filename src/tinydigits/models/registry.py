@@ -19,7 +19,7 @@ from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["build", "module_file", "names", "summary"]
+__all__ = ["build", "find", "module_file", "names", "summary"]
 
 _ROOM = Path(__file__).parent
 _NOT_MODELS = {"__init__", "registry", "weights"}
@@ -68,7 +68,7 @@ def build(spec: str, options: Mapping[str, Any] | None = None) -> nn.Module:
     """
     from torch import nn
 
-    builder = _find_class(spec)
+    builder = find(spec)
     where = f"model {spec}"
     if not (inspect.isclass(builder) and issubclass(builder, nn.Module)):
         raise TinydigitsError(where, got=f"{builder!r}", expected="a subclass of torch.nn.Module")
@@ -81,7 +81,14 @@ def build(spec: str, options: Mapping[str, Any] | None = None) -> nn.Module:
         raise TinydigitsError(where, f"could not be built: {type(error).__name__}: {error}") from error
 
 
-def _find_class(spec: str) -> Any:
+def find(spec: str) -> Any:
+    """What `file.py:name` or `package.module:name` names; for a registered name its class.
+
+    >>> find("gap-cnn").__name__, find("math:sqrt")(4)
+    ('GapCNN', 2.0)
+
+    Naming a file runs it. Raises TinydigitsError for a file, a module or a name that does not exist.
+    """
     if ":" not in spec:
         module = importlib.import_module(f"tinydigits.models.{module_file(spec).stem}")
         return getattr(module, module.__all__[0])

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tinydigits.data import ImageSet
 from tinydigits.data.batches import seed_for
 from tinydigits.data.mix import mix
 from tinydigits.errors import Interrupted, TinydigitsError, TrainingDiverged
@@ -45,6 +46,7 @@ def train(
     device: str = "auto",
     threads: int | None = None,
     reporter: Reporter | None = None,
+    images: ImageSet | None = None,
 ) -> Run:
     """Train a recipe from scratch and write a run under `out`.
 
@@ -56,14 +58,15 @@ def train(
     ('finished', 1201)
 
     `device` is `auto` (CUDA, then MPS, then CPU), or torch's name of one. `threads` bounds torch's threads on the CPU;
-    by default it is one where batches are small, else as many as torch takes.
+    by default it is one where batches are small, else as many as torch takes. `images` are trained on in place of those
+    that the recipe's source is read for.
     The official test images are not read: `tinydigits verify` does that. Raises TinydigitsError for a recipe, model or
     data that do not fit, TrainingDiverged when the loss becomes NaN or infinite, and Interrupted after Ctrl-C; what was
     reached is in the run's checkpoint then.
     """
     started = time.perf_counter()
     with limit_threads(threads or _default_threads(recipe)):
-        state = State(recipe, pick_device(device))
+        state = State(recipe, pick_device(device), images)
         run = create(out, recipe.name, recipe.seed, {"recipe.toml": to_toml(recipe), **state.first_files()})
         return _finish(state, run, reporter or Reporter(), started)
 

@@ -43,9 +43,9 @@ class EpochTotals:
 class State:
     """A training between two steps: `batch` batches of epoch `epoch` (from 1) and `step` steps in all are done."""
 
-    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, recipe: Recipe, device: torch.device, images: data.ImageSet | None = None) -> None:
         self.recipe, self.device = recipe, device
-        whole = data.load(recipe.data.source, "train")
+        whole = images or data.load(recipe.data.source, "train")
         held_out = recipe.data.validation
         self.train_set: data.ImageSet = whole
         self.validation_set: data.ImageSet | None = None

@@ -20,6 +20,7 @@ from tinydigits.contract import Contract
 from tinydigits.errors import TinydigitsError
 from tinydigits.train import limit_threads
 from tinydigits.verify import targets
+from tinydigits.verify.retrain import Retraining, contract_of, retrain
 from tinydigits.verify.targets import Asked, InputSaid, Target
 from tinydigits.verify.verdict import Verdict
 
@@ -57,6 +58,8 @@ def verify(
     source: str | None = None,
     device: str = "cpu",
     threads: int | None = None,
+    retraining: Retraining | None = None,
+    on_training: Callable[[str], None] = lambda what: None,
     on_finding: Callable[[Finding], None] = lambda finding: None,
 ) -> Verdict:
     """Put every check of a contract to a run or to any other classifier; writes nothing, and changes nothing in it.
@@ -69,15 +72,17 @@ def verify(
     `package.module:Class`, a file of weights that says what model it belongs to, or a module. A model is built with
     `options`, and has the `weights` of a file or fresh ones. `said` tells how it takes its images, where neither the
     target nor the contract does. The contract is that of the run's recipe unless one is named. `source` replaces the
-    data set that the accuracy check names. Raises TinydigitsError when the question is malformed: no such target, no
-    such contract, a key that no check has, a run without weights, a model that cannot be built or does not answer in
-    one row of classes.
+    data set that the accuracy check names. With `retraining` the target is first trained anew, under the contract's
+    budget and with test images out of reach, and what comes out is judged. Raises TinydigitsError when the question is
+    malformed: no such target, no such contract, a key that no check has, a run without weights, a model that cannot be
+    built or does not answer in one row of classes, a training that fails.
     """
     started = time.perf_counter()
     with limit_threads(threads):
         case = prepare(
-            target, contract_name, weights=weights, options=options, said=said, out=out, source=source, device=device
-        )
+            target, contract_name, weights=weights, options=options, said=said, out=out, source=source, device=device,
+            threads=threads, retraining=retraining, on_training=on_training,
+        )  # fmt: skip
         found, subject = case.target, case.target.subject
         findings = []
         for check, limits in case.asked:
@@ -106,6 +111,9 @@ def prepare(
     out: str | Path = "runs",
     source: str | None = None,
     device: str = "cpu",
+    threads: int | None = None,
+    retraining: Retraining | None = None,
+    on_training: Callable[[str], None] = lambda what: None,
 ) -> Case:
     """Find the target and the contract of `verify`, for a caller that puts the checks one by one.
 
@@ -115,14 +123,19 @@ def prepare(
         str(target) if isinstance(target, Path) else target, Path(out), device,
         None if weights is None else Path(weights), options or {},
     )  # fmt: skip
-    found = targets.find(asked)
-    subject = replace(found.subject, baseline=lambda run: targets.find(Asked(run, Path(out), device)).as_told().subject)
-    found = replace(found, subject=subject)
-    agreed = _find_contract(contract_name, found)
+    found = None if retraining else targets.find(asked)
+    agreed = _find_contract(
+        contract_name, found.contract if found else contract_of(asked, retraining), asked.text or "the target"
+    )
     if source is not None:
         agreed = _with_source(agreed, source)
     bound = checks.bind(agreed)
-    found = found.as_told(said, _said_by(bound))
+    if found is None:
+        assert retraining is not None
+        found = retrain(asked, retraining, bound, source=source, threads=threads, on_training=on_training)
+        bound = _asked_of_a_training(bound, found)
+    subject = replace(found.subject, baseline=lambda run: targets.find(Asked(run, Path(out), device)).as_told().subject)
+    found = replace(found, subject=subject).as_told(said, _said_by(bound))
     if not any(check.name == "shapes.output" for check, _ in bound):
         _must_answer_in_rows(found.subject)
     return Case(found, agreed, tuple(bound))
@@ -135,13 +148,26 @@ def _said_by(asked: Sequence[tuple[Check, Limits]]) -> InputSaid:
     return InputSaid(**said, num_classes=getattr(limits.get("shapes.output"), "classes", None))
 
 
-def _find_contract(named: str | Path | Contract | None, found: Target) -> Contract:
+def _find_contract(named: str | Path | Contract | None, own: str | None, target: str) -> Contract:
     if isinstance(named, Contract):
         return named
-    chosen = named if named is not None else found.contract
+    chosen = named if named is not None else own
     if chosen is None:
-        raise TinydigitsError(found.subject.name, "names no contract", hint="--contract under-25k")
+        raise TinydigitsError(target, "names no contract", hint="--contract under-25k")
     return contract.load(chosen)
+
+
+def _asked_of_a_training(asked: list[tuple[Check, Limits]], found: Target) -> list[tuple[Check, Limits]]:
+    """Every seed that was trained counts, and what was reached for comes to light, asked for or not."""
+    leak, num_seeds = checks.get("training.no_test_images"), found.facts["seeds"]
+    result = [
+        (check, limits.model_copy(update={"seeds": max(num_seeds, limits.seeds)}))  # type: ignore[attr-defined]
+        if check.name == "accuracy" else (check, limits)
+        for check, limits in asked
+    ]  # fmt: skip
+    if found.subject.training and found.subject.training.refused and leak not in [check for check, _ in asked]:
+        result.append((leak, leak.limits()))
+    return result
 
 
 def _with_source(agreed: Contract, source: str) -> Contract:

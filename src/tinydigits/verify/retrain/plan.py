@@ -1,0 +1,231 @@
+"""What is trained anew, with what budget; and the processes that do it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinydigits import contract, data, machine, models, recipe
+from tinydigits.checks import Check, Limits, Subject, Training
+from tinydigits.data.download import cache_folder
+from tinydigits.errors import TinydigitsError
+from tinydigits.recipe import Recipe
+from tinydigits.run import open_run
+from tinydigits.train import pick_device
+from tinydigits.verify import targets
+from tinydigits.verify.targets import Asked, Target
+from tinydigits.verify.targets._target import of_card
+
+__all__ = ["Budget", "Retraining", "contract_of", "find_function", "retrain"]
+
+_ORIGIN = "counted while it was trained anew, test images out of reach"
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """How to train anew: by a recipe (the run's own, or a named one), or by a function `file.py:train`."""
+
+    recipe: str | None = None
+    function: str | None = None
+    seeds: int | None = None
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a contract allows a training: whole epochs, images in all (None where it says nothing), and asks: seeds."""
+
+    epochs: int | None = None
+    images: int | None = None
+    seeds: int = 1
+
+    @classmethod
+    def of(cls, asked: Sequence[tuple[Check, Limits]]) -> Budget:
+        """The budget of a contract's checks `training.epochs`, `training.images_seen` and `accuracy`."""
+
+        def largest(name: str) -> int | None:
+            limits: Any = next((limits for check, limits in asked if check.name == name), None)
+            bounds = [bound for bound in (limits.max, limits.equals) if bound is not None] if limits else []
+            return min(bounds, default=None)
+
+        seeds = next((limits.seeds for check, limits in asked if check.name == "accuracy"), 1)  # type: ignore[attr-defined]
+        return cls(largest("training.epochs"), largest("training.images_seen"), seeds)
+
+    def max_images(self, num_train: int) -> int | None:
+        """How many images in all, of a set of so many."""
+        bounds = [self.images, None if self.epochs is None else self.epochs * num_train]
+        return min((bound for bound in bounds if bound is not None), default=None)
+
+
+def retrain(
+    asked: Asked,
+    how: Retraining,
+    checks: Sequence[tuple[Check, Limits]],
+    *,
+    source: str | None = None,
+    threads: int | None = None,
+    on_training: Callable[[str], None] = lambda what: None,
+) -> Target:
+    """Train from scratch under the budget of a contract's checks, each seed in a process of its own.
+
+    The first becomes the target, the others its siblings. By a recipe it becomes a run under `asked.out`, with at most
+    the budget's epochs. By a function it leaves nothing behind. Raises TinydigitsError where it is not said how to
+    train, or with what budget, and when a training fails.
+    """
+    if asked.weights is not None or not isinstance(asked.target, str | None):
+        raise TinydigitsError("--retrain", "builds the model anew: name its class or its run, and no weights")
+    trained, budget = [], Budget.of(checks)
+    plan = _by_function if how.function else _by_recipe
+    start = plan(asked, how, budget, source, threads)
+    for number in range(how.seeds or budget.seeds):
+        on_training(f"training anew, seed {start.first_seed + number}")
+        trained.append(start.train(number))
+    first, *others = trained
+    subject = replace(first.subject, siblings=lambda: [other.as_told().subject for other in others])
+    return replace(first, subject=subject, facts=first.facts | {"retrained": True, "seeds": len(trained)})
+
+
+def contract_of(asked: Asked, how: Retraining | None) -> str | None:
+    """The contract that a training's recipe names, or that has the model's name."""
+    if how is not None and how.function is None:
+        return _recipe_of(asked, how).contract
+    return asked.text if asked.text in contract.names() else None
+
+
+@dataclass(frozen=True)
+class _Plan:
+    first_seed: int
+    train: Callable[[int], Target]
+
+
+def _by_recipe(asked: Asked, how: Retraining, budget: Budget, source: str | None, threads: int | None) -> _Plan:
+    followed = _recipe_of(asked, how)
+    if source is not None:
+        followed = followed.model_copy(update={"data": followed.data.model_copy(update={"source": source})})
+    images = data.load(followed.data.source, "train")
+    num_train = len(images) - followed.data.validation
+    max_images = budget.max_images(num_train)
+    epochs = followed.epochs if max_images is None else min(followed.epochs, max_images // num_train)
+    if epochs < 1:
+        raise TinydigitsError("--retrain", got=f"a budget of {max_images:,} images", expected=f"at least {num_train:,}")
+    followed = recipe.parse(recipe.to_toml(followed), name=followed.name, settings=[f"epochs={epochs}"])
+
+    def train(number: int) -> Target:
+        seeded = followed.model_copy(update={"seed": followed.seed + number})
+        task = {"function": None, "out": str(asked.out.resolve()), "device": asked.device}
+        with _process(images, task, threads, {"recipe.toml": recipe.to_toml(seeded)}) as (answer, _):
+            found = targets.find(Asked(answer["run"], asked.out, asked.device))
+        assert found.subject.training is not None  # a run has a record
+        training = replace(found.subject.training, origin=_ORIGIN, refused=tuple(answer["refused"]))
+        return replace(found, subject=replace(found.subject, training=training))
+
+    return _Plan(followed.seed, train)
+
+
+def _recipe_of(asked: Asked, how: Retraining) -> Recipe:
+    """The recipe that was named, else the run's own, else the one of the model's name; with the target as its model."""
+    is_run = asked.is_folder or (asked.target is None and how.recipe is None)
+    if how.recipe is None and is_run:
+        return recipe.load(open_run(asked.text or None, asked.out).file("recipe.toml"))
+    named = how.recipe or asked.text or recipe.DEFAULT
+    if how.recipe is None and named not in recipe.names():
+        raise TinydigitsError(
+            f"--retrain {asked.text}", "it is not said how to train it",
+            hint="--recipe RECIPE, or --train file.py:function",
+        )  # fmt: skip
+    followed = recipe.load(named)
+    if not asked.text or is_run or asked.text == followed.model.name:
+        return followed
+    return followed.model_copy(
+        update={"model": followed.model.model_copy(update={"name": asked.text, "options": dict(asked.options)})}
+    )
+
+
+def _by_function(asked: Asked, how: Retraining, budget: Budget, source: str | None, threads: int | None) -> _Plan:
+    if not asked.text or asked.is_folder or how.recipe:
+        raise TinydigitsError(
+            "--train", "needs a model to train, and takes no recipe", hint="verify file.py:Class --train …"
+        )
+    spec = asked.text
+    find_function(str(how.function))
+    images = data.load(source or "mnist", "train")
+    max_images = budget.max_images(len(images))
+    if max_images is None:
+        raise TinydigitsError(
+            "--train", "the contract has no budget", expected="training.epochs or training.images_seen"
+        )
+
+    def train(number: int) -> Target:
+        task: dict[str, Any] = {
+            "function": how.function, "model": spec, "options": dict(asked.options), "max_images": max_images, "seed": number,
+            "device": asked.device,
+        }  # fmt: skip
+        with _process(images, task, threads, {}) as (answer, folder):
+            model, card = models.load_weights(folder / "weights.safetensors")
+        seen = answer["images_seen"]
+        training = Training(
+            -(-seen // len(images)), seen, len(images), answer["peak_memory_bytes"], seconds=answer["seconds"],
+            machine=f"{answer['threads']} threads of {machine.describe_machine()['processor']}", origin=_ORIGIN,
+            source=images.name, data_sha256=images.sha256, refused=tuple(answer["refused"]),
+        )  # fmt: skip
+        subject = Subject(
+            model, name=spec, spec=spec, num_classes=len(card.classes), mean=card.mean, std=card.std,
+            device=str(pick_device(asked.device)), trained=True, options=dict(asked.options), training=training,
+        )  # fmt: skip
+        facts = {
+            "kind": "model", "name": spec, "model": spec, "options": dict(asked.options), "weights_sha256": None,
+            "trained_by": how.function, "trained_on": images.name, "seed": number, "budget_spent": answer["spent"],
+        }  # fmt: skip
+        return Target(subject, facts, of_card(card))
+
+    return _Plan(0, train)
+
+
+@contextmanager
+def _process(
+    images: data.ImageSet, task: Mapping[str, Any], threads: int | None, files: Mapping[str, str]
+) -> Iterator[tuple[dict[str, Any], Path]]:
+    """A training in a process of its own; gives its answer and the folder that it wrote, for the length of a block."""
+    with tempfile.TemporaryDirectory(prefix="tinydigits-") as name:
+        folder = Path(name)
+        np.savez(folder / "train.npz", images=images.images_NHW, labels=images.labels_N)
+        hidden = [cache_folder(images.name).parent, *([Path(images.name)] if Path(images.name).is_dir() else [])]
+        whole_task = dict(task) | {
+            "source": images.name, "classes": images.classes, "threads": threads, "path": sys.path,
+            "hidden": [str(path) for path in hidden],
+        }  # fmt: skip
+        (folder / "task.json").write_text(json.dumps(whole_task), encoding="utf-8")
+        for file, text in files.items():
+            (folder / file).write_text(text, encoding="utf-8")
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("TINYDIGITS_")}
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("_process.py")), str(folder)],
+            env=environment | {"TINYDIGITS_CACHE": str(folder / "empty")}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        try:
+            answer = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
+        except OSError:
+            lines = done.stderr.strip().splitlines()
+            answer = {"error": lines[-1] if lines else f"exit code {done.returncode}"}
+        if "error" in answer:
+            refused = f"; refused: {', '.join(answer['refused'])}" if answer.get("refused") else ""
+            where = f"--retrain: {task['function'] or 'the recipe'}"
+            raise TinydigitsError(where, f"the training failed: {answer['error']}{refused}")
+        yield answer, folder
+
+
+def find_function(spec: str) -> Callable[[Any, Any], Any]:
+    """The function of `file.py:train` or `package.module:train`; raises TinydigitsError where there is none."""
+    function = models.find(spec)
+    if not callable(function) or isinstance(function, type):
+        raise TinydigitsError(f"--train {spec}", got=repr(function), expected="a function train(model, data)")
+    return function
