@@ -60,7 +60,7 @@ def corrupt(images: ImageSet, name: str, severity: int) -> ImageSet:
     `severity` is 1 (hardly seen) to 5 (still legible to people); images stay uint8.
     """
     step_name, settings = _CORRUPTIONS[name]
-    step = TypeAdapter[Any](AugmentStep).validate_python({"name": step_name} | settings[severity - 1])
+    step = TypeAdapter[Any](AugmentStep).validate_python({"name": step_name, "p": 1.0} | settings[severity - 1])
     generator = torch.Generator().manual_seed(seed_for(NAMES.index(name), severity))
     parts = []
     for start in range(0, len(images), _CHUNK):

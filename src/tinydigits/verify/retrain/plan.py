@@ -166,8 +166,8 @@ def _by_function(asked: Asked, how: Retraining, budget: Budget, source: str | No
 
     def train(number: int) -> Target:
         task: dict[str, Any] = {
-            "function": how.function, "model": spec, "options": dict(asked.options), "max_images": max_images, "seed": number,
-            "device": asked.device,
+            "function": how.function, "model": spec, "options": dict(asked.options), "seed": number,
+            "max_images": max_images, "device": asked.device,
         }  # fmt: skip
         with _process(images, task, threads, {}) as (answer, folder):
             model, card = models.load_weights(folder / "weights.safetensors")
