@@ -17,7 +17,7 @@ SOURCE = Path(tinydigits.__file__).parent
 FLOORS = (
     {"errors", "stats", "machine"},
     {"models", "data", "recipe", "contract", "run"},
-    {"evaluate", "optim", "pretrained", "trace"},
+    {"evaluate", "optim", "page", "pretrained", "trace"},
     {"train", "checks"},
     {"verify", "export"},
     {"report", "sweep", "predict"},

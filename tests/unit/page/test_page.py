@@ -1,0 +1,222 @@
+"""The page in Chromium: draw with mouse, touch and pen, read the answer, undo, clear, open from disk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from benchmarks.pictures.strokes import HANDS, curve
+from tinydigits import export, pretrained
+from tinydigits.errors import TinydigitsError
+from tinydigits.page import assemble, network_of
+from tinydigits.run import Run
+
+NAME = "gap-cnn-tuned"
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The html export of a trained model."""
+    folder = tmp_path_factory.mktemp("html")
+    run = Run(Path(shutil.copytree(pretrained.find(NAME).folder, folder / "run")))
+    return export.export(export.of_run(run), "html", folder).path
+
+
+@pytest.fixture
+def page(browser: Any, html: Path) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 1000, "height": 800}, has_touch=True)
+    page = context.new_page()
+    page.complaints = []
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("console", lambda message: page.complaints.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: page.complaints.append(request.url) if request.url.startswith("http") else None)
+    page.goto(html.as_uri())
+    yield page
+    assert page.complaints == []
+    context.close()
+
+
+def strokes_of(digit: int, page: Any) -> list[np.ndarray]:
+    """A digit's recorded strokes in the page's coordinates."""
+    box = page.locator("#pad").bounding_box()
+    corner, size = np.array([box["x"], box["y"]]), np.array([box["width"], box["height"]])
+    return [corner + size * ((curve(points, 6) - (0.5, 0.7)) / 1.4 * 0.6 + 0.5) for points in HANDS["right"][digit][0]]
+
+
+def draw_by_mouse(digit: int, page: Any) -> None:
+    for points in strokes_of(digit, page):
+        page.mouse.move(*points[0])
+        page.mouse.down()
+        for point in points[1:]:
+            page.mouse.move(*point)
+        page.mouse.up()
+
+
+def draw_by_touch(digit: int, page: Any) -> None:
+    """Touches as the browser gets them from a screen, not made by script."""
+    session = page.context.new_cdp_session(page)
+    for points in strokes_of(digit, page):
+        for kind, point in [("touchStart", points[0]), *(("touchMove", point) for point in points[1:])]:
+            touch = {"x": float(point[0]), "y": float(point[1])}
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [touch]})
+        session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def answer(page: Any) -> str:
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return str(page.locator("#digit").text_content())
+
+
+@pytest.mark.parametrize("draw", [draw_by_mouse, draw_by_touch])
+def test_each_digit_that_is_drawn_is_read(draw: Any, page: Any) -> None:
+    for digit in range(10):
+        draw(digit, page)
+        assert answer(page) == str(digit)
+        page.keyboard.press("Escape")
+        assert answer(page) == "–"
+
+
+def test_the_answer_follows_while_drawing(page: Any) -> None:
+    [points] = strokes_of(2, page)
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1 : len(points) // 2]:
+        page.mouse.move(*point)
+    assert answer(page) != "–"
+    for point in points[len(points) // 2 :]:
+        page.mouse.move(*point)
+    assert answer(page) == "2"
+    page.mouse.up()
+    shares = [float(text.split()[0]) for text in page.locator("#bars .percent").all_text_contents()]
+    assert abs(sum(shares) - 100) < 1 and shares.index(max(shares)) == 2
+    assert "ms" in page.locator("#time").text_content()
+    assert page.evaluate("() => document.getElementById('seen').getContext('2d').getImageData(0, 0, 28, 28).data.some("
+                         "(value, index) => index % 4 < 3 && value > 200)")  # fmt: skip
+
+
+def test_undo_takes_one_stroke_back_by_button_and_by_keyboard(page: Any) -> None:
+    draw_by_mouse(4, page)
+    with_both = page.evaluate("() => document.getElementById('pad').toDataURL()")
+    page.keyboard.press("Control+z")
+    assert answer(page) != "4"
+    page.click("#undo")
+    assert answer(page) == "–" and page.locator("#undo").is_disabled()
+    draw_by_mouse(4, page)
+    assert page.evaluate("() => document.getElementById('pad').toDataURL()") == with_both
+    page.click("#clear")
+    assert answer(page) == "–"
+
+
+def test_a_finger_does_not_scroll_the_page_and_a_second_one_draws_nothing(page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 500})
+    draw_by_touch(1, page)
+    assert page.evaluate("scrollY") == 0
+    assert answer(page) == "1"
+
+
+def test_a_picture_from_disk_is_read(page: Any) -> None:
+    pictures = Path(__file__).parents[2] / "pictures"
+    for path in (next(pictures.glob("6_photo_*")), next(pictures.glob("7_*"))):
+        page.set_input_files("#file", path)
+        expect(page.locator("#digit")).to_have_text(path.name[0])
+
+
+def test_feature_maps_show_each_layer(page: Any) -> None:
+    page.click("summary")
+    assert "Draw something" in page.locator("#maps").text_content()
+    draw_by_mouse(3, page)
+    answer(page)
+    assert page.locator("#maps canvas").count() == 8
+    assert "4 maps of 28 × 28" in page.locator("#maps section").first.text_content()
+
+
+def test_it_can_be_read_aloud_and_reached_by_keyboard(page: Any) -> None:
+    draw_by_mouse(5, page)
+    expect(page.locator("#spoken")).to_contain_text("5, ")
+    unnamed = page.evaluate("""() => [...document.querySelectorAll('button, select, input, canvas')].filter((one) =>
+        !(one.getAttribute('aria-label') || one.textContent.trim() || (one.labels && one.labels.length))).length""")
+    assert unnamed == 0
+    reached = set()
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
+    assert {"pad", "undo", "clear", "file", "SUMMARY"} <= reached
+
+
+CONTRASTS = """() => {
+    const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+    const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const light = ([r, g, b]) => .2126 * linear(r / 255) + .7152 * linear(g / 255) + .0722 * linear(b / 255);
+    const ground = (one) => {
+        for (; one; one = one.parentElement) {
+            const color = parse(getComputedStyle(one).backgroundColor);
+            if (color.length < 4 || color[3] > 0) return color;
+        }
+    };
+    const texts = 'h1, h1 b, button, .button, #digit, #sure, #bars li, .percent, figcaption *, summary, footer';
+    return [...document.querySelectorAll(texts)].filter((one) => one.textContent.trim()).map((one) => {
+        const sides = [light(parse(getComputedStyle(one).color)), light(ground(one))].sort((x, y) => y - x);
+        return [one.id || one.className || one.tagName, (sides[0] + 0.05) / (sides[1] + 0.05)];
+    });
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_ground(scheme: str, browser: Any, html: Path) -> None:
+    """WCAG's contrast of 4.5 for every text, in light and in dark."""
+    context = browser.new_context(color_scheme=scheme, reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(html.as_uri())
+    draw_by_mouse(8, page)
+    answer(page)
+    contrasts = page.evaluate(CONTRASTS)
+    assert len(contrasts) > 20
+    assert [found for found in contrasts if found[1] < 4.5] == []
+    assert page.evaluate("getComputedStyle(document.querySelector('.fill')).transitionDuration") == "0s"
+    context.close()
+
+
+def test_the_export_is_one_small_file_that_asks_for_nothing(html: Path) -> None:
+    text = html.read_text()
+    assert html.stat().st_size < 200_000
+    assert (
+        "default-src 'none'" in text and '<link rel="stylesheet"' not in text and "src=" not in text.split("<script")[0]
+    )
+
+
+def test_a_choice_of_models_is_loaded_when_it_is_made(browser: Any, tmp_path: Path) -> None:
+    form = network_of(pretrained.find(NAME).onnx, "one")
+    (tmp_path / "page.html").write_text(assemble([form, {**form, "name": "two</script>"}]))
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    assert page.locator("#model option").all_text_contents() == ["one", "two</script>"]
+    page.select_option("#model", index=1)
+    draw_by_mouse(7, page)
+    assert answer(page) == "7"
+    page.close()
+
+
+def test_an_operation_that_the_page_does_not_have_is_named(tmp_path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        [helper.make_node("Softsign", ["images"], ["logits"])], "one",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1])],
+    )  # fmt: skip
+    model = helper.make_model(graph)
+    helper.set_model_props(model, {"tinydigits": json.dumps({"source": "mnist", "classes": ["0"]})})
+    onnx.save(model, tmp_path / "odd.onnx")
+    with pytest.raises(TinydigitsError, match="Softsign"):
+        network_of(tmp_path / "odd.onnx", "odd")
+    (tmp_path / "no.onnx").write_bytes(b"no")
+    with pytest.raises(TinydigitsError, match="no ONNX file"):
+        network_of(tmp_path / "no.onnx", "no")
