@@ -180,8 +180,12 @@ def bare_step(chosen: Recipe, images: data.ImageSet) -> tuple[Callable[[], None]
 def _make(chosen: Recipe) -> tuple[Any, Any]:
     import torch
 
+    from tinydigits.optim import build_optimizer
+
     model = models.build(chosen.model.name, chosen.model.options)
     part = chosen.optimizer
+    if part.name == "muon":  # torch's takes matrices only
+        return model, build_optimizer(model, part)
     if part.name == "sgd":
         return model, torch.optim.SGD(model.parameters(), lr=part.lr, momentum=part.momentum)
     kind = torch.optim.Adam if part.name == "adam" else torch.optim.AdamW

@@ -5,6 +5,7 @@ Write them anew with `python tests/golden/test_losses.py`, only when the mathema
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 from pathlib import Path
@@ -34,12 +35,12 @@ class Listener(Reporter):
 
 
 def first_losses(name: str) -> list[float]:
-    """The losses of a recipe's first steps, on the bundled digits and in fp32, on one thread."""
+    """The losses of a recipe's first steps (fewer where it has fewer), on the bundled digits in fp32, on one thread."""
     loaded = recipe.load(name)
     part = loaded.data.model_copy(update={"source": "digits", "validation": min(200, loaded.data.validation)})
     loaded = loaded.model_copy(update={"data": part, "precision": "fp32"})
     listener = Listener()
-    with tempfile.TemporaryDirectory() as out, pytest.raises(Enough):
+    with tempfile.TemporaryDirectory() as out, contextlib.suppress(Enough):
         train(loaded, out=out, threads=1, reporter=listener)
     return listener.losses[:STEPS]
 
