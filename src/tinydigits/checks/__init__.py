@@ -2,7 +2,7 @@
 
 A file of this room has `NAME` (its path in a contract), `Limits` (what the contract may say), `check(subject, limits)`,
 `ADVICE` (what to do where it does not pass) and `EXAMPLES`, at least one that passes and one that fails; its docstring
-says what is checked and why.
+says what is checked and why. `NEEDS` names what not every format of a model can be asked: `train`, `state`, `devices`.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Check:
     function: Callable[[Subject, Any], Finding]
     examples: tuple[Example, ...]
     advice: str
+    needs: tuple[str, ...]
 
 
 def names() -> list[str]:
@@ -92,6 +93,9 @@ def run(check: Check, subject: Subject, limits: Limits | Mapping[str, Any]) -> F
 
 
 def _put(check: Check, subject: Subject, limits: Limits) -> Finding:
+    missing = [subject.lacks[need] for need in check.needs if need in subject.lacks]
+    if missing:
+        return Finding.not_run(check.name, missing[0], advice="Verify the model's class with --weights, or its run.")
     try:
         return check.function(subject, limits)
     except Contradiction as error:
@@ -131,6 +135,6 @@ def _found() -> dict[str, Check]:
         module = importlib.import_module(f"{__name__}.{entry.name}")
         checks[module.NAME] = Check(
             module.NAME, (module.__doc__ or "").strip(), module.Limits, module.check, tuple(module.EXAMPLES),
-            getattr(module, "ADVICE", ""),
+            getattr(module, "ADVICE", ""), getattr(module, "NEEDS", ()),
         )  # fmt: skip
     return checks

@@ -63,7 +63,8 @@ class Subject:
     model's accuracy is claimed with. `file` is what holds the weights, where they come from a file. `siblings` gives
     the same training with other seeds, `baseline` what a contract names to be compared with. `lacks` says what the
     target's format cannot be asked, and why: `train` (train mode and gradients), `state` (weights to save and load),
-    `devices`, or a kind of layer that it does not show.
+    `devices`, `structure`, other `batches` than its own, or a kind of layer that it does not show. `read_structure`
+    gives the module that the graph is read from, where it is another than the one that answers.
     """
 
     model: nn.Module
@@ -81,6 +82,7 @@ class Subject:
     shift_pixels: int = 0
     file: Path | None = None
     lacks: Mapping[str, str] = field(default_factory=dict)
+    read_structure: Callable[[], nn.Module] | None = None
     load_images: Callable[[str, str], data.ImageSet] = data.load
     siblings: Callable[[], Sequence[Subject]] = tuple
     baseline: Callable[[str], Subject] = _no_baseline
@@ -89,7 +91,10 @@ class Subject:
     @cached_property
     def trace(self) -> Trace:
         """The model's graph; raises TinydigitsError when it has none."""
-        return trace(self.model, tuple(self.input_shape), train="train" not in self.lacks)
+        if "structure" in self.lacks:
+            raise TinydigitsError(f"model {self.name}", self.lacks["structure"])
+        read = self.model if self.read_structure is None else self.read_structure()
+        return trace(read, tuple(self.input_shape), train="train" not in self.lacks)
 
     @property
     def model_input(self) -> ModelInput:
@@ -109,7 +114,12 @@ class Subject:
 
     @contextmanager
     def borrow(self, *, train: bool = False, seed: int = 0) -> Iterator[nn.Module]:
-        """A copy of the model on the subject's device, in eval or train mode, with random numbers from `seed`."""
+        """A copy of the model on the subject's device, in eval or train mode, with random numbers from `seed`.
+
+        Raises TinydigitsError when it is asked for a train mode that there is not.
+        """
+        if train and "train" in self.lacks:
+            raise TinydigitsError(f"model {self.name}", self.lacks["train"])
         with isolated_random_state(seed):
             yield set_mode(self.duplicate(), train)
 

@@ -52,7 +52,7 @@ def check(subject: Subject, limits: Limits) -> Finding:
     if asked:
         why = f"the forward pass asks for {', '.join(asked)}"
         return Finding(NAME, "fail", "more than images and weights", "the same bits", why)
-    if limits.train and any(p.requires_grad for p in subject.model.parameters()):
+    if limits.train and True in subject.modes and any(p.requires_grad for p in subject.model.parameters()):
         first, second = _gradients(subject, images_BCHW), _gradients(subject, images_BCHW)
         if not all(torch.equal(a, b) for a, b in zip(first, second, strict=True)):
             return Finding(NAME, "fail", "gradients differ", "the same bits", "in train mode, from the same seed")

@@ -20,6 +20,7 @@ from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
 
 NAME = "behaviour.device_movement"
+NEEDS = ("devices",)
 ADVICE = "Make every tensor that the model keeps a parameter or a buffer, and new ones with `device=images.device`."
 
 

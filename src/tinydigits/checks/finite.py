@@ -35,7 +35,7 @@ def check(subject: Subject, limits: Limits) -> Finding:
         f"{limits.factor:g} times as bright, inverted": -blots * limits.factor,
         "zeros": torch.zeros(shape, device=subject.device),
     }
-    for train in (False, True):
+    for train in subject.modes:
         mode = "train" if train else "eval"
         with subject.borrow(train=train) as model, torch.no_grad():
             for what, images_BCHW in inputs.items():
@@ -46,7 +46,8 @@ def check(subject: Subject, limits: Limits) -> Finding:
                         NAME, "fail", "NaN or infinite", "finite answers",
                         f"{what}, in {mode} mode, class {', '.join(map(str, classes))}",
                     )  # fmt: skip
-    return Finding(NAME, "pass", "all finite", "finite answers", f"{', '.join(inputs)}; in eval and train mode")
+    modes = "eval and train mode" if True in subject.modes else f"eval mode; {subject.lacks['train']}"
+    return Finding(NAME, "pass", "all finite", "finite answers", f"{', '.join(inputs)}; in {modes}")
 
 
 class _Squares(nn.Module):

@@ -23,6 +23,7 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.trace import Layer, Trace
 
 NAME = "behaviour.gradients"
+NEEDS = ("train",)
 ADVICE = (
     "Use every parameter in `forward`, or delete it; look for `detach`, `no_grad`, activations that are always off."
 )

@@ -57,6 +57,8 @@ def check(subject: Subject, limits: Limits) -> Finding:
     """Run one forward pass for each batch size, in eval mode."""
     subject = replace(subject, input_shape=limits.shape or subject.input_shape)
     text = "×".join(map(str, subject.input_shape))
+    if "batches" in subject.lacks and len(limits.batch_sizes) > 1:
+        return Finding(NAME, "fail", "one batch size", f"takes {text}", subject.lacks["batches"])
     taken: list[int] = []
     with subject.borrow() as model:
         for batch_size in limits.batch_sizes:

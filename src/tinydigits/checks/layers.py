@@ -52,14 +52,22 @@ class Limits(_finding.Limits):
 def check(subject: Subject, limits: Limits) -> Finding:
     """Look each kind up, try whether it acts, and name the layers that should not be there."""
     found = subject.trace
-    lacking = {kind: found.lacks(kind, moved=not subject.trained) for kind in limits.require}
+    kinds = found.kinds
+    hidden = {
+        kind: subject.lacks[kind]
+        for kind in dict.fromkeys([*limits.require, *limits.forbid])
+        if kind in subject.lacks and not kinds[kind]
+    }
+    lacking = {kind: found.lacks(kind, moved=not subject.trained) for kind in limits.require if kind not in hidden}
     surplus = {kind: found.places(kind) for kind in limits.forbid}
     wrong = [why for why in lacking.values() if why]
     wrong += [f"{kind} at {', '.join(places)}" for kind, places in surplus.items() if places]
-    kinds = found.kinds
     asked = dict.fromkeys([*limits.require, *limits.forbid])
     words = [f"needs {kind}" for kind in limits.require] + [f"no {kind}" for kind in limits.forbid]
     measured, limit = ", ".join(f"{kind} {kinds[kind]}" for kind in asked), ", ".join(words)
+    if not wrong and hidden:
+        why = "; ".join(f"{kind} cannot be told: {reason}" for kind, reason in hidden.items())
+        return Finding.not_run(NAME, why, limit=limit, advice="Verify the model's class with --weights, or its run.")
     if not wrong and limits.forbid and found.opaque_ops:
         why = f"what {', '.join(found.opaque_ops)} does inside cannot be read"
         return Finding(NAME, "undecided", measured, limit, why, {"kinds": dict(kinds)})

@@ -21,6 +21,7 @@ from tinydigits.checks._subject import Subject, isolated_random_state, logits_of
 from tinydigits.trace import inventory, set_mode
 
 NAME = "behaviour.save_and_load"
+NEEDS = ("state",)
 ADVICE = "Keep all that decides the answer in parameters and buffers, so that `state_dict()` holds it."
 
 _CHANGE = 0.1

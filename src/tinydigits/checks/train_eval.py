@@ -17,6 +17,7 @@ from tinydigits.checks._subject import Subject, logits_of
 from tinydigits.trace import inventory
 
 NAME = "behaviour.train_eval"
+NEEDS = ("train",)
 ADVICE = "Let `train()` and `eval()` switch dropout and BatchNorm, nothing else; functional forms take `self.training`."
 _TOLERANCE = 1e-5
 

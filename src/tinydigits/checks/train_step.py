@@ -12,6 +12,7 @@ from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
 
 NAME = "behaviour.train_step"
+NEEDS = ("train",)
 ADVICE = (
     "Look at the last layer and the loss: logits go in, without softmax or ReLU behind them, and weights start small."
 )

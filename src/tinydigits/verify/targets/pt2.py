@@ -1,0 +1,142 @@
+"""An archive of torch.export: the graph of one mode with its weights, and no class."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export.graph_signature import InputKind, OutputKind
+
+from tinydigits import models
+from tinydigits.checks import Subject
+from tinydigits.errors import TinydigitsError
+from tinydigits.train import pick_device
+from tinydigits.verify.targets import weights
+from tinydigits.verify.targets._file import NO_TRAIN_MODE, in_batches
+from tinydigits.verify.targets._target import Asked, InputSaid, Target, of_card
+
+KIND = "a .pt2 of torch.export"
+ORDER = 2
+
+
+def takes(asked: Asked) -> bool:
+    """A file that ends in .pt2."""
+    return asked.is_file(".pt2")
+
+
+def load(asked: Asked) -> Target:
+    """Read the archive, and its card from the extra file `tinydigits`, where it has one.
+
+    Raises TinydigitsError when it is damaged, and when its graph takes anything but one tensor.
+    """
+    path = Path(asked.text)
+    model, card = _read(path)
+    reason = f"a .pt2 {NO_TRAIN_MODE}"
+    lacks = {"train": reason, "dropout": reason}
+    if model.batch_size is not None:
+        lacks["batches"] = lacks["structure"] = f"this .pt2 takes batches of {model.batch_size} alone"
+    subject = Subject(
+        model, name=path.name, device=str(pick_device(asked.device)), trained=True, file=path, lacks=lacks
+    )
+    facts: dict[str, Any] = {"kind": "pt2", "name": path.name, "model": card.model if card else None, "options": {}}
+    says = of_card(card) if card is not None else InputSaid(model.input_shape)
+    return Target(subject, facts | weights.facts(path), says)
+
+
+class ExportedModule(nn.Module):
+    """The graph of an archive, its weights under the names that they had.
+
+    `batch_size` is None where it takes any number of images.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        program = torch.export.load(io.BytesIO(content))
+        specs = program.graph_signature.input_specs
+        images = [spec.arg.name for spec in specs if spec.kind == InputKind.USER_INPUT]
+        if len(images) != 1:
+            raise TinydigitsError("its graph", got=f"{len(images)} inputs", expected="one: the images")
+        value = next(node for node in program.graph.nodes if node.name == images[0]).meta["val"]
+        num_images, *shape = value.shape
+        self.content, self.dtype = content, value.dtype
+        self.batch_size = num_images if isinstance(num_images, int) else None
+        self.input_shape = tuple(shape) if all(isinstance(side, int) for side in shape) else None
+        self.inputs: list[tuple[str, ...]] = []
+        for spec in specs:
+            if spec.kind == InputKind.USER_INPUT:
+                self.inputs.append(())
+                continue
+            name = str(spec.target)
+            self.inputs.append(tuple(name.split(".")))
+            tensor = program.state_dict[name] if name in program.state_dict else program.constants[name]
+            self._keep(name, tensor, spec)
+        graph = program.graph_module.graph
+        for node in list(graph.nodes):
+            if "_assert_tensor_metadata" in str(node.target):  # it forbids another type of numbers
+                graph.erase_node(node)
+        program.graph_module.recompile()
+        kinds = [spec.kind for spec in program.graph_signature.output_specs]
+        self._graph = _Shared(program.graph_module, kinds.index(OutputKind.USER_OUTPUT))
+
+    def _keep(self, name: str, tensor: Any, spec: Any) -> None:
+        *path, last = name.split(".")
+        place: nn.Module = self
+        for part in path:
+            if part not in place._modules:
+                place.add_module(part, nn.Module())
+            place = place.get_submodule(part)
+        if spec.kind == InputKind.PARAMETER:
+            place.register_parameter(last, nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad))
+        elif spec.kind == InputKind.BUFFER:
+            place.register_buffer(last, tensor, persistent=bool(spec.persistent))
+        else:
+            setattr(place, last, tensor)  # a constant: no parameter, no buffer
+
+    def forward(self, images: Tensor) -> Tensor:
+        return in_batches(self._run, images, self.batch_size)
+
+    def _run(self, images: Tensor) -> Tensor:
+        given = [functools.reduce(getattr, place, self) if place else images for place in self.inputs]
+        answer: Tensor = self._graph.module(*given)[self._graph.output]
+        return answer
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ExportedModule, (self.content,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ExportedModule:
+        copied = ExportedModule.__new__(ExportedModule)
+        copied.__dict__.update(copy.deepcopy(vars(self), memo))
+        return copied
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """The operations, which copies of the module have in common."""
+
+    module: fx.GraphModule
+    output: int
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Shared:
+        return self
+
+
+def _read(path: Path) -> tuple[ExportedModule, models.WeightsCard | None]:
+    if not path.is_file():
+        raise TinydigitsError(str(path), "no such file")
+    content = path.read_bytes()
+    extra = {models.CARD_KEY: ""}
+    try:
+        torch.export.load(io.BytesIO(content), extra_files=extra)
+        model = ExportedModule(content)
+    except TinydigitsError as error:
+        raise TinydigitsError(str(path), str(error)) from error
+    except Exception as error:  # torch raises of all kinds for damaged archives
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise TinydigitsError(str(path), f"not a whole archive of torch.export: {first_line}") from error
+    return model.eval(), models.card_in(str(path), {models.CARD_KEY: text} if (text := extra[models.CARD_KEY]) else {})

@@ -1,0 +1,241 @@
+"""Whole models in files of other formats: what they answer, and what they cannot be asked."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+from torch import nn
+
+from tinydigits import models
+from tinydigits.contract import Contract
+from tinydigits.errors import TinydigitsError
+from tinydigits.export import onnx as onnx_format
+from tinydigits.export import pt2 as pt2_format
+from tinydigits.export.trained import Trained, of_run
+from tinydigits.run import Run
+from tinydigits.verify import InputSaid, Verdict, verify
+from tinydigits.verify.targets.onnx import OnnxModule
+
+FORMATS = {"pt2": pt2_format, "onnx": onnx_format}
+ACCURACY = {"source": "digits", "split": "test", "min": 0.5, "bound": "point"}
+EVERYTHING = Contract(
+    name="everything",
+    model={
+        "parameters": {"equals": 13_242}, "multiply_adds": {"min": 1}, "receptive_field": {"min": 3},
+        "layers": {"require": ["conv", "max_pool", "linear"], "forbid": ["attention"]}, "file_size": {"max_kb": 1_000},
+    },
+    shapes={"input": True, "output": True},
+    behaviour=dict.fromkeys(
+        (
+            "batch_invariance", "determinism", "device_movement", "finite", "gradients", "probabilities",
+            "save_and_load", "train_eval", "train_step",
+        ),
+        True,
+    ),
+    accuracy=ACCURACY,
+    latency={"max_ms": 1_000, "budget_seconds": 0.2},
+)  # fmt: skip
+NOT_ASKED = {
+    "pt2": {"behaviour.gradients", "behaviour.train_eval", "behaviour.train_step"},
+    "onnx": {
+        "behaviour.device_movement", "behaviour.gradients", "behaviour.save_and_load", "behaviour.train_eval",
+        "behaviour.train_step",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def files(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The run's model as the exporter writes it."""
+    folder = tmp_path_factory.mktemp("files")
+    return {name: writer.write(of_run(trained), folder) for name, writer in FORMATS.items()}
+
+
+@pytest.fixture(scope="module")
+def of_the_run(trained: Run) -> Verdict:
+    return verify(trained.folder, EVERYTHING)
+
+
+def by_name(verdict: Verdict) -> dict[str, Any]:
+    return {finding.check: finding for finding in verdict.findings}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_answers_all_that_its_format_can_as_the_run_does(
+    files: dict[str, Path], of_the_run: Verdict, name: str
+) -> None:
+    verdict = verify(files[name], EVERYTHING)
+    found, run = by_name(verdict), by_name(of_the_run)
+    silent = {check for check, finding in found.items() if finding.status == "not run"}
+    assert silent == NOT_ASKED[name]
+    assert all(name in found[check].why for check in silent)
+    assert {finding.status for check, finding in found.items() if check not in silent} == {"pass"}, verdict.findings
+    assert verdict.word == "undecided" and verdict.exit_code == 1, "what was not run is no quiet pass"
+    assert found["accuracy"].details["correct"] == run["accuracy"].details["correct"]
+    for check in ("model.parameters", "model.multiply_adds", "model.receptive_field"):
+        assert found[check].measured == run[check].measured
+    assert (verdict.target["mean"], verdict.target["input_said_by"]["mean"]) == (0.0, "the target")
+    assert verdict.target["kind"] == name and len(verdict.target["weights_sha256"]) == 64
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("spec", ["gap-cnn", "se-resnet", "four-conv", "rf29-cnn"])
+def test_the_structure_of_every_architecture_is_read(tmp_path: Path, name: str, spec: str) -> None:
+    torch.manual_seed(0)
+    card = models.WeightsCard(model=spec, source="digits", classes=list("0123456789"), mean=0.5, std=0.5)
+    path = FORMATS[name].write(Trained(models.build(spec).eval(), card, tmp_path / "none"), tmp_path)
+    asked = Contract(name="size", model={"parameters": {"max": 25_000}, "receptive_field": {"min": 3}})
+    ours = by_name(verify(spec, asked))
+    theirs = by_name(verify(path, asked))
+    assert theirs["model.receptive_field"].measured == ours["model.receptive_field"].measured
+    if name == "pt2":  # an exporter to ONNX folds BatchNorm into the convolution before it
+        assert theirs["model.parameters"].measured == ours["model.parameters"].measured
+    assert {finding.status for finding in theirs.values()} == {"pass"}, theirs
+
+
+@pytest.mark.parametrize(
+    ("name", "limits"),
+    [
+        ("pt2", {"require": ["dropout"]}),
+        ("onnx", {"require": ["dropout"]}),
+        ("onnx", {"require": ["batch_norm"]}),
+        ("onnx", {"forbid": ["batch_norm"]}),
+    ],
+)
+def test_a_layer_that_a_format_does_not_show_is_not_run(files: dict[str, Path], name: str, limits: Any) -> None:
+    finding = verify(files[name], Contract(name="layers", model={"layers": limits})).findings[0]
+    assert finding.status == "not run" and "cannot be told" in finding.why
+    failing = Contract(name="layers", model={"layers": limits | {"require": ["attention"]}})
+    assert verify(files[name], failing).findings[0].status == "fail"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.95])
+def test_a_file_that_is_cut_short_is_told(files: dict[str, Path], tmp_path: Path, name: str, share: float) -> None:
+    whole = files[name].read_bytes()
+    path = tmp_path / f"cut.{name}"
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(TinydigitsError, match=f"cut.{name}: "):
+        verify(path, EVERYTHING)
+    with pytest.raises(TinydigitsError, match="no such file"):
+        verify(tmp_path / f"none.{name}", EVERYTHING)
+
+
+def net() -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)).eval()
+
+
+def test_a_strangers_pt2_of_one_batch_size_is_asked_in_its_batches(tmp_path: Path) -> None:
+    torch.export.save(torch.export.export(net(), (torch.zeros(3, 1, 32, 32),)), tmp_path / "three.pt2")
+    asked = Contract(
+        name="c", model={"parameters": {"max": 100}}, shapes={"input": True, "output": True},
+        behaviour={"batch_invariance": True, "probabilities": True},
+    )  # fmt: skip
+    verdict = verify(tmp_path / "three.pt2", asked, said=InputSaid(mean=0.5, std=0.5))
+    assert verdict.target["input_shape"] == [1, 32, 32]
+    assert [finding.status for finding in verdict.findings] == ["undecided", "fail", "pass", "pass", "pass"]
+    assert all("batches of 3 alone" in finding.why for finding in verdict.findings[:2])
+
+
+def test_a_pt2_of_two_inputs_is_refused(tmp_path: Path) -> None:
+    class Two(nn.Module):
+        def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            return a + b
+
+    torch.export.save(torch.export.export(Two(), (torch.zeros(2), torch.zeros(2))), tmp_path / "two.pt2")
+    with pytest.raises(TinydigitsError, match="2 inputs"):
+        verify(tmp_path / "two.pt2", EVERYTHING)
+
+
+def onnx_file(path: Path, nodes: list[Any], given: list[Any], weights: dict[str, np.ndarray], **card: str) -> Path:
+    graph = helper.make_graph(
+        nodes, "graph", given, [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 10])],
+        [onnx.numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )  # fmt: skip
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(proto, card)
+    onnx.save(proto, path)
+    return path
+
+
+def image(*shape: int | str, kind: int = TensorProto.FLOAT, name: str = "x") -> Any:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+WEIGHTS = {"w": np.random.default_rng(0).normal(size=(784, 10)).astype(np.float32)}
+
+
+def test_a_strangers_onnx_says_what_it_takes(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT), helper.make_node("Flatten", ["f"], ["v"]),
+        helper.make_node("MatMul", ["v", "w"], ["l"]), helper.make_node("Softmax", ["l"], ["y"]),
+    ]  # fmt: skip
+    path = onnx_file(tmp_path / "net.onnx", nodes, [image("n", 28, 28, 1, kind=TensorProto.UINT8)], WEIGHTS)
+    asked = Contract(
+        name="c", model={"parameters": {"equals": 7_840}}, behaviour={"probabilities": {"output": "probabilities"}},
+        accuracy=ACCURACY | {"min": 0.0},
+    )  # fmt: skip
+    verdict = verify(path, asked)
+    assert verdict.word == "holds", verdict.findings
+    assert verdict.target["input_shape"] == [28, 28, 1] and verdict.target["output"] == "probabilities"
+    assert verdict.target["std"] == pytest.approx(1 / 255), "whole numbers are grey levels of 0 to 255"
+
+
+def test_an_onnx_operation_that_is_not_read_leaves_the_rest_answered(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["v"]), helper.make_node("MatMul", ["v", "w"], ["l"]),
+        helper.make_node("Mish", ["l"], ["y"]),
+    ]  # fmt: skip
+    path = onnx_file(tmp_path / "net.onnx", nodes, [image("n", 1, 28, 28)], WEIGHTS)
+    asked = Contract(name="c", model={"parameters": {"max": 10_000}}, behaviour={"finite": True})
+    finding, finite = verify(path, asked).findings
+    assert finding.status == "undecided" and "Mish" in finding.why and finite.status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ([image("n", 1, 28, 28), image("n", 10, name="z")], "got the inputs x, z"),
+        ([image("n", 1, 28, 28, kind=TensorProto.INT64)], r"got tensor\(int64\)"),
+    ],
+)
+def test_an_onnx_that_does_not_take_images_is_refused(tmp_path: Path, given: list[Any], says: str) -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT), helper.make_node("Flatten", ["f"], ["v"]),
+        helper.make_node("MatMul", ["v", "w"], ["l" if len(given) > 1 else "y"]),
+    ]  # fmt: skip
+    nodes += [helper.make_node("Add", ["l", "z"], ["y"])] if len(given) > 1 else []
+    with pytest.raises(TinydigitsError, match=says):
+        verify(onnx_file(tmp_path / "net.onnx", nodes, given, WEIGHTS), EVERYTHING)
+
+
+def test_a_damaged_card_is_told(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Flatten", ["x"], ["v"]), helper.make_node("MatMul", ["v", "w"], ["y"])]
+    path = onnx_file(tmp_path / "net.onnx", nodes, [image("n", 1, 28, 28)], WEIGHTS, tinydigits="{}")
+    with pytest.raises(TinydigitsError, match="damaged tinydigits metadata"):
+        verify(path, EVERYTHING)
+
+
+def test_without_onnxruntime_the_extra_is_named(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(TinydigitsError, match=r"needs onnxruntime[^\n]*\n  try: pip install 'tinydigits\[export\]'"):
+        verify(files["onnx"], EVERYTHING)
+
+
+def test_an_onnx_module_can_be_copied_and_sent_to_another_process(files: dict[str, Path]) -> None:
+    model = OnnxModule(files["onnx"].read_bytes())
+    images = torch.rand(3, 1, 28, 28)
+    file = io.BytesIO(pickle.dumps(model))
+    for other in (copy.deepcopy(model), pickle.load(file)):
+        assert torch.equal(other(images), model(images)) and other is not model
