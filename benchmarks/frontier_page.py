@@ -15,8 +15,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.experiments import load_plan
 from tinydigits import pretrained
-from tinydigits.report import draw_frontier, frontier_page, load_anchors, load_rows, measured_points, png_bytes
+from tinydigits.report import Aim, draw_frontier, frontier_page, load_anchors, load_rows, measured_points, png_bytes
 from tinydigits.run import write_atomic
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where one differs")
     options = parser.parse_args(arguments)
     rows = [*load_rows(RESULTS / "reference"), *load_rows(RESULTS / "records")]
-    points, anchors = measured_points(rows, pretrained.names()), load_anchors(RESULTS / "anchors.toml")
+    aims = {planned.recipe: Aim(planned.accuracy, planned.seeds) for planned in load_plan()}
+    points, anchors = measured_points(rows, pretrained.names(), aims), load_anchors(RESULTS / "anchors.toml")
     page = frontier_page(points, anchors)
     # Another matplotlib draws other bytes, so the picture says of which page it is.
     mark = hashlib.sha256(page.encode("utf-8")).hexdigest()

@@ -10,7 +10,7 @@ import pytest
 from benchmarks import frontier_page
 from tinydigits import pretrained
 from tinydigits.errors import TinydigitsError
-from tinydigits.report import draw_frontier, load_anchors, load_rows, measured_points
+from tinydigits.report import Aim, draw_frontier, load_anchors, load_rows, measured_points
 from tinydigits.report import frontier_page as make_page
 
 REFERENCE = frontier_page.RESULTS / "reference"
@@ -48,6 +48,17 @@ def test_a_point_is_the_mean_of_all_its_rows_and_says_how_to_check_it() -> None:
     page = make_page(list(points.values()), ANCHORS)
     for anchor in ANCHORS:
         assert f"]({anchor.source}) | {anchor.parameters:,} |" in page
+
+
+def test_an_aim_stays_open_until_its_last_seed_and_is_then_reached_or_missed() -> None:
+    rows = [row for row in load_rows(REFERENCE) if row.recipe == "gap-cnn-tuned"]
+
+    def said(accuracy: float, seeds: int) -> str:
+        return make_page(measured_points(rows, aims={"gap-cnn-tuned": Aim(accuracy, seeds)}), ANCHORS)
+
+    assert f"| 99.00 %: open, {len(rows)} of 10 seeds |" in said(0.99, 10)
+    assert "| 99.00 %: reached |" in said(0.99, len(rows))
+    assert "| 99.90 %: missed by 0.277 points |" in said(0.999, len(rows))
 
 
 def test_rows_of_different_recipes_under_one_name_are_refused() -> None:

@@ -1,7 +1,7 @@
 """Records as Markdown and pictures: reads run folders, never a model or an image set, so nothing here needs torch."""
 
 from tinydigits.report.command import is_shipped, train_command
-from tinydigits.report.frontier import Anchor, Point, draw_frontier, frontier_page, load_anchors, measured_points
+from tinydigits.report.frontier import Aim, Anchor, Point, draw_frontier, frontier_page, load_anchors, measured_points
 from tinydigits.report.readme import fill_readme
 from tinydigits.report.results import Claims, Row, Structure, System, load_claims, load_rows, results_page
 from tinydigits.report.run_report import write_run_report
@@ -9,7 +9,7 @@ from tinydigits.report.style import png_bytes
 from tinydigits.report.verdict import formats, load_verdict, render
 
 __all__ = [
-    "Anchor", "Claims", "Point", "Row", "Structure", "System", "draw_frontier", "fill_readme", "formats",
+    "Aim", "Anchor", "Claims", "Point", "Row", "Structure", "System", "draw_frontier", "fill_readme", "formats",
     "frontier_page", "is_shipped", "load_anchors", "load_claims", "load_rows", "load_verdict", "measured_points",
     "png_bytes", "render", "results_page", "train_command", "write_run_report",
 ]  # fmt: skip

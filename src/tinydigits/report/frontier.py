@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,11 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tinydigits.errors import TinydigitsError
 from tinydigits.report import text
 from tinydigits.report.command import train_command, what_decides
-from tinydigits.report.results import Row
+from tinydigits.report.results import Row, machine_words
 from tinydigits.report.style import BLUE, INK, ORANGE, QUIET, RULE, axes_at, new_figure, write_text, write_title
 from tinydigits.stats import mean_and_sd
 
-__all__ = ["Anchor", "Point", "draw_frontier", "frontier_page", "load_anchors", "measured_points"]
+__all__ = ["Aim", "Anchor", "Point", "draw_frontier", "frontier_page", "load_anchors", "measured_points"]
 
 
 class Anchor(BaseModel):
@@ -36,8 +36,16 @@ class Anchor(BaseModel):
 
 
 @dataclass(frozen=True)
+class Aim:
+    """What a record is to reach, and by how many seeds: both were fixed before its first one."""
+
+    accuracy: float
+    seeds: int
+
+
+@dataclass(frozen=True)
 class Point:
-    """A recipe's mean over all its seeds, and the commands that give it again.
+    """A recipe's mean over all its seeds, how it was trained, and the commands that give it again.
 
     >>> Point("sprint", 24_000, 120, (0.99, 0.992), ("tinydigits train sprint",)).mean
     0.991
@@ -48,6 +56,10 @@ class Point:
     num_buffers: int
     accuracies: tuple[float, ...]
     commands: tuple[str, ...]
+    epochs: int = 0
+    seconds: float = 0.0
+    circumstances: tuple[str, ...] = ()
+    aim: Aim | None = None
 
     @property
     def mean(self) -> float:
@@ -64,11 +76,13 @@ def load_anchors(path: Path) -> tuple[Anchor, ...]:
         raise TinydigitsError(str(path), str(error)) from error
 
 
-def measured_points(rows: Sequence[Row], trained: Iterable[str] = ()) -> list[Point]:
+def measured_points(
+    rows: Sequence[Row], trained: Iterable[str] = (), aims: Mapping[str, Aim] | None = None
+) -> list[Point]:
     """A point for every recipe among the rows: smallest first, of equal ones the best first.
 
-    `trained` names the recipes whose weights come with the package. Raises TinydigitsError where the rows of a recipe
-    differ in more than the seed, or in their test images.
+    `trained` names the recipes whose weights come with the package, `aims` what a recipe is to reach. Raises
+    TinydigitsError where the rows of a recipe differ in more than the seed, or in their test images.
     """
     points, trained = [], set(trained)
     for recipe in dict.fromkeys(row.recipe for row in rows):
@@ -81,16 +95,30 @@ def measured_points(rows: Sequence[Row], trained: Iterable[str] = ()) -> list[Po
         if recipe in trained:
             commands.insert(0, f"tinydigits verify {recipe}")
         accuracies = tuple(correct / seen for correct, seen in (row.test_counts for row in group))
-        points.append(Point(recipe, first.record.num_parameters, first.record.num_buffers, accuracies, tuple(commands)))
+        records = [row.record for row in group]
+        circumstances = dict.fromkeys(
+            f"{machine_words(record)}; " + ", ".join(f"{name} {number}" for name, number in record.versions.items())
+            for record in records
+        )
+        points.append(
+            Point(
+                recipe, first.record.num_parameters, first.record.num_buffers, accuracies, tuple(commands),
+                first.record.epochs, mean_and_sd([record.seconds.training for record in records])[0],
+                tuple(circumstances), (aims or {}).get(recipe),
+            )
+        )  # fmt: skip
     return sorted(points, key=lambda point: (point.num_parameters, -point.mean))
 
 
 def frontier_page(points: Sequence[Point], anchors: Sequence[Anchor]) -> str:
     """The page as Markdown, with the picture `frontier.png` beside it."""
+    places = list(dict.fromkeys(place for point in points for place in point.circumstances))
     ours = [
         [
-            f"`{point.recipe}`", f"{point.num_parameters:,}", f"{point.num_buffers:,}", _spread(point),
-            len(point.accuracies), " then ".join(f"`{command}`" for command in point.commands),
+            f"`{point.recipe}`", f"{point.num_parameters:,}", f"{point.num_buffers:,}", point.epochs, _spread(point),
+            len(point.accuracies), _aim(point), f"{point.seconds:,.0f}",
+            ", ".join(str(places.index(place) + 1) for place in point.circumstances),
+            " then ".join(f"`{command}`" for command in point.commands),
         ]
         for point in points
     ]  # fmt: skip
@@ -110,14 +138,29 @@ def frontier_page(points: Sequence[Point], anchors: Sequence[Anchor]) -> str:
         "was chosen on test images. `verify` re-checks the weights that come with the package, `train` makes all n "
         "anew.",
         text.table(
-            ["recipe", "parameters", "buffers", "test accuracy", "n", "re-check"], ours, "lrrrrl"
+            ["recipe", "parameters", "buffers", "epochs", "test accuracy", "n", "aim", "seconds", "where", "re-check"],
+            ours, "lrrrrrlrll",
         ),
+        "Aims and numbers of seeds were fixed beforehand; a record is open while seeds are to come. Seconds are "
+        "of training, the mean over seeds. Where:",
+        "\n".join(f"{number}. {place}" for number, place in enumerate(places, start=1)),
         "## Published",
         "*Read*: in the project's own files. *Re-run*: its published weights, asked again. *Unconfirmed*: reported, "
         "neither read nor re-run.",
         text.table(["project", "parameters", "test accuracy", "evidence", "how it was counted"], others, "lrrll"),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
+
+
+def _aim(point: Point) -> str:
+    """Reached or not, once all seeds are there."""
+    if point.aim is None:
+        return ""
+    aim = text.percent(point.aim.accuracy)
+    if len(point.accuracies) < point.aim.seeds:
+        return f"{aim}: open, {len(point.accuracies)} of {point.aim.seeds} seeds"
+    missed = point.aim.accuracy - point.mean
+    return f"{aim}: reached" if missed <= 0 else f"{aim}: missed by {100 * missed:.3f} points"
 
 
 def _spread(point: Point) -> str:

@@ -229,7 +229,7 @@ def _facts(system: System, group: Sequence[Row], structures: Mapping[str, Struct
             group, lambda row: row.record.seconds.start_up + row.record.seconds.evaluation
         ),
         "peak memory": f"at most {text.megabytes(max(record.peak_memory_bytes for record in records))}",
-        "machine": _distinct(map(_machine, records)),
+        "machine": _distinct(map(machine_words, records)),
         "versions": _distinct(", ".join(f"{name} {number}" for name, number in r.versions.items()) for r in records),
     }
 
@@ -264,7 +264,8 @@ def _spread(group: Sequence[Row], seconds_of: Callable[[Row], float]) -> str:
     return f"{mean:.1f}" if math.isnan(sd) else f"{mean:.1f} ± {sd:.1f}"
 
 
-def _machine(record: Record) -> str:
+def machine_words(record: Record) -> str:
+    """Processor, cores, system, device and threads of a run, in words."""
     machine = record.machine
     return (
         f"{machine.get('processor', '?')}, {machine.get('num_cores', '?')} cores, {machine.get('system', '?')}; "
