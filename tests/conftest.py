@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
@@ -23,18 +26,41 @@ class Mnist:
     folder: Path
 
 
+# Chromium as a test needs it: no sandbox for root, and no word to the outside.
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+def absent(component: str, reason: str) -> NoReturn:
+    """Skip the test, or fail it where `TINYDIGITS_REQUIRE` names the component that is not there."""
+    if component in os.environ.get("TINYDIGITS_REQUIRE", "").split(","):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def mnist(tmp_path_factory: pytest.TempPathFactory) -> Mnist:
     """Real MNIST, from `TINYDIGITS_DATA` or the cache. Without it a test is skipped, or fails where it is required.
 
-    `TINYDIGITS_REQUIRE` lists, separated by commas, what a machine must have: CI sets `mnist`.
+    `TINYDIGITS_REQUIRE` lists, separated by commas, what a machine must have.
     """
     if data.at_hand("mnist") is None:
-        reason = "MNIST is not at hand: set TINYDIGITS_DATA, or run `tinydigits datasets cp mnist FOLDER`"
-        if "mnist" in os.environ.get("TINYDIGITS_REQUIRE", "").split(","):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        absent("mnist", "MNIST is not at hand: set TINYDIGITS_DATA, or run `tinydigits datasets cp mnist FOLDER`")
     folder = tmp_path_factory.mktemp("mnist")
     data.copy_files("mnist", folder, allow_download=False)
     train, test = (data.load("mnist", split, allow_download=False) for split in ("train", "test"))
     return Mnist(train, test, folder)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, driven by Playwright."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium") or absent("chromium", "Chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(program), args=FLAGS)
+        yield browser
+        browser.close()

@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from tinydigits.cli import contracts, datasets, export, models, new, predict, recipes, report, runs, train, verify
+from tinydigits.cli import (
+    contracts,
+    datasets,
+    export,
+    models,
+    new,
+    predict,
+    recipes,
+    report,
+    runs,
+    serve,
+    train,
+    verify,
+)
 from tinydigits.errors import Interrupted, TinydigitsError
 
 __all__ = ["app", "main"]
@@ -26,6 +39,7 @@ app.command()(verify.verify)
 app.command()(report.report)
 app.command()(export.export)
 app.command()(predict.predict)
+app.command()(serve.serve)
 app.command()(new.new)
 for verb in (models, recipes, contracts, datasets, runs):
     app.add_typer(verb.app, name=verb.__name__.rpartition(".")[2])

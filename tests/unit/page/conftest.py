@@ -1,42 +1,29 @@
-"""Every registered model, as an ONNX file; Node and Chromium, which run the page's code."""
+"""Every registered model, as an ONNX file; Node, which runs the page's code."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tinydigits.page
+from tests.conftest import absent
 from tinydigits import models
 from tinydigits.export.onnx import model_proto
 from tinydigits.export.trained import Trained
 from tinydigits.models import WeightsCard
 
 ROOM = Path(tinydigits.page.__file__).parent
-# Chromium as a test needs it: no sandbox for root, and no word to the outside.
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
-
-def absent(component: str, what: str) -> None:
-    """Skip, or fail where `TINYDIGITS_REQUIRE` names the component."""
-    if component in os.environ.get("TINYDIGITS_REQUIRE", "").split(","):
-        pytest.fail(f"{what} is required here and is not there")
-    pytest.skip(f"{what} is not there")
 
 
 @pytest.fixture(scope="session")
 def node() -> Any:
     """A function that runs JavaScript on the page's modules with JSON as `given`, and gives what it returns."""
-    program = shutil.which("node") or absent("node", "Node.js")
+    program = shutil.which("node") or absent("node", "Node.js is not installed")
 
     def run(body: str, given: Any) -> Any:
         script = (
@@ -51,18 +38,6 @@ def node() -> Any:
         return json.loads(done.stdout)
 
     return run
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Debian's Chromium, driven by Playwright."""
-    from playwright.sync_api import sync_playwright
-
-    program = shutil.which("chromium") or absent("chromium", "Chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(program), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,39 @@
+"""`tinydigits serve`: the drawing page and the HTTP API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["serve"]
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option("--host", help="The address to listen on; the default is this machine alone.")
+    ] = ("127.0.0.1"),
+    port: Annotated[int, typer.Option("--port", "-p", help="The port; 0 takes a free one.", min=0, max=65535)] = 8000,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="The model that answers unless another is chosen.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of runs.")] = Path("runs"),
+) -> None:
+    """Open a page to draw on, and an HTTP API that reads digits, until Ctrl-C.
+
+    The models are those that come with the package, and the runs that have an ONNX file.
+    """
+    from tinydigits.errors import TinydigitsError
+    from tinydigits.predict import models_at_hand, open_model
+
+    models = models_at_hand(out)
+    if model is not None:
+        chosen = open_model(model, out)
+        name = model if model in models else chosen.name
+        models = {name: chosen.path} | {other: path for other, path in models.items() if other != name}
+    try:
+        from tinydigits.serve import run_server
+    except ImportError as error:
+        raise TinydigitsError("serve", f"needs {error.name}", hint="pip install 'tinydigits[serve]'") from error
+    run_server(models, host, port)

@@ -1,0 +1,190 @@
+"""The API: `POST /predict`, `GET /models`, `/health`, `/metrics`, `/docs`, and the page at `/`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+
+from tinydigits.data.picture import find_digits, read_picture
+from tinydigits.errors import TinydigitsError
+from tinydigits.page import assemble, network_of
+from tinydigits.predict import Answer, Classifier
+from tinydigits.serve.bodies import PREDICT_BODY, images_of_json, read_body, read_files
+from tinydigits.serve.gate import Gate
+from tinydigits.serve.metrics import Metrics
+
+__all__ = ["Limits", "create_app"]
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "The body cannot be read"},
+    404: {"description": "No such model"},
+    413: {"description": "Too many bytes, pixels or images"},
+    415: {"description": "A body of another kind"},
+    421: {"description": "Asked by a name that is not local"},
+    422: {"description": "Not 784 whole numbers from 0 to 255, or no picture"},
+    503: {"description": "Too many requests at once"},
+}
+_HINT = "application/json, image/… or multipart/form-data"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one request may bring, and how many may be under way."""
+
+    body_bytes: int = 16_000_000
+    pixels: int = 25_000_000
+    images: int = 1_000
+    requests: int = 256
+    pictures_at_once: int = 2
+
+
+def create_app(
+    models: Mapping[str, Path], limits: Limits | None = None, *, hosts: Sequence[str] | None = None
+) -> FastAPI:
+    """The service over some exported models by name, the first of them the default.
+
+    `hosts` are the names that it answers to; None is any. Raises TinydigitsError for a model that cannot be opened.
+    """
+    bounds = limits or Limits()
+    if not models:
+        raise TinydigitsError("serve", "no exported model", hint="tinydigits export RUN onnx")
+    opened = {name: Classifier(path) for name, path in models.items()}
+    default = next(iter(opened))
+    metrics = Metrics()
+    pictures = asyncio.Semaphore(bounds.pictures_at_once)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> Any:
+        opened[default].probabilities(np.zeros((1, 28, 28), np.uint8))  # the first question is slower
+        yield
+
+    app = FastAPI(
+        title="tinydigits", docs_url=None, redoc_url=None, lifespan=lifespan,
+        description="Reads digits in pictures. Every error has its reason in `detail`.",
+    )  # fmt: skip
+
+    def classifier_of(name: str | None) -> Classifier:
+        if name is not None and name not in opened:
+            raise HTTPException(404, f"no model {name!r}; there are {', '.join(opened)}")
+        return opened[name or default]
+
+    @app.post("/predict", openapi_extra={"requestBody": PREDICT_BODY}, responses=_ERRORS)
+    async def predict(request: Request, model: str | None = None, many: bool = False) -> Response:
+        """Read digits: a picture as the body, several in a form, or 28×28 grey levels as JSON.
+
+        `answers` has one for each image of JSON. Of pictures it has what was found, each with `picture`, its number,
+        and `box`; with `many`, each digit of each picture; none where there is no ink.
+        """
+        classifier = classifier_of(model)
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "application/json":
+            body = await read_body(request, bounds.body_bytes)
+            images_NHW = images_of_json(body, bounds.images)
+            answers = [_brief(classifier, row) for row in classifier.probabilities(images_NHW)]
+        elif kind.startswith("image/") or kind in ("application/octet-stream", "multipart/form-data"):
+            body = await read_body(request, bounds.body_bytes)
+            files = await read_files(request, body, bounds.images) if kind.startswith("multi") else [body]
+            answers = []
+            for number, file in enumerate(files):
+                async with pictures:
+                    found = await asyncio.to_thread(_read, file, classifier, many, bounds.pixels)
+                answers += [{"picture": number, **answer} for answer in found]
+        else:
+            raise HTTPException(415, f"got {kind or 'no content-type'}, expected {_HINT}")
+        metrics.images[classifier.name] += len(answers)
+        return JSONResponse({"model": classifier.name, "answers": answers})
+
+    @app.get("/models", responses={421: _ERRORS[421], 503: _ERRORS[503]})
+    async def list_models() -> list[dict[str, Any]]:
+        """The models to choose among."""
+        return [
+            {"name": name, "classes": found.classes, "source": found.source, "default": name == default}
+            for name, found in opened.items()
+        ]
+
+    @app.get("/health", responses={421: _ERRORS[421], 503: _ERRORS[503]})
+    async def health() -> dict[str, str]:
+        """Whether the service answers."""
+        return {"status": "ok", "model": default}
+
+    @app.get("/metrics", response_class=PlainTextResponse, responses={421: _ERRORS[421], 503: _ERRORS[503]})
+    async def show_metrics() -> Response:
+        """Counters in Prometheus's text form."""
+        return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
+
+    @cache
+    def form_of(name: str) -> Response:
+        return JSONResponse(network_of(opened[name].path, name))
+
+    @app.get("/networks/{name}", include_in_schema=False)
+    async def network(name: str) -> Response:
+        classifier_of(name)
+        return form_of(name)
+
+    page = assemble([{"name": name, "address": f"networks/{name}"} for name in opened])
+
+    @app.get("/", include_in_schema=False)
+    async def draw() -> Response:
+        return HTMLResponse(page)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return HTMLResponse(_docs(app.openapi()))
+
+    @app.exception_handler(TinydigitsError)
+    async def explain(_: Request, error: Exception) -> Response:
+        return JSONResponse({"detail": str(error)}, status_code=422)
+
+    paths = ("/", "/predict", "/models", "/health", "/metrics", "/docs", "/openapi.json")
+    app.add_middleware(Gate, metrics=metrics, paths=paths, max_under_way=bounds.requests, hosts=hosts)
+    return app
+
+
+def _read(file: bytes, classifier: Classifier, many: bool, max_pixels: int) -> list[dict[str, Any]]:
+    digits = find_digits(read_picture(file, max_pixels=max_pixels), many=many)
+    if not digits:
+        return []
+    rows = classifier.probabilities(np.stack([digit.image_HW for digit in digits]))
+    return [{**_brief(classifier, row), "box": list(digit.box)} for digit, row in zip(digits, rows, strict=True)]
+
+
+def _brief(classifier: Classifier, probability_K: np.ndarray) -> dict[str, Any]:
+    """An answer as `tinydigits predict --json` has it, without a file's name and a box."""
+    answer = Answer("", classifier.classes, probability_K, (0, 0, 28, 28), np.empty(0))
+    return {key: value for key, value in answer.as_dict().items() if key not in ("source", "box")}
+
+
+def _docs(openapi: dict[str, Any]) -> str:
+    """The API on one page, readable offline: the usual viewers load their scripts from elsewhere."""
+    parts = []
+    for path, methods in openapi["paths"].items():
+        for method, found in methods.items():
+            bodies = ", ".join(found.get("requestBody", {}).get("content", {}))
+            rows = [f"<dt>{escape(one['name'])}</dt><dd>query, {escape(str(one['schema'].get('type', 'text')))}</dd>"
+                    for one in found.get("parameters", [])]  # fmt: skip
+            rows += [f"<dt>body</dt><dd>{escape(bodies)}</dd>"] if bodies else []
+            rows += [f"<dt>{code}</dt><dd>{escape(answer['description'])}</dd>" for code, answer in
+                     found["responses"].items()]  # fmt: skip
+            text = escape(found.get("description", "")).replace("\n\n", "</p><p>")
+            parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{text}</p><dl>{''.join(rows)}</dl>")
+    style = (
+        ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;"
+        "padding:0 1rem}dl{display:grid;grid-template-columns:6rem 1fr;gap:.2rem 1rem}dd{margin:0}"
+    )
+    example = "curl --data-binary @photo.jpg -H 'content-type: image/jpeg' http://127.0.0.1:8000/predict"
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>tinydigits API</title>'
+        '<meta name="viewport" content="width=device-width"><style>' + style + "</style><h1>tinydigits API</h1>"
+        f"<p>{escape(openapi['info']['description'])} The same for machines: <a href='openapi.json'>openapi.json</a>."
+        f"</p><pre><code>{escape(example)}</code></pre>{''.join(parts)}</html>"
+    )

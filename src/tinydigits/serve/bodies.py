@@ -1,0 +1,112 @@
+"""Bodies of requests: read up to a bound, JSON checked number by number, files taken out of forms."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+from fastapi import HTTPException, Request
+
+__all__ = ["PREDICT_BODY", "images_of_json", "read_body", "read_files"]
+
+_IMAGE = {
+    "type": "array", "minItems": 784, "maxItems": 784, "items": {"type": "integer", "minimum": 0, "maximum": 255},
+    "description": "28×28 grey levels row by row, bright ink (255) on 0",
+}  # fmt: skip
+_PICTURE = {"schema": {"type": "string", "format": "binary"}}
+PREDICT_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "oneOf": [
+                    _IMAGE,
+                    {
+                        "type": "object",
+                        "required": ["images"],
+                        "additionalProperties": False,
+                        "properties": {"images": {"type": "array", "minItems": 1, "items": _IMAGE}},
+                    },
+                ]
+            },
+            "examples": {
+                "one": {"summary": "One image", "value": [0] * 378 + [255] * 28 + [0] * 378},
+                "many": {"summary": "Many images", "value": {"images": [[0] * 784, [255] * 784]}},
+            },
+        },
+        "image/png": _PICTURE,
+        "image/jpeg": _PICTURE,
+        "image/webp": _PICTURE,
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {"file": {"type": "array", "minItems": 1, "items": _PICTURE["schema"]}},
+            }
+        },
+    },
+}
+"""How OpenAPI describes the body of `POST /predict`."""
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The whole body; 413 as soon as it is known to be longer than `max_bytes`."""
+    stated = request.headers.get("content-length", "")
+    too_long = HTTPException(413, f"the body is longer than {max_bytes:,} bytes")
+    if stated.isdigit() and int(stated) > max_bytes:
+        raise too_long
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > max_bytes:
+            raise too_long
+    if not body:
+        raise HTTPException(400, "the body is empty")
+    return body
+
+
+def images_of_json(body: bytes, max_images: int) -> np.ndarray:
+    """Images uint8 (N, 28, 28) of a JSON body: 784 whole numbers, or {"images": [784 numbers, …]}."""
+    try:
+        tree = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(400, f"not JSON: {error}") from error
+    images = tree
+    if isinstance(tree, dict):
+        if set(tree) != {"images"} or not isinstance(tree["images"], list) or not tree["images"]:
+            raise HTTPException(422, 'an object must be {"images": [[784 numbers], …]}')
+        images = tree["images"]
+    elif isinstance(tree, list):
+        images = [tree]
+    else:
+        raise HTTPException(422, "expected a list of 784 numbers, or an object with images")
+    if len(images) > max_images:
+        raise HTTPException(413, f"{len(images):,} images; at most {max_images:,} at once")
+    for index, image in enumerate(images):
+        if not isinstance(image, list) or len(image) != 784:
+            got = f"{len(image)} values" if isinstance(image, list) else type(image).__name__
+            raise HTTPException(422, f"image {index}: got {got}, expected 784 whole numbers")
+        # bool is a kind of int in Python, and no grey level
+        if any(type(value) is not int for value in image) or min(image) < 0 or max(image) > 255:
+            raise HTTPException(422, f"image {index}: every number must be whole, from 0 to 255")
+    return np.array(images, dtype=np.uint8).reshape(-1, 28, 28)
+
+
+async def read_files(request: Request, body: bytes, max_files: int) -> list[bytes]:
+    """The files of a multipart form."""
+    from starlette.datastructures import Headers, UploadFile
+    from starlette.formparsers import MultiPartException, MultiPartParser
+
+    async def once() -> Any:
+        yield body
+
+    try:
+        form = await MultiPartParser(Headers(raw=request.headers.raw), once(), max_files=max_files).parse()
+    except (MultiPartException, KeyError, ValueError) as error:
+        raise HTTPException(400, f"not a multipart form: {error}") from error
+    files = [await value.read() for value in form.getlist("file") if isinstance(value, UploadFile)]
+    await form.close()
+    if not files:
+        raise HTTPException(422, "the form has no file named 'file'")
+    return files
