@@ -48,9 +48,10 @@ class Muon(Optimizer):
             if not parameters:
                 continue
             gradients = [parameter.grad for parameter in parameters]
-            buffers = [
-                self.state[parameter].setdefault("momentum", torch.zeros_like(parameter)) for parameter in parameters
-            ]
+            for parameter in parameters:
+                if parameter not in self.state:
+                    self.state[parameter]["momentum"] = torch.zeros_like(parameter)
+            buffers = [self.state[parameter]["momentum"] for parameter in parameters]
             torch._foreach_mul_(buffers, momentum)
             torch._foreach_add_(buffers, gradients)
             steps = list(torch._foreach_add(gradients, buffers, alpha=momentum))
