@@ -22,6 +22,7 @@ __all__ = ["ContractTests", "contract_tests"]
 _OPTIONS = {
     "contract": "A contract's name or TOML file: each of its checks becomes a test.",
     "target": "What is judged: a run, a registered model, or file.py:Class; the latest run by default.",
+    "weights": "Weights for a class: a state dict as .safetensors, .pt or .pth.",
     "data": "Measure accuracy on this data set instead.",
 }
 
@@ -32,17 +33,22 @@ class ContractTests:
 
     contract: str
     target: str | None = None
+    weights: str | None = None
     data: str | None = None
 
     def beside(self, folder: Path) -> ContractTests:
         """The same, with the files that are there named in full."""
-        return ContractTests(
-            _find(folder, self.contract), None if self.target is None else _find(folder, self.target),
-            self.data if self.data is None else _find(folder, self.data),
-        )  # fmt: skip
+        found = {name: value and _find(folder, value) for name, value in vars(self).items()}
+        return ContractTests(**found)
 
 
-def contract_tests(contract: str | Path, target: str | Path | None = None, *, data: str | None = None) -> ContractTests:
+def contract_tests(
+    contract: str | Path,
+    target: str | Path | None = None,
+    *,
+    weights: str | Path | None = None,
+    data: str | Path | None = None,
+) -> ContractTests:
     """Every check of a contract as a test of its own, in a file of tests.
 
     >>> test_contract = contract_tests("under-25k", "two-conv")
@@ -50,7 +56,8 @@ def contract_tests(contract: str | Path, target: str | Path | None = None, *, da
     Paths are relative to that file. Without a target the latest run in `runs` beside it is judged. The arguments are
     those of `tinydigits verify`; an error in them is an error of each test.
     """
-    return ContractTests(str(contract), None if target is None else str(target), data)
+    given = (None if value is None else str(value) for value in (target, weights, data))
+    return ContractTests(str(contract), *given)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -63,7 +70,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     given = {name: config.getoption(f"tinydigits_{name}") for name in _OPTIONS}
     written = {name: config.getini(f"tinydigits_{name}") or None for name in _OPTIONS}
-    if (given["target"] or given["data"]) and not (given["contract"] or written["contract"]):
+    if any(given.values()) and not (given["contract"] or written["contract"]):
         raise pytest.UsageError("--tinydigits-contract is needed: which contract?")
     if given["contract"] or written["contract"]:
         here, root = config.invocation_params.dir, (config.inipath or config.rootpath / "_").parent
@@ -140,8 +147,9 @@ class _Checks(pytest.Collector):
         if self._case is None:
             try:
                 self._case = prepare(
-                    self.tests.target, self.tests.contract, out=self.folder / "runs", source=self.tests.data
-                )
+                    self.tests.target, self.tests.contract, weights=self.tests.weights, out=self.folder / "runs",
+                    source=self.tests.data,
+                )  # fmt: skip
             except TinydigitsError as error:
                 self._case = error
         if isinstance(self._case, Exception):

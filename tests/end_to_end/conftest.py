@@ -60,7 +60,17 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = folder.glob("*.whl")
     made = make_environment(folder / "venv")
-    install = [str(made.python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    install = [
+        str(made.python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--ignore-installed",
+        str(wheel),
+    ]
     done = subprocess.run(install, capture_output=True, text=True, timeout=300, env=made.variables())
     assert done.returncode == 0, done.stdout + done.stderr
     return made

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import pytest
+import torch
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Environment
@@ -57,7 +58,7 @@ def test_each_check_is_a_test_and_what_is_not_known_fails_with_its_reason(pytest
     for words in (
         "contract.toml::model.layers PASSED", "contract.toml::accuracy FAILED", "test_other.py::test_other PASSED",
         "fail: 7,850, limit: at most 7,000", "What to do: 850 too many; 1 (linear) holds 7,850 of 7,850.",
-        "not run: limit: at least 50.00 % of digits test\nthe model is untrained\nWhat to do: Train it",
+        "not run: limit: at least 50.00 % of digits test\nthe model is untrained\nWhat to do: --weights FILE, or",
         "FAILED contract.toml::model.parameters - Failed: fail: 7,850",
     ):  # fmt: skip
         assert words in text, words
@@ -118,6 +119,14 @@ def test_options_may_stand_in_the_ini_file_and_then_named_tests_run_alone(pytest
     ask("--tinydigits-contract", "under-25k", "-k", "parameters or accuracy").assert_outcomes(
         passed=1, failed=1, deselected=13
     )
+
+
+def test_weights_of_a_file_are_judged(pytester: pytest.Pytester, ask: Ask) -> None:
+    zeros = {"1.weight": torch.zeros(10, 784), "1.bias": torch.zeros(10)}
+    torch.save(zeros, pytester.path / "net.pt")
+    answer = ask(*OPTIONS, "--tinydigits-weights", "net.pt", "-k", "accuracy")
+    answer.assert_outcomes(failed=1, deselected=4)
+    assert re.search(r"fail: 9\.\d\d % \(\d\d of 596\), limit: at least 50\.00 %", answer.stdout.str())
 
 
 def test_a_file_of_tests_may_have_contracts_of_its_own(pytester: pytest.Pytester, ask: Ask) -> None:

@@ -102,7 +102,7 @@ def _put(check: Check, subject: Subject, limits: Limits) -> Finding:
         return Finding(check.name, "fail", "contradicts itself", "", str(error), advice=_CONTRADICTS)
     except TinydigitsError as error:
         problem, _, hint = str(error).partition("\n  try: ")
-        return Finding.not_run(check.name, problem, advice=hint and f"Try: {hint}")
+        return Finding.not_run(check.name, problem, advice=hint)
     except Exception as error:  # the model's own code runs in here
         first_line = next(iter(str(error).splitlines()), "")
         return Finding(

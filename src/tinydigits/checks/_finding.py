@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-__all__ = ["TRAIN_IT", "Finding", "Limits", "Range", "Status"]
+__all__ = ["Finding", "Limits", "Range", "Status"]
 
-TRAIN_IT = "Train it with `tinydigits train --model …`, then verify the run in place of the class."
 Status = Literal["pass", "fail", "undecided", "not run"]
 
 

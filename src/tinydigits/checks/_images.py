@@ -49,7 +49,7 @@ def answers(subject: Subject, limits: ImageLimits) -> tuple[ImageSet, Evaluation
     Raises TinydigitsError, which becomes a finding *not run*, for an untrained model and for data that cannot be had.
     """
     if not subject.trained:
-        raise TinydigitsError("the model is untrained", hint="train it, then verify the run in place of the class")
+        raise TinydigitsError("the model is untrained", hint="--weights FILE, or train it and verify the run")
     try:
         images, evaluation = subject.evaluate(limits.source, limits.split)
     except DataUnavailable as error:

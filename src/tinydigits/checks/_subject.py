@@ -112,6 +112,16 @@ class Subject:
         """The modes that it can be asked in: eval (False) and, where there is one, train (True)."""
         return (False,) if "train" in self.lacks else (False, True)
 
+    def recorded(self) -> Training:
+        """What a run's record says of the training.
+
+        Raises TinydigitsError, which becomes a finding *not run*, where there is none.
+        """
+        if self.training is None:
+            hint = "tinydigits train --model …, then verify the run in place of the class"
+            raise TinydigitsError("no run's record says how the model was trained", hint=hint)
+        return self.training
+
     @contextmanager
     def borrow(self, *, train: bool = False, seed: int = 0) -> Iterator[nn.Module]:
         """A copy of the model on the subject's device, in eval or train mode, with random numbers from `seed`.

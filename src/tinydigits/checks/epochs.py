@@ -7,7 +7,7 @@ counted as it went: more images than epochs × training images do not fit into t
 from __future__ import annotations
 
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import TRAIN_IT, Finding, Range
+from tinydigits.checks._finding import Finding, Range
 from tinydigits.checks._subject import Subject, Training
 
 NAME = "training.epochs"
@@ -20,11 +20,7 @@ class Limits(Range):
 
 def check(subject: Subject, limits: Limits) -> Finding:
     """Compare the record's epochs, and the images seen, with the budget."""
-    training = subject.training
-    if training is None:
-        return Finding.not_run(
-            NAME, "no run's record says how the model was trained", limit=limits.text(), advice=TRAIN_IT
-        )
+    training = subject.recorded()
     passes = -(-training.images_seen // max(1, training.num_train))  # a pass that was begun counts whole
     details = {"epochs": training.epochs, "images_seen": training.images_seen, "num_train": training.num_train}
     why = f"{training.origin}; {training.images_seen:,} images seen of {training.num_train:,}"

@@ -38,14 +38,17 @@ class Limits(_finding.Limits):
 
 def check(subject: Subject, limits: Limits) -> Finding:
     """Look for each test image among the training images."""
-    training = subject.training
-    if training is not None and training.refused:
+    training = subject.recorded()
+    if training.refused:
         return Finding(
             NAME, "fail", "looked for test images", "", f"the training {', '.join(training.refused)}",
             {"refused": list(training.refused)}, advice="Train on the images that the training is given alone.",
         )  # fmt: skip
-    if training is None or not training.source:
-        return Finding.not_run(NAME, "no run's record says which images the model was trained on")
+    if not training.source:
+        return Finding.not_run(
+            NAME, "no run's record says which images the model was trained on",
+            advice="Train it with `tinydigits train`, which writes them down.",
+        )  # fmt: skip
     test = subject.load_images(limits.test or training.source, "test")
     train = subject.load_images(training.source, "train")
     if training.data_sha256 and training.data_sha256 != train.sha256:

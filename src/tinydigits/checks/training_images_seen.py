@@ -19,15 +19,13 @@ class Limits(Range):
 
 def check(subject: Subject, limits: Limits) -> Finding:
     """Compare the count with the budget; an unfinished training has not said all."""
-    training = subject.training
-    if training is None:
-        return Finding.not_run(NAME, "no run's record says how the model was trained")
+    training = subject.recorded()
     if not training.finished:
         return Finding(NAME, "fail", f"{training.images_seen:,} so far", "", "the training did not finish")
     return Finding.judge(
         NAME, limits.holds(training.images_seen), measured=f"{training.images_seen:,}",
         why=f"{training.origin}; {training.images_seen / max(1, training.num_train):.2f} times the training images",
-        details={"images_seen": training.images_seen, "num_train": training.num_train},
+        details={"images_seen": training.images_seen, "num_train": training.num_train}, value=training.images_seen,
     )  # fmt: skip
 
 

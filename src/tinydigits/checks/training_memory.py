@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinydigits.checks import _finding
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import TRAIN_IT, Finding
+from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, Training
 
 NAME = "training.memory"
@@ -16,22 +16,23 @@ class Limits(_finding.Limits):
 
     max_mb: float
 
+    def text(self) -> str:
+        return f"at most {self.max_mb:,.0f} MB"
+
 
 def check(subject: Subject, limits: Limits) -> Finding:
     """Compare the record's peak of resident memory."""
-    limit = f"at most {limits.max_mb:,.0f} MB"
-    if subject.training is None:
-        return Finding.not_run(NAME, "no run's record says how the model was trained", limit=limit, advice=TRAIN_IT)
-    if not subject.training.peak_memory_bytes:
+    training = subject.recorded()
+    if not training.peak_memory_bytes:
         return Finding.not_run(
-            NAME, "the record has no peak memory: the system did not tell", limit=limit,
+            NAME, "the record has no peak memory: the system did not tell",
             advice="Train where /proc or getrusage tells it: on Linux or macOS.",
         )  # fmt: skip
-    peak_mb = subject.training.peak_memory_bytes / 1e6
+    peak_mb = training.peak_memory_bytes / 1e6
     return Finding.judge(
-        NAME, peak_mb <= limits.max_mb, measured=f"{peak_mb:,.0f} MB", limit=limit,
+        NAME, peak_mb <= limits.max_mb, measured=f"{peak_mb:,.0f} MB",
         why="peak resident memory of the training process, from the record",
-        details={"peak_memory_bytes": subject.training.peak_memory_bytes}, value=peak_mb,
+        details={"peak_memory_bytes": training.peak_memory_bytes}, value=peak_mb,
     )  # fmt: skip
 
 

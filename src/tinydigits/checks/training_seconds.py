@@ -29,16 +29,14 @@ class Limits(_finding.Limits):
 
 def check(subject: Subject, limits: Limits) -> Finding:
     """Compare the measured time."""
-    training = subject.training
-    if training is None:
-        return Finding.not_run(NAME, "no run's record says how the model was trained")
+    training = subject.recorded()
     if not training.finished:
         return Finding(NAME, "fail", f"{training.seconds:.1f} s so far", "", "the training did not finish")
     if not training.seconds:
-        return Finding.not_run(NAME, "the record has no time")
+        return Finding.not_run(NAME, "the record has no time", advice="Train again: this version records it.")
     why = f"{training.origin}" + (f"; on {training.machine}" if training.machine else "")
     return Finding.judge(
-        NAME, training.seconds <= limits.max, measured=f"{training.seconds:.1f} s", why=why,
+        NAME, training.seconds <= limits.max, measured=f"{training.seconds:.1f} s", why=why, value=training.seconds,
         details={"seconds": training.seconds},
     )  # fmt: skip
 
