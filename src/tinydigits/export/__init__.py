@@ -46,7 +46,7 @@ def formats() -> list[str]:
     """The formats that there are.
 
     >>> formats()
-    ['card', 'html', 'onnx', 'onnx-int8', 'pt2', 'pth', 'safetensors']
+    ['c', 'c-int8', 'card', 'html', 'onnx', 'onnx-int8', 'pt2', 'pth', 'safetensors']
     """
     return sorted(path.stem.replace("_", "-") for path in _ROOM.glob("*.py") if path.stem not in _NOT_FORMATS)
 

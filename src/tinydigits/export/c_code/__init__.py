@@ -1,0 +1,19 @@
+"""A small compiler: an ONNX graph to one C header."""
+
+from tinydigits.export.c_code.emit_float import emit_float
+from tinydigits.export.c_code.emit_int8 import emit_int8
+from tinydigits.export.c_code.fuse import fuse, lower
+from tinydigits.export.c_code.graph import Graph, read_onnx
+from tinydigits.export.c_code.interpret import interpret
+from tinydigits.export.c_code.toolchain import (
+    MICROCONTROLLERS,
+    Footprint,
+    footprint_note,
+    load_header,
+    measure_footprint,
+)
+
+__all__ = [
+    "MICROCONTROLLERS", "Footprint", "Graph", "emit_float", "emit_int8", "footprint_note", "fuse", "interpret",
+    "load_header", "lower", "measure_footprint", "read_onnx",
+]  # fmt: skip

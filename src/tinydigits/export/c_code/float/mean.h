@@ -1,0 +1,20 @@
+/* The mean of each window; `counts_padding` divides by the whole window also at the border. */
+TD_INLINE void td_mean(const float *TD_RESTRICT in, float *TD_RESTRICT out, int counts_padding, const td_window *s)
+{
+    for (int y = 0; y < s->out_h; y++)
+        for (int x = 0; x < s->out_w; x++, out += s->out_channels) {
+            int seen = 0;
+            for (int c = 0; c < s->out_channels; c++) out[c] = 0;
+            for (int ky = 0; ky < s->kernel_h; ky++)
+                for (int kx = 0; kx < s->kernel_w; kx++) {
+                    const int row = y * s->stride_h - s->pad_h + ky * s->dilation_h;
+                    const int column = x * s->stride_w - s->pad_w + kx * s->dilation_w;
+                    if (row < 0 || row >= s->h || column < 0 || column >= s->w) continue;
+                    const float *p = in + (row * s->w + column) * s->in_channels;
+                    for (int c = 0; c < s->out_channels; c++) out[c] += p[c];
+                    seen++;
+                }
+            const float share = 1.0f / (float)(counts_padding ? s->kernel_h * s->kernel_w : seen);
+            for (int c = 0; c < s->out_channels; c++) out[c] *= share;
+        }
+}

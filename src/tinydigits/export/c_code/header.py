@@ -1,0 +1,155 @@
+"""One header: what it says of itself, kernels, constants, the function."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tinydigits.export.c_code.graph import Graph, Node
+from tinydigits.models import WeightsCard
+
+__all__ = ["Source", "render", "window_text"]
+
+_ROOM = Path(__file__).parent
+_TYPES = {"float32": "float", "int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t"}
+
+
+@dataclass
+class Source:
+    """C that is being written: constants, the calls of `tinydigits_predict`, the kernels that these need."""
+
+    folder: str
+    constants: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    kernels: dict[str, str] = field(default_factory=dict)
+    num_bytes: int = 0
+    known: dict[str, str] = field(default_factory=dict)
+
+    def array(self, name: str, values: np.ndarray) -> str:
+        """A constant array; gives its name. The same numbers are written once."""
+        values = values.ravel()
+        if values.dtype == np.float32:
+            texts = [f"{value:.9g}" for value in values]
+            numbers = [f"{text}f" if "." in text or "e" in text else f"{text}.0f" for text in texts]
+        else:
+            numbers = [str(value) for value in values]
+        body = "\n".join(textwrap.wrap(", ".join(numbers), 110))
+        key = f"{values.dtype}{body}"
+        if key not in self.known:
+            self.known[key] = name
+            self.num_bytes += values.nbytes
+            self.constants.append(f"static const {_TYPES[str(values.dtype)]} {name}[{len(values)}] = {{\n{body}}};")
+        return self.known[key]
+
+    def window(self, name: str, text: str) -> str:
+        """A constant window; gives its name. The same window is written once."""
+        if text not in self.known:
+            self.known[text] = name
+            self.num_bytes += 30
+            self.constants.append(f"static const td_window {name} = {text};")
+        return self.known[text]
+
+    def call(self, kernel: str, *arguments: object, lanes: int = 0) -> None:
+        """A call of a kernel, which is taken into the header."""
+        self.need(kernel, lanes)
+        name = f"td_{kernel}_{lanes}" if lanes else f"td_{kernel}"
+        self.calls.append(f"{name}({', '.join(map(str, arguments))});")
+
+    def need(self, kernel: str, lanes: int = 0) -> None:
+        """Take a kernel into the header, once; with `lanes`, the one for so many channels."""
+        folders = (self.folder, "float")  # the window is the same for both
+        path = next(path for folder in folders if (path := _ROOM / folder / f"{kernel}.h").is_file())
+        text = path.read_text(encoding="utf-8").replace("LANES", str(lanes)).replace("4 * 1)", "4)")
+        self.kernels.setdefault(f"{kernel}_{lanes}", text.strip())
+
+
+def window_text(graph: Graph, node: Node) -> str:
+    """A node's window as a C initialiser, in the order of `td_window`."""
+    channels, rows, columns = graph.shapes[node.inputs[0]]
+    out_channels, out_rows, out_columns = graph.shapes[node.output]
+    group_channels = channels // node.groups
+    numbers = [rows, columns, channels, group_channels, out_rows, out_columns, out_channels]
+    numbers += [*node.kernel, *node.stride, *node.padding, *node.dilation]
+    return f"{{{', '.join(map(str, numbers))}}}"
+
+
+_FRAME = """\
+/* {title}
+ *
+ * Written by tinydigits. Weights and tables: {num_bytes} bytes of constants; scratch: {scratch} bytes, static.
+ * Classes: {classes}
+ *
+ *     #define TINYDIGITS_IMPLEMENTATION   // in one C file of the program
+ *     #include "{file}"
+ *
+ * Bright ink on dark paper, row by row: 0 is paper, 255 is ink; {geometry}.
+ * Nothing is allocated and no library is called. The scratch memory is static, so two threads must not call at once;
+ * `#define TINYDIGITS_SCRATCH` as nothing puts it onto the stack.
+ */
+#ifndef TINYDIGITS_H
+#define TINYDIGITS_H
+#include <stdint.h>
+#define TINYDIGITS_NUM_CLASSES {num_classes}
+#ifdef __cplusplus
+extern "C" {{
+#endif
+/* Gives the class, 0 to {last}, and fills `probabilities`, which sum to 1. */
+int tinydigits_predict(const uint8_t image[{num_pixels}], float probabilities[{num_classes}]);
+#ifdef __cplusplus
+}}
+#endif
+#endif
+
+#ifdef TINYDIGITS_IMPLEMENTATION
+#ifndef TINYDIGITS_SCRATCH
+#define TINYDIGITS_SCRATCH static
+#endif
+#define TD_RESTRICT
+#define TD_UNROLL
+#define TD_INLINE static
+#ifdef __GNUC__
+#undef TD_RESTRICT
+#define TD_RESTRICT __restrict__
+#ifndef __OPTIMIZE_SIZE__ /* for speed, loops are made for each layer's own sizes */
+#define TD_FAST
+#define TD_MAX_TILE 8
+#undef TD_INLINE
+#define TD_INLINE static inline __attribute__((always_inline))
+#ifndef __clang__
+#undef TD_UNROLL
+#define TD_UNROLL _Pragma("GCC unroll 16")
+#endif
+#endif
+#endif
+
+{kernels}
+
+{constants}
+
+int tinydigits_predict(const uint8_t image[{num_pixels}], float probabilities[{num_classes}])
+{{
+{body}
+}}
+#endif
+"""
+
+
+def render(source: Source, card: WeightsCard, *, title: str, file: str, scratch: int, body: Iterable[str]) -> str:
+    """The header's text. `scratch` is in bytes."""
+    source.need("softmax")
+    first = ["window", "exp", "lanes", "round", "dot", "sum"]
+    order = sorted(source.kernels, key=lambda name: (stem := name.rpartition("_")[0]) and (
+        first.index(stem) if stem in first else len(first)
+    ))  # fmt: skip
+    geometry = "fitted to 20×20 pixels and centred by mass, as MNIST's digits are"
+    return _FRAME.format(
+        title=title, file=file, num_bytes=f"{source.num_bytes:,}", scratch=f"{scratch:,}",
+        classes=textwrap.shorten(", ".join(card.classes).replace("*/", ""), 100), num_classes=len(card.classes),
+        last=len(card.classes) - 1, num_pixels=int(np.prod(card.input_shape)), geometry=geometry,
+        kernels="\n\n".join(source.kernels[name] for name in order), constants="\n".join(source.constants),
+        body="\n".join(f"    {line}" for line in body),
+    )  # fmt: skip

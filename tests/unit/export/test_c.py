@@ -1,0 +1,205 @@
+"""The C headers: compiled with every warning and sanitizer, asked about real images, fitted into microcontrollers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tinydigits import data, export, models
+from tinydigits.errors import TinydigitsError
+from tinydigits.export import Trained, c, c_code, c_int8
+from tinydigits.export.c_code.fuse import fuse
+from tinydigits.export.c_code.graph import read_onnx
+from tinydigits.export.c_code.interpret import interpret
+from tinydigits.export.onnx import model_proto
+from tinydigits.models import WeightsCard
+
+TEST = data.load("digits", "test")
+IMAGES = TEST.images_NHW[:100]
+STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover"]
+ASK = """
+#include <stdio.h>
+#define TINYDIGITS_IMPLEMENTATION
+#include "{header}"
+int main(void) {{
+    static uint8_t image[784];
+    static float probabilities[TINYDIGITS_NUM_CLASSES];
+    while (fread(image, 1, sizeof image, stdin) == sizeof image) {{
+        const int best = tinydigits_predict(image, probabilities);
+        for (int i = 0; i < TINYDIGITS_NUM_CLASSES; i++)
+            if (probabilities[i] > probabilities[best]) return 1;
+        fwrite(probabilities, sizeof(float), TINYDIGITS_NUM_CLASSES, stdout);
+    }}
+    return 0;
+}}
+"""
+
+
+def ask(header: Path, *flags: str) -> np.ndarray:
+    """Probabilities (100, 10) from a program of its own, stopped by the first thing that a sanitizer finds."""
+    source, program = header.with_suffix(".c"), header.with_suffix(".exe")
+    source.write_text(ASK.format(header=header), encoding="utf-8")
+    subprocess.run(["gcc", *STRICT, *flags, "-o", program, source], check=True)
+    done = subprocess.run([program], input=IMAGES.tobytes(), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return np.frombuffer(done.stdout, np.float32).reshape(len(IMAGES), 10)
+
+
+def measured(model: nn.Module, *, least: float = 0.5) -> Trained:
+    """A model with weights that mean nothing, and BatchNorm statistics and affine maps that do something."""
+    generator = torch.Generator().manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, least, 1.5, generator=generator)
+            nn.init.uniform_(module.bias, -0.3, 0.3, generator=generator)
+            module.momentum = None  # the mean over what is seen
+    train = torch.from_numpy(data.load("digits", "train").images_NHW[:256, None]).float() / 255
+    with torch.no_grad():
+        model.train()((train - 0.1307) / 0.3081)
+    card = WeightsCard(model="m:Net", source="digits", classes=[*"0123456789"], mean=0.1307, std=0.3081)
+    return Trained(model.eval(), card, Path("weights.safetensors"))
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_every_model_answers_in_c_as_in_torch(tmp_path: Path, name: str) -> None:
+    torch.manual_seed(0)
+    trained = measured(models.build(name))
+    header = c.write(trained, tmp_path)
+    expected = trained.answer(IMAGES)
+    assert np.ptp(expected, axis=0).max() > 1e-3, "answers that do not depend on the image prove nothing"
+    assert np.abs(ask(header, "-O2") - expected).max() <= 1e-4
+    in_8_bits = ask(c_int8.write(trained, tmp_path), "-O2")
+    assert np.abs(in_8_bits.sum(axis=1) - 1).max() < 1e-5
+    # Through 45 layers of random weights any rounding at all grows into noise.
+    assert np.abs(in_8_bits - expected).mean() < (0.1 if name == "se-resnet" else 0.01)
+
+
+class Zoo(nn.Module):
+    """One of every operation that C is written for, in odd sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 6, (3, 5), stride=(1, 2), padding=(2, 1), dilation=(2, 1))
+        self.grouped = nn.Sequential(nn.Conv2d(6, 9, 3, groups=3, padding=1), nn.LeakyReLU(0.2), nn.BatchNorm2d(9))
+        self.wide = nn.Sequential(nn.Conv2d(6, 9, 1, bias=False), nn.BatchNorm2d(9), nn.ReLU(), nn.BatchNorm2d(9))
+        self.depthwise = nn.Conv2d(9, 9, 3, groups=9, dilation=2, padding=2)
+        self.pools = nn.ModuleList([nn.MaxPool2d(3, 2, 1), nn.AvgPool2d(3, 2, 1, count_include_pad=True)])
+        self.norm = nn.BatchNorm2d(18)
+        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(18, 18, 1), nn.Sigmoid())
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(108, 13), nn.LeakyReLU(), nn.Linear(13, 10))
+
+    def forward(self, images: Tensor) -> Tensor:
+        first = self.first(images).relu()
+        both = (self.grouped(first) + self.wide(first)).relu() * 0.5 + 0.1
+        both = self.depthwise(both) * both
+        pooled = self.norm(torch.cat([pool(both) for pool in self.pools], dim=1))
+        pooled = pooled * self.gate(pooled) + pooled.amax((2, 3), keepdim=True)
+        return self.head(torch.nn.functional.max_pool2d(pooled, (4, 3)))
+
+
+def test_every_operation_answers_in_c_as_in_torch(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    trained = measured(Zoo(), least=-0.5)
+    expected = trained.answer(IMAGES)
+    header = c.write(trained, tmp_path)
+    for optimisation in ("-O2", "-Os"):  # for size, the same header takes plain loops
+        assert np.abs(ask(header, optimisation) - expected).max() <= 1e-4
+    assert np.abs(ask(c_int8.write(trained, tmp_path), "-O2") - expected).max() < 0.05
+
+
+def test_fusing_changes_no_answer_and_leaves_no_batch_norm() -> None:
+    torch.manual_seed(2)
+    proto = model_proto(measured(models.build("gap-cnn")))
+    plain, fused = read_onnx(proto), fuse(read_onnx(proto))
+    before, after = (interpret(graph, IMAGES)[graph.output] for graph in (plain, fused))
+    assert np.abs(before - after).max() < 1e-9
+    assert len(fused.nodes) == 11 < len(plain.nodes)
+    assert {node.kind for node in fused.nodes} == {"conv", "max", "mean"}
+
+
+def test_an_8_bit_header_keeps_the_accuracy_of_a_trained_model(trained: Trained, tmp_path: Path) -> None:
+    done = export.export(trained, "c-int8", tmp_path)
+    assert done.parity is not None
+    assert done.parity.same >= 0.98 * done.parity.seen
+    assert abs(done.parity.correct_before - done.parity.correct_after) <= 3
+
+
+def test_an_operation_without_c_is_named(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GELU(), nn.Flatten(), nn.Linear(4 * 26 * 26, 10))
+    with pytest.raises(TinydigitsError, match=r"export c: no C is written for ONNX's Erf\n  try: onnx"):
+        c.write(measured(model), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_machine_without_a_compiler_is_told(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    with pytest.raises(TinydigitsError, match=r"no C compiler to ask the header with\n  try: apt install gcc"):
+        export.export(trained, "c", tmp_path)
+    assert not list(tmp_path.iterdir()), "what was not asked is not kept"
+
+
+# Microcontrollers.
+
+
+class Tiny(nn.Module):
+    """1,782 parameters in depthwise separable convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+        def separable(num_in: int, num_out: int) -> list[nn.Module]:
+            depthwise = nn.Conv2d(num_in, num_in, 3, padding=1, groups=num_in, bias=False)
+            return [depthwise, nn.Conv2d(num_in, num_out, 1, bias=False), nn.BatchNorm2d(num_out), nn.ReLU()]
+
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), *separable(8, 16),
+            *separable(16, 20), nn.MaxPool2d(2), *separable(20, 24), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+            nn.Linear(24, 10),
+        )  # fmt: skip
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images)
+
+
+@pytest.fixture
+def arm() -> None:
+    """Debian's gcc-arm-none-eabi and libnewlib-arm-none-eabi; CI installs them."""
+    if not shutil.which("arm-none-eabi-gcc"):
+        if "arm" in os.environ.get("TINYDIGITS_REQUIRE", "").split(","):
+            pytest.fail("arm-none-eabi-gcc is not installed")
+        pytest.skip("arm-none-eabi-gcc is not installed")
+
+
+@pytest.mark.usefixtures("arm")
+@pytest.mark.parametrize("processor", c_code.MICROCONTROLLERS)
+def test_a_model_of_1800_parameters_takes_less_than_8_kb_of_flash(tmp_path: Path, processor: str) -> None:
+    trained = measured(Tiny())
+    assert sum(parameter.numel() for parameter in trained.model.parameters()) <= 1_800
+    header = c_int8.write(trained, tmp_path)
+    found = c_code.measure_footprint(header, c_code.MICROCONTROLLERS[processor])
+    assert found is not None
+    assert found.code > 500 and found.constants > 1_700
+    assert found.flash < 8 * 1024
+    assert found.ram == 8 * 26 * 26 + 8 * 13 * 13, "the largest image and the one made of it"
+
+
+@pytest.mark.usefixtures("arm")
+@pytest.mark.parametrize("form", [c, c_int8])
+def test_flash_and_ram_are_stated(trained: Trained, tmp_path: Path, form: type[c]) -> None:
+    header = form.write(replace(trained), tmp_path)
+    assert "Cortex-M4F: " in form.note(header) and "bytes of flash" in form.note(header)
+    text = header.read_text(encoding="utf-8")
+    stated = int(text.partition("scratch: ")[2].split()[0].replace(",", ""))
+    found = c_code.measure_footprint(header, c_code.MICROCONTROLLERS["Cortex-M4F"])
+    assert found is not None and found.ram == stated
