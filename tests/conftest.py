@@ -41,6 +41,13 @@ def absent(component: str, reason: str) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
+def arm() -> None:
+    """A compiler for Arm's microcontrollers, with a C library: Debian's gcc-arm-none-eabi, libnewlib-arm-none-eabi."""
+    if not shutil.which("arm-none-eabi-gcc"):
+        absent("arm", "arm-none-eabi-gcc is not installed")
+
+
+@pytest.fixture(scope="session")
 def mnist(tmp_path_factory: pytest.TempPathFactory) -> Mnist:
     """Real MNIST, from `TINYDIGITS_DATA` or the cache. Without it a test is skipped, or fails where it is required.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -170,15 +168,6 @@ class Tiny(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.layers(images)
-
-
-@pytest.fixture
-def arm() -> None:
-    """Debian's gcc-arm-none-eabi and libnewlib-arm-none-eabi; CI installs them."""
-    if not shutil.which("arm-none-eabi-gcc"):
-        if "arm" in os.environ.get("TINYDIGITS_REQUIRE", "").split(","):
-            pytest.fail("arm-none-eabi-gcc is not installed")
-        pytest.skip("arm-none-eabi-gcc is not installed")
 
 
 @pytest.mark.usefixtures("arm")
