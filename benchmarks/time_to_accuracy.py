@@ -43,7 +43,7 @@ class Race:
 
 
 RACES = (
-    Race(0.990, "dash-99", "pytorch-example", max_epochs=6, aim=60),
+    Race(0.990, "dash-99", "pytorch-example", max_epochs=5, aim=60),
     Race(0.994, "dash-994", "gap-cnn, plain way", max_epochs=15, aim=30),
 )
 
