@@ -5,6 +5,7 @@ Shapes: B images a batch, K classes, N images in all.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,6 +110,10 @@ def evaluate(
             log_probability_BK = _ask(model, images_BHW, wanted, output, shift_pixels)
             loss_sum += F.nll_loss(log_probability_BK, labels_B, reduction="sum").item()
             best_B, predicted_B = log_probability_BK.max(dim=1)
+            # What is not a number is no answer, so never the right one.
+            nothing_B = best_B.isnan()
+            predicted_B = torch.where(nothing_B, (labels_B + 1) % num_classes, predicted_B)
+            best_B = best_B.masked_fill(nothing_B, -math.inf)
             probability.append(best_B.exp().cpu().numpy())
             predicted.append(predicted_B.cpu().numpy())
     return Evaluation.of(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,11 @@ from tinydigits import data
 from tinydigits.data.model_input import Levels, ModelInput
 from tinydigits.errors import TinydigitsError
 from tinydigits.evaluate import Evaluation, Output, evaluate, logits_of, recognise_output
-from tinydigits.trace import Trace, duplicate, fingerprint, materialised, set_mode, trace
+from tinydigits.trace import Contradiction, Trace, duplicate, fingerprint, materialised, set_mode, trace
 
 __all__ = ["Subject", "Training", "isolated_random_state", "logits_of"]
+
+_NUM_ASKED_AGAIN, _MOST_TIES = 250, 0.02
 
 
 @dataclass(frozen=True)
@@ -169,8 +171,27 @@ class Subject:
         key = (source, split)
         if key not in self.evaluations:
             images = self.load_images(source, split)
-            self.evaluations[key] = (images, self.ask(images))
+            answers = self.ask(images)
+            self._ask_again(images, answers)
+            self.evaluations[key] = (images, answers)
         return self.evaluations[key]
+
+    def _ask_again(self, images: data.ImageSet, answers: Evaluation) -> None:
+        """Raise Contradiction when some images, asked once more in another order, get other answers.
+
+        A model that learnt the order of the test set by heart, or that reads the rest of its batch, shows here.
+        """
+        generator = torch.Generator().manual_seed(self._seed)
+        some_N = torch.randperm(len(images), generator=generator)[:_NUM_ASKED_AGAIN].numpy()
+        again = self.ask(replace(images, images_NHW=images.images_NHW[some_N], labels_N=images.labels_N[some_N]))
+        other_N = again.predicted_N != answers.predicted_N[some_N]
+        # Two classes that are equally likely, so neither more than half, may change places by rounding.
+        sure_N = np.maximum(again.probability_N, answers.probability_N[some_N]) > 0.5 + 1e-3
+        if (other_N & sure_N).any() or other_N.mean() > _MOST_TIES:
+            raise Contradiction(
+                f"model {self.name}",
+                f"{other_N.sum()} of {len(some_N)} images get another answer when asked again in another order",
+            )
 
     def ask(self, images: data.ImageSet) -> Evaluation:
         """The model's answers to every image of a set."""
