@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import re
 import shlex
 import sys
@@ -229,6 +230,20 @@ def list_results() -> Iterator[str]:
     yield rows.group().replace("](#", "](docs/results.md#")
 
 
+def list_corpus() -> Iterator[str]:
+    """What `python -m benchmarks.corpus` found, check by check."""
+    results = json.loads((ROOT / "benchmarks" / "results" / "corpus.json").read_text(encoding="utf-8"))
+    bad, honest = results["in all"]["bad"], results["in all"]["honest"]
+    yield f"Bad: {bad['rejected']} of {bad['put']} rejected, each by the check that is meant to and for its reason."
+    yield f"Honest: {honest['accepted']} of {honest['put']} accepted, each by every check of its contract."
+    rows = []
+    for name in checks.names():
+        put, found = results["bad"].get(name), results["honest"].get(name)
+        rejected = f"{put['rejected']} of {put['put']}" if put else ""
+        rows.append([f"`{name}`", rejected, f"{found['accepted']} of {found['put']}" if found else ""])
+    yield from table(["check", "bad ones rejected", "honest ones accepted"], rows)
+
+
 def show_verdict(name: str) -> Iterator[str]:
     """The findings of a recipe's first row, as `tinydigits verify` gave them."""
     for row in load_rows(ROOT / "benchmarks" / "results" / "reference"):
@@ -292,6 +307,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "datasets": list_datasets,
     "recipe fields": list_recipe_fields,
     "checks": list_checks,
+    "corpus": list_corpus,
     "commands": list_commands,
     "results": list_results,
     "verdict of gap-cnn-tuned": lambda: show_verdict("gap-cnn-tuned"),

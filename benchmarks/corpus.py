@@ -1,0 +1,141 @@
+"""The corpus of bad and of honest models: puts each to its checks, and keeps how many were rejected and accepted.
+
+    python -m benchmarks.corpus        # about a minute; writes benchmarks/results/corpus.json
+
+The models are in tests/corpus/, a file for each kind. A file of `bad/` has `CASES`: what makes the model (or the whole
+subject), the limits it is put to, what the finding must say, the check, and facts of the subject; the check is the
+file's `CHECK` where a case names none. A file of `honest/` has what makes the model and the whole contract.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from tinydigits import checks
+from tinydigits.checks import Finding, Subject
+from tinydigits.run import write_atomic
+
+__all__ = ["RESULTS", "Bad", "Honest", "bad", "count", "honest"]
+
+CORPUS = Path(__file__).parents[1] / "tests" / "corpus"
+RESULTS = Path(__file__).parent / "results" / "corpus.json"
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A model that one check must fail, with words that its finding must say."""
+
+    make: Any
+    limits: dict[str, Any]
+    says: str
+    check: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def put(self) -> Finding:
+        return checks.run(checks.get(self.check), _subject(self.make, self.facts), self.limits)
+
+    def is_rejected(self, finding: Finding) -> bool:
+        return finding.status == "fail" and self.says in f"{finding.measured} {finding.why}"
+
+
+@dataclass(frozen=True)
+class Honest:
+    """A model that every check of its contract must pass."""
+
+    make: Any
+    contract: dict[str, dict[str, Any]]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def put(self) -> list[Finding]:
+        subject = _subject(self.make, self.facts)
+        return [checks.run(checks.get(name), subject, limits) for name, limits in self.contract.items()]
+
+
+def bad() -> list[Bad]:
+    """Every bad model, in the order of the files."""
+    found = []
+    for module in _modules("bad"):
+        for make, limits, says, *rest in module.CASES:
+            check, facts = [*rest, None, None][:2]
+            found.append(Bad(make, limits, says, check or module.CHECK, facts or {}))
+    return found
+
+
+def honest() -> list[Honest]:
+    """Every honest model, in the order of the files."""
+    return [Honest(*case) for module in _modules("honest") for case in module.CASES]
+
+
+@cache
+def _modules(folder: str) -> tuple[ModuleType, ...]:
+    return tuple(_load(path) for path in sorted((CORPUS / folder).glob("*.py")))
+
+
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"_corpus_{path.parent.name}_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _subject(make: Any, facts: dict[str, Any]) -> Subject:
+    torch.manual_seed(0)
+    made = make()
+    if isinstance(made, Subject):
+        return made
+    return Subject(made, **({"name": make.__name__, "input_shape": (1, 8, 8)} | facts))
+
+
+def count() -> dict[str, dict[str, int]]:
+    """How many cases there are: bad ones for each check, honest ones for each check of their contracts, and in all."""
+    return {
+        "bad": dict(sorted(Counter(case.check for case in bad()).items())),
+        "honest": dict(sorted(Counter(name for case in honest() for name in case.contract).items())),
+        "in all": {"bad": len(bad()), "honest": len(honest())},
+    }
+
+
+def main() -> None:
+    counted = count()
+    rejected = Counter(case.check for case in _progress(bad()) if case.is_rejected(case.put()))
+    passed: Counter[str] = Counter()
+    accepted = 0
+    for honest_case in _progress(honest()):
+        findings = honest_case.put()
+        passed.update(finding.check for finding in findings if finding.status == "pass")
+        accepted += all(finding.status == "pass" for finding in findings)
+    results = {
+        "bad": {name: {"put": put, "rejected": rejected[name]} for name, put in counted["bad"].items()},
+        "honest": {name: {"put": put, "accepted": passed[name]} for name, put in counted["honest"].items()},
+        "in all": {
+            "bad": {"put": counted["in all"]["bad"], "rejected": rejected.total()},
+            "honest": {"put": counted["in all"]["honest"], "accepted": accepted},
+        },
+    }
+    write_atomic(RESULTS, json.dumps(results, indent=2) + "\n")
+    print(RESULTS.relative_to(Path.cwd()) if RESULTS.is_relative_to(Path.cwd()) else RESULTS)
+    print(json.dumps(results["in all"]))
+
+
+def _progress(cases: list[Any]) -> Iterator[Any]:
+    for number, case in enumerate(cases, 1):
+        print(f"\r{number} of {len(cases)}", end="", file=sys.stderr, flush=True)
+        yield case
+    print(file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
