@@ -1,8 +1,9 @@
-"""Make the test pictures, or ask a model for them: `python -m benchmarks.pictures make|score [MODEL] [--hand HAND]`.
+"""Make the test pictures, or ask a model for them: `python -m benchmarks.pictures make|score|sheet`.
 
 `make` writes tests/pictures/: four pictures of each scene, a digit's name in each file's name. `score` asks a model for
 a fresh set, of the hand `left` unless told otherwise: that is the set to tune on. The figure that is claimed is that of
-tests/pictures/, of the other hand's forms and fonts, which a test holds.
+tests/pictures/, of the other hand's forms and fonts, which a test holds. `sheet` writes docs/picture.png, the steps
+from a picture to 28×28.
 """
 
 from __future__ import annotations
@@ -13,18 +14,21 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from benchmarks.pictures.scenes import SCENES, make_picture
+from tinydigits.data.picture import find_digits, read_picture
+from tinydigits.data.picture.ink import find_ink
 from tinydigits.predict import UNSURE, classify_picture, open_model
 
 FOLDER = Path(__file__).parents[2] / "tests" / "pictures"
-_SEED, _PER_SCENE = 28, 4
+_SEED, _PER_SCENE, _CELL = 28, 4, 124
 
 
 def main() -> None:
     """Do what the words ask for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["make", "score"])
+    parser.add_argument("what", choices=["make", "score", "sheet"])
     parser.add_argument("model", nargs="?", help="as `tinydigits predict --model`")
     parser.add_argument("--hand", choices=["left", "right"], default="left")
     parser.add_argument("--per-digit", type=int, default=2, help="pictures of each digit in each scene")
@@ -32,6 +36,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.what == "make":
         make()
+    elif options.what == "sheet":
+        sheet()
     else:
         score(options.model, options.hand, options.per_digit, options.seed)
 
@@ -46,6 +52,26 @@ def make() -> None:
             digit = (index * _PER_SCENE + number) % 10
             content = make_picture(digit, scene, "right", rng)
             (FOLDER / f"{digit}_{name}_{number}{scene.suffix}").write_bytes(content)
+
+
+def sheet() -> None:
+    """Write docs/picture.png: a row for each of some pictures; the picture, its ink, what the model sees."""
+    names = ["lamp", "shadow", "color", "ghost", "noisy", "thin", "thick"]
+    canvas = Image.new("RGB", (_CELL * len(names), 3 * _CELL), (120, 120, 128))
+    for column, name in enumerate(names):
+        path = sorted(FOLDER.glob(f"*_{name}_*"))[0]
+        picture_HW4 = read_picture(path)
+        shown = Image.new("RGBA", picture_HW4.shape[1::-1], (120, 120, 128, 255))
+        shown.alpha_composite(Image.fromarray(picture_HW4))
+        steps = [shown.convert("RGB"), Image.fromarray(find_ink(picture_HW4).gray_HW),
+                 Image.fromarray(find_digits(picture_HW4)[0].image_HW)]  # fmt: skip
+        for row, step in enumerate(steps):
+            scale = (_CELL - 8) / max(step.size)
+            how = Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BOX
+            step = step.resize((round(step.width * scale), round(step.height * scale)), how)
+            corner = (column * _CELL + (_CELL - step.width) // 2, row * _CELL + (_CELL - step.height) // 2)
+            canvas.paste(step.convert("RGB"), corner)
+    canvas.quantize(64).save(FOLDER.parents[1] / "docs" / "picture.png", optimize=True)
 
 
 def score(model: str | None, hand: str, per_digit: int, seed: int) -> None:

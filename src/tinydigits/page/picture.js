@@ -142,7 +142,8 @@ const picture = (() => {
     return { before, part };
   }
 
-  function localPercentile(level, width, height, percent) {
+  /** How many pixels of each tile have each level, and the value of each tile. */
+  function percentilesOfTiles(level, width, height, percent) {
     const rows = Math.min(TILES, height), columns = Math.min(TILES, width);
     const counts = new Int32Array(rows * columns * 256);
     for (let y = 0; y < height; y++) {
@@ -181,6 +182,26 @@ const picture = (() => {
         values[r * columns + c] = Math.min(Math.max(bent, 0), 255);
       }
     }
+    return { counts, values, rows, columns };
+  }
+
+  /** The sum of the cubes of the distances from the median around each tile, and the signed sum. */
+  function localContrast(level, width, height) {
+    const { counts, values } = percentilesOfTiles(level, width, height, 50);
+    let size = 0, signed = 0;
+    values.forEach((value, tile) => {
+      const median = Math.floor(value + ROUND);
+      for (let v = 0; v < 256; v++) {
+        const cubes = counts[tile * 256 + v] * (v - median) ** 3;
+        size += Math.abs(cubes);
+        signed += cubes;
+      }
+    });
+    return { size, signed };
+  }
+
+  function localPercentile(level, width, height, percent) {
+    const { values, rows, columns } = percentilesOfTiles(level, width, height, percent);
     const vertical = betweenCentres(height, rows), horizontal = betweenCentres(width, columns);
     const upper = new Float64Array(rows * width);
     for (let r = 0; r < rows; r++) {
@@ -284,14 +305,8 @@ const picture = (() => {
     }
     let best = null, bestScore = -1, isBright = false;
     for (const channel of channels) {
-      const median = localPercentile(channel, width, height, 50);
-      let score = 0, signed = 0;
-      for (let i = 0; i < channel.length; i++) {
-        const cube = (channel[i] - median[i]) ** 3;
-        score += Math.abs(cube);
-        signed += cube;
-      }
-      if (score > bestScore) { best = channel; bestScore = score; isBright = signed > 0; }
+      const { size, signed } = localContrast(channel, width, height);
+      if (size > bestScore) { best = channel; bestScore = size; isBright = signed > 0; }
     }
     return isBright ? best.map((value) => 255 - value) : best;
   }

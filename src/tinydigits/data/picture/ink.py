@@ -5,9 +5,9 @@
 2. The picture is shrunk by the smallest whole factor that leaves no side above 512: each pixel is the mean of a block,
    (sum + floor(n / 2)) div n; blocks at the right and lower edge may be smaller. What is still above 128 is blurred
    by 1 2 1 in both directions, (sum + 8) div 16, edges repeated.
-3. Of red, green, blue and luminance, (299 R + 587 G + 114 B + 500) div 1000, the one that differs most from its local
-   median is kept (by the sum of the cubes of the differences); where that sum is positive the ink is brighter than the
-   paper, and all is inverted.
+3. Of red, green, blue and luminance, (299 R + 587 G + 114 B + 500) div 1000, the one that differs most from the median
+   around each tile is kept (by the sum of the cubes of the differences); where that sum is positive the ink is brighter
+   than the paper, and all is inverted.
 4. The paper is the local 75th percentile, and ink = (255 · (paper − level) + floor(paper / 2)) div paper, at least 0:
    a share of the light that the paper gives, so a shadow changes little.
 5. The threshold lies half way between the mean ink above it and the mean below it (Ridler and Calvard 1978), sought
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinydigits.data.picture.light import local_percentile
+from tinydigits.data.picture.light import local_contrast, local_percentile
 
 __all__ = ["Ink", "find_ink"]
 
@@ -80,9 +80,9 @@ def _fill(picture_HW4: np.ndarray) -> np.ndarray:
 
 
 def _shrink(image_HWC: np.ndarray, scale: int) -> np.ndarray:
-    """Step 2, the means of blocks: int64 (ceil(H / scale), ceil(W / scale), C)."""
+    """Step 2, the means of blocks: whole numbers (ceil(H / scale), ceil(W / scale), C)."""
     if scale == 1:
-        return image_HWC.astype(np.int64)
+        return image_HWC.astype(np.int32)
     height, width = image_HWC.shape[:2]
     rows, columns = np.arange(0, height, scale), np.arange(0, width, scale)
     sums_HWC = np.add.reduceat(np.add.reduceat(image_HWC, rows, axis=0, dtype=np.int64), columns, axis=1)
@@ -107,10 +107,9 @@ def _clearest(image_HWC: np.ndarray) -> np.ndarray:
         channels = [_luminance(image_HWC), *np.moveaxis(image_HWC, 2, 0)]
     best_HW, best_score, is_bright = channels[0], -1, False
     for channel_HW in channels:
-        cubes_HW = (channel_HW - local_percentile(channel_HW, _MEDIAN)) ** 3
-        score = int(np.abs(cubes_HW).sum())
+        score, signed = local_contrast(channel_HW)
         if score > best_score:
-            best_HW, best_score, is_bright = channel_HW, score, int(cubes_HW.sum()) > 0
+            best_HW, best_score, is_bright = channel_HW, score, signed > 0
     return 255 - best_HW if is_bright else best_HW
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["local_percentile"]
+__all__ = ["local_contrast", "local_percentile"]
 
 _TILES = 16
 
@@ -28,15 +28,8 @@ def local_percentile(level_HW: np.ndarray, percent: int) -> np.ndarray:
     >>> local_percentile(np.full((4, 6), 200), 75)[0].tolist()
     [200, 200, 200, 200, 200, 200]
     """
-    height, width = level_HW.shape
-    rows, columns = min(_TILES, height), min(_TILES, width)
-    tile_of_row, tile_of_column = np.arange(height) * rows // height, np.arange(width) * columns // width
-    flat_HW = (tile_of_row[:, None] * columns + tile_of_column) * 256 + level_HW
-    counts_RCV = np.bincount(flat_HW.ravel(), minlength=rows * columns * 256).reshape(rows, columns, 256)
-    below_RCV = _sum_windows(_sum_windows(counts_RCV, 0), 1).cumsum(axis=2)
-    values_RC = (below_RCV * 100 >= percent * below_RCV[:, :, -1:]).argmax(axis=2).astype(np.float64)
-    bend_R, bend_C = _bend(values_RC.mean(axis=1)), _bend(values_RC.mean(axis=0))
-    values_RC = np.clip(values_RC + bend_R[:, None] + bend_C, 0, 255)
+    values_RC = _percentiles(_counts(level_HW), percent)
+    (height, width), (rows, columns) = level_HW.shape, values_RC.shape
     top_H, down_H = _between_centres(height, rows)
     left_W, right_W = _between_centres(width, columns)
     next_row, next_column = np.minimum(top_H + 1, rows - 1), np.minimum(left_W + 1, columns - 1)
@@ -45,16 +38,49 @@ def local_percentile(level_HW: np.ndarray, percent: int) -> np.ndarray:
     return np.floor(value_HW + 0.500001).astype(np.int64)
 
 
+def local_contrast(level_HW: np.ndarray) -> tuple[int, int]:
+    """How far pixels are from the median around their tile: the sum of the cubes of the distances, and the signed sum.
+
+    >>> local_contrast(np.array([[200] * 7 + [100]]))
+    (1000000, -1000000)
+    """
+    counts_RCV = _counts(level_HW)
+    median_RC = np.floor(_percentiles(counts_RCV, 50) + 0.500001).astype(np.int64)
+    cubes_RCV = counts_RCV * (np.arange(256) - median_RC[:, :, None]) ** 3
+    return int(np.abs(cubes_RCV).sum()), int(cubes_RCV.sum())
+
+
+def _counts(level_HW: np.ndarray) -> np.ndarray:
+    """Step 1: how many pixels of each tile have each level, int64 (R, C, 256)."""
+    height, width = level_HW.shape
+    rows, columns = min(_TILES, height), min(_TILES, width)
+    tile_of_row, tile_of_column = np.arange(height) * rows // height, np.arange(width) * columns // width
+    flat_HW = (tile_of_row[:, None] * columns + tile_of_column) * 256 + level_HW
+    return np.bincount(flat_HW.ravel(), minlength=rows * columns * 256).reshape(rows, columns, 256)
+
+
+def _percentiles(counts_RCV: np.ndarray, percent: int) -> np.ndarray:
+    """Steps 1 and 2: the value of each tile, float64 (R, C)."""
+    rows, columns, _ = counts_RCV.shape
+    # Whole numbers in doubles: exact, and a product of matrices is far quicker than running sums.
+    in_rows = _window_matrix(rows) @ counts_RCV.reshape(rows, -1).astype(np.float64)
+    below_RCV = (_window_matrix(columns) @ in_rows.reshape(rows, columns, 256)).cumsum(axis=2)
+    values_RC = (below_RCV * 100 >= percent * below_RCV[:, :, -1:]).argmax(axis=2).astype(np.float64)
+    bend_R, bend_C = _bend(values_RC.mean(axis=1)), _bend(values_RC.mean(axis=0))
+    return np.clip(values_RC + bend_R[:, None] + bend_C, 0, 255)
+
+
 def _windows(num_tiles: int) -> tuple[np.ndarray, int]:
     """Step 1 along one side: the first tile of each tile's window, and how many tiles a window has."""
     span = (num_tiles + 1) // 2
     return np.clip(np.arange(num_tiles) - span // 2, 0, num_tiles - span), span
 
 
-def _sum_windows(counts: np.ndarray, axis: int) -> np.ndarray:
-    first, span = _windows(counts.shape[axis])
-    sums = np.insert(counts.cumsum(axis=axis), 0, 0, axis=axis)
-    return sums.take(first + span, axis=axis) - sums.take(first, axis=axis)
+def _window_matrix(num_tiles: int) -> np.ndarray:
+    """1 where a tile (column) is in the window of another (row)."""
+    first_T, span = _windows(num_tiles)
+    tile_T = np.arange(num_tiles)
+    return ((tile_T >= first_T[:, None]) & (tile_T < first_T[:, None] + span)).astype(np.float64)
 
 
 def _bend(profile_T: np.ndarray) -> np.ndarray:

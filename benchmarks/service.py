@@ -1,0 +1,212 @@
+"""How fast the shipped model answers: the service under load, its memory, and `predict` against torch's import.
+
+    python -m benchmarks.service           # about four minutes; writes benchmarks/results/service.json
+
+`tinydigits serve` runs in a process of its own; the client is one more, which keeps some connections busy, one image at
+a time, and reads every answer. Both share the machine's cores. First one connection alone gives the unloaded p50, then
+many give requests a second, p99 and errors over a minute, then the requests go on to 200,000 in all and the service's
+memory at the end is set against that after the first thousand. Last, whole commands take turns: `tinydigits predict` on
+one picture, and `python -c "import torch"`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import selectors
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from tinydigits.machine import describe_machine, describe_versions
+
+FILE = Path(__file__).parent / "results" / "service.json"
+PICTURES = Path(__file__).parents[1] / "tests" / "pictures"
+CONNECTIONS, WARM_UP, ALONE = 8, 1_000, 2_000
+# The figures that are aimed at.
+MIN_REQUESTS_A_SECOND, MAX_P99_RATIO, MAX_START_SHARE, MAX_GROWTH = 2_000, 20, 0.25, 0.02
+
+
+@dataclass
+class Load:
+    """What some connections were answered: milliseconds for each request, and how many failed."""
+
+    milliseconds: list[float] = field(default_factory=list)
+    errors: int = 0
+    seconds: float = 0.0
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--requests", type=int, default=200_000, help="in all, for the memory")
+    parser.add_argument("--repeats", type=int, default=15, help="of the whole commands")
+    parser.add_argument("--to", type=Path, default=FILE)
+    options = parser.parse_args()
+    found = {
+        "machine": describe_machine(), "versions": describe_versions(), "connections": CONNECTIONS,
+        **measure_service(options.seconds, options.requests), "start": measure_start(options.repeats),
+    }  # fmt: skip
+    options.to.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    for line in summary(found):
+        print(line)
+
+
+def measure_service(seconds: float, num_requests: int) -> dict[str, Any]:
+    """Start the service, ask it, stop it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tinydigits", "serve", "--port", "0"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        port = int(re.search(r":(\d+) ", process.stdout.readline())[1])  # type: ignore[index]
+        wait_for(port)
+        memory = psutil.Process(process.pid).memory_info
+        request = make_request()
+        ask(port, request, 1, num=WARM_UP)
+        first = memory().rss
+        alone = ask(port, request, 1, num=ALONE)
+        busy = ask(port, request, CONNECTIONS, seconds=seconds)
+        so_far = WARM_UP + ALONE + len(busy.milliseconds)
+        rest = ask(port, request, CONNECTIONS, num=max(0, num_requests - so_far))
+        last = memory().rss
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+    return {
+        "alone_p50_ms": statistics.median(alone.milliseconds),
+        "busy": {
+            "seconds": busy.seconds,
+            "requests": len(busy.milliseconds),
+            "errors": alone.errors + busy.errors + rest.errors,
+            "requests_a_second": len(busy.milliseconds) / busy.seconds,
+            "p50_ms": statistics.median(busy.milliseconds),
+            "p99_ms": float(np.percentile(busy.milliseconds, 99)),
+        },
+        "memory": {"requests": so_far + len(rest.milliseconds), "first_bytes": first, "last_bytes": last},
+    }
+
+
+def make_request() -> bytes:
+    """One image of 784 numbers, as HTTP."""
+    image = np.zeros((28, 28), int)
+    image[4:24, 13:16] = 255
+    body = json.dumps(image.ravel().tolist()).encode()
+    head = f"POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+    return head.encode() + b"\r\n\r\n" + body
+
+
+def wait_for(port: int) -> None:
+    for _ in range(600):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit("the service does not start")
+
+
+def ask(
+    port: int, request: bytes, num_connections: int, *, num: int | None = None, seconds: float | None = None
+) -> Load:
+    """Keep each connection busy with one request after another, for some seconds or so many requests in all."""
+    load, selector = Load(), selectors.DefaultSelector()
+    sent: dict[socket.socket, float] = {}
+    given: dict[socket.socket, bytes] = {}
+    left = num if num is not None else sys.maxsize
+    begin = time.perf_counter()
+    end = begin + seconds if seconds is not None else float("inf")
+
+    def send(connection: socket.socket) -> None:
+        nonlocal left
+        if left > 0 and time.perf_counter() < end:
+            left -= 1
+            given[connection] = b""
+            sent[connection] = time.perf_counter()
+            connection.sendall(request)
+        else:
+            selector.unregister(connection)
+            connection.close()
+
+    for _ in range(num_connections):
+        connection = socket.create_connection(("127.0.0.1", port))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        selector.register(connection, selectors.EVENT_READ)
+        send(connection)
+    while selector.get_map():
+        for key, _ in selector.select():
+            connection = key.fileobj  # type: ignore[assignment]
+            part = connection.recv(65536)
+            given[connection] += part
+            head, mark, body = given[connection].partition(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", head) if mark else None
+            if part and not (length and len(body) >= int(length[1])):
+                continue
+            load.milliseconds.append(1000 * (time.perf_counter() - sent[connection]))
+            load.errors += not (head.startswith(b"HTTP/1.1 200") and b'"class":"1"' in body)
+            if not part:
+                raise SystemExit("the service closed a connection")
+            send(connection)
+    load.seconds = time.perf_counter() - begin
+    return load
+
+
+def measure_start(repeats: int) -> dict[str, list[float]]:
+    """Seconds of whole commands, taking turns; the first round only warms caches up."""
+    picture = str(sorted(PICTURES.glob("*_plain_*"))[0])
+    commands = {
+        "predict": [sys.executable, "-m", "tinydigits", "predict", picture],
+        "import_torch": [sys.executable, "-c", "import torch"],
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    for repeat in range(repeats + 1):
+        for name, command in commands.items():
+            begin = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True)
+            if repeat:
+                seconds[name].append(time.perf_counter() - begin)
+    return seconds
+
+
+def summary(found: dict[str, Any]) -> list[str]:
+    """Each figure beside what is aimed at."""
+    busy, memory, start = found["busy"], found["memory"], found["start"]
+    ratio = busy["p99_ms"] / found["alone_p50_ms"]
+    growth = memory["last_bytes"] / memory["first_bytes"] - 1
+    predict, torch = (statistics.median(start[name]) for name in ("predict", "import_torch"))
+
+    def line(what: str, value: str, holds: bool) -> str:
+        return f"{'holds' if holds else 'FALLS SHORT':12} {what}: {value}"
+
+    rate, errors = busy["requests_a_second"], busy["errors"]
+    return [
+        line(f"requests a second, at least {MIN_REQUESTS_A_SECOND:,}", f"{rate:,.0f}", rate >= MIN_REQUESTS_A_SECOND),
+        line(
+            f"p99 against the unloaded p50, under {MAX_P99_RATIO}",
+            f"{ratio:.1f} ({busy['p99_ms']:.2f} ms against {found['alone_p50_ms']:.2f} ms)", ratio < MAX_P99_RATIO,
+        ),
+        line(f"errors in {busy['seconds']:.0f} s", str(errors), not errors),
+        line(
+            f"memory over {memory['requests']:,} requests, growth at most {100 * MAX_GROWTH:.0f} %",
+            f"{100 * growth:+.1f} % ({memory['first_bytes'] / 1e6:.0f} to {memory['last_bytes'] / 1e6:.0f} MB)",
+            growth <= MAX_GROWTH,
+        ),
+        line(
+            f"predict against import torch, under {MAX_START_SHARE}",
+            f"{predict / torch:.3f} ({predict:.2f} s against {torch:.2f} s)", predict / torch < MAX_START_SHARE,
+        ),
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
