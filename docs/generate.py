@@ -244,6 +244,16 @@ def list_corpus() -> Iterator[str]:
     yield from table(["check", "bad ones rejected", "honest ones accepted"], rows)
 
 
+def list_records() -> Iterator[str]:
+    """The records that were reached, from the table of docs/frontier.md."""
+    text = (ROOT / "docs" / "frontier.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:3] == "| `"]
+    yield from table(
+        ["recipe", "parameters", "epochs", "test accuracy", "seeds", "aimed at"],
+        ([*row[:2], *row[3:6], row[6].partition(":")[0]] for row in rows if row[6].endswith("reached")),
+    )
+
+
 def show_verdict(name: str) -> Iterator[str]:
     """The findings of a recipe's first row, as `tinydigits verify` gave them."""
     for row in load_rows(ROOT / "benchmarks" / "results" / "reference"):
@@ -310,6 +320,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "corpus": list_corpus,
     "commands": list_commands,
     "results": list_results,
+    "records": list_records,
     "verdict of gap-cnn-tuned": lambda: show_verdict("gap-cnn-tuned"),
 }
 
