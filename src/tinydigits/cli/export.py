@@ -16,10 +16,16 @@ __all__ = ["export"]
 def export(
     words: Annotated[
         list[str],
-        typer.Argument(metavar="[RUN] FORMAT...", help="A run (else the latest), and formats, or all."),
+        typer.Argument(
+            metavar="[RUN] FORMAT...",
+            help="A run or a shipped model's name (else the latest run), and formats, or all.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of runs.")] = Path("runs"),
-    to: Annotated[Path | None, typer.Option("--to", help="The folder to write to; else the run's own.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="The folder to write to; else the run's own, or this one for a shipped model."),
+    ] = None,
 ) -> None:
     """Write a trained model in one or more formats, and check that each file answers as the checkpoint does.
 
@@ -28,22 +34,27 @@ def export(
     one thread.
     """
     from tinydigits import export as exports
+    from tinydigits import pretrained
     from tinydigits.errors import TinydigitsError, unknown_name
     from tinydigits.run import open_run
 
     known = exports.formats()
-    is_run = Path(words[0]).is_dir() or (out / words[0]).is_dir()
+    is_shipped = words[0] in pretrained.names()
+    is_run = is_shipped or Path(words[0]).is_dir() or (out / words[0]).is_dir()
     formats = words[is_run:]
     if not formats:
         raise TinydigitsError("export", "no format named", expected=f"one or more of {', '.join(known)}")
     for name in formats:
         if name not in [*known, "all"]:
             raise unknown_name("export", name, known, kind="format" if is_run or len(words) > 1 else "run or format")
-    run = open_run(words[0] if is_run else None, out)
+    run = pretrained.find(words[0]).run if is_shipped else open_run(words[0] if is_run else None, out)
     trained = exports.of_run(run)
-    folder = to or run.folder
-    all_hold = _print_table(trained, known, folder) if "all" in formats else _print_lines(trained, formats, folder)
-    typer.echo(f"next: tinydigits verify {run.folder}")
+    folder = to or (Path() if is_shipped else run.folder)  # nothing is written into the installed package
+    if "all" in formats:
+        all_hold = _print_table(trained, exports.formats(trained), folder)
+    else:
+        all_hold = _print_lines(trained, formats, folder)
+    typer.echo(f"next: tinydigits verify {words[0] if is_shipped else run.folder}")
     raise typer.Exit(0 if all_hold else 1)
 
 

@@ -2,7 +2,8 @@
 
 A format's file has `write(trained, folder) -> Path`. Where others can ask the file, it also has
 `load(path) -> Answer`, from uint8 images to probabilities, and `PARITY`, the rule by which its answers must agree with
-the checkpoint's (`parity.py`); `note(path) -> str` may add a line. Its first docstring line says what it is.
+the checkpoint's (`parity.py`); `note(path) -> str` may add a line, and `NEEDS` name
+files of a run that it is made of. Its first docstring line says what it is.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import ast
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from tinydigits.errors import TinydigitsError, unknown_name
 from tinydigits.export.parity import Parity, compare
@@ -42,13 +44,14 @@ class Exported:
         return self.parity is None or self.parity.holds
 
 
-def formats() -> list[str]:
-    """The formats that there are.
+def formats(trained: Trained | None = None) -> list[str]:
+    """The formats that there are, or those that a model can have: only a run with its checkpoint becomes a .pth.
 
     >>> formats()
     ['c', 'c-int8', 'card', 'html', 'onnx', 'onnx-int8', 'pt2', 'pth', 'safetensors']
     """
-    return sorted(path.stem.replace("_", "-") for path in _ROOM.glob("*.py") if path.stem not in _NOT_FORMATS)
+    names = sorted(path.stem.replace("_", "-") for path in _ROOM.glob("*.py") if path.stem not in _NOT_FORMATS)
+    return names if trained is None else [name for name in names if _is_there(_module(name), trained)]
 
 
 def summary(name: str) -> str:
@@ -73,7 +76,10 @@ def export(trained: Trained, name: str, folder: Path) -> Exported:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TinydigitsError(str(folder), f"cannot be made: {error.strerror}") from error
-    form = importlib.import_module(f"tinydigits.export.{name.replace('-', '_')}")
+    form = _module(name)
+    if not _is_there(form, trained):
+        needs = " and ".join(form.NEEDS)
+        raise TinydigitsError(f"export {name}", f"needs a run's {needs}", hint="tinydigits train, or another format")
     path: Path = form.write(trained, folder)
     parity = None
     if hasattr(form, "load"):
@@ -87,3 +93,13 @@ def export(trained: Trained, name: str, folder: Path) -> Exported:
     if not exported.holds:
         path.unlink()
     return exported
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"tinydigits.export.{name.replace('-', '_')}")
+
+
+def _is_there(form: ModuleType, trained: Trained) -> bool:
+    """Whether the run has the files that a format is made of, beside the weights."""
+    files = getattr(form, "NEEDS", ())
+    return not files or (trained.run is not None and all((trained.run.folder / file).is_file() for file in files))

@@ -13,7 +13,9 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.export.trained import Trained
 from tinydigits.run import Record, write_atomic
 
-__all__ = ["write"]
+__all__ = ["NEEDS", "write"]
+
+NEEDS = ("record.json",)
 
 
 def write(trained: Trained, folder: Path) -> Path:
@@ -21,10 +23,9 @@ def write(trained: Trained, folder: Path) -> Path:
 
     Every figure is from the run's record and from the verdict on these very weights; without a verdict the card says
     that nothing has been verified. The licence of the weights is left to their owner. Raises TinydigitsError for a
-    damaged verdict, and for a model that has no run.
+    damaged verdict.
     """
-    if trained.run is None:
-        raise TinydigitsError("export card", "needs a run: its record and verdict have the figures")
+    assert trained.run is not None  # see NEEDS
     record = trained.run.record
     verdict = _verdict(trained)
     front = ["---", *_front_matter(trained, verdict), "---"]

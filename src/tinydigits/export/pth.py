@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import load_file
 
 from tinydigits import models
-from tinydigits.errors import TinydigitsError
 from tinydigits.export.trained import Answer, Trained, answer_of
 from tinydigits.run import write_atomic
 
-__all__ = ["PARITY", "load", "write"]
+__all__ = ["NEEDS", "PARITY", "load", "write"]
 
 PARITY = "same class"
+NEEDS = ("checkpoint.pt",)  # it has the optimizer's state and the history
 
 
 def write(trained: Trained, folder: Path) -> Path:
@@ -25,13 +25,10 @@ def write(trained: Trained, folder: Path) -> Path:
     The date is the run's; `acc` is the accuracy in percent on `accuracy_split`: the validation images where the run
     held some out, else its training images. `model_state_dict` has the weights that the run keeps (averaged, if it
     averages), `optimizer_state_dict` the optimizer's state at the end, `history` a dict an epoch, and
-    `validation_accuracy` a share or None. Raises TinydigitsError for a model that has no run.
+    `validation_accuracy` a share or None.
     """
     run = trained.run
-    if run is None:
-        raise TinydigitsError(
-            "export pth", "needs a run: it has the optimizer's state and the history", hint="safetensors"
-        )
+    assert run is not None  # see NEEDS
     record = run.record
     assert record.result is not None  # a finished run has one
     checkpoint = torch.load(run.file("checkpoint.pt"), map_location="cpu", weights_only=True)

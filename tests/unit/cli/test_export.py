@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tinydigits import export, recipe
+from tinydigits import export, pretrained, recipe
 from tinydigits.cli.main import app
 from tinydigits.errors import TinydigitsError
 from tinydigits.export import Speed
@@ -39,7 +39,7 @@ def test_all_prints_a_row_for_every_format(run: Run, tmp_path: Path, monkeypatch
             assert code == 1 and name.endswith("int8")
         else:
             assert f"{Path(path).stat().st_size:,}" in rows[name]
-            assert name == "card" or re.search(r" 12 +3,400$", rows[name])
+            assert name in ("card", "html") or re.search(r" 12 +3,400$", rows[name])
     assert "596 of 596" in rows["onnx"]
 
 
@@ -52,10 +52,23 @@ def test_a_file_that_answers_otherwise_gives_exit_code_1(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_shipped_model_is_written_into_this_folder_and_has_no_pth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, output = invoke("gap-cnn-tuned", "card")
+    assert code == 0 and [path.name for path in tmp_path.iterdir()] == ["gap-cnn-tuned-card.md"]
+    assert output.splitlines()[-1] == "next: tinydigits verify gap-cnn-tuned"
+    with pytest.raises(TinydigitsError, match=r"export pth: needs a run's checkpoint\.pt"):
+        invoke("gap-cnn-tuned", "pth")
+    shipped = export.of_run(pretrained.find("gap-cnn-tuned").run)
+    assert set(export.formats()) - set(export.formats(shipped)) == {"pth"}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["onx"], r"unknown run or format 'onx', expected one of card, .*onnx.*\n  try: onnx"),
+        (["onx"], r"unknown run or format 'onx', expected one of c, .*onnx.*\n  try: onnx"),
         (["no-such-run", "onnx"], "unknown format 'no-such-run'"),
     ],
 )
@@ -65,5 +78,5 @@ def test_what_is_not_known_is_told(tmp_path: Path, words: list[str], message: st
 
 
 def test_a_run_alone_names_the_formats(run: Run) -> None:
-    with pytest.raises(TinydigitsError, match="no format named, expected one or more of card, "):
+    with pytest.raises(TinydigitsError, match="no format named, expected one or more of c, "):
         invoke(run.folder)

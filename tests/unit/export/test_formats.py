@@ -135,7 +135,7 @@ def test_what_cannot_be_exported_is_told(
     copy.write_record(run.record.model_copy(update={"status": "interrupted"}))
     with pytest.raises(TinydigitsError, match=r"is not finished but interrupted\n  try: tinydigits train --resume"):
         export.of_run(copy)
-    with pytest.raises(TinydigitsError, match="needs a run"):
+    with pytest.raises(TinydigitsError, match=r"export pth: needs a run's checkpoint.pt"):
         export.export(replace(trained, run=None), "pth", tmp_path)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(TinydigitsError, match=r"needs onnx and onnxscript\n  try: pip install 'tinydigits\[export\]'"):
