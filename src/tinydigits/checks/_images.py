@@ -76,6 +76,10 @@ def judge_worst(
 
     >>> judge_worst({"a": (99, 100), "b": (50, 100)}, 0.7, ImageLimits())[:2]
     ('fail', 'b')
+    >>> judge_worst({"b": (50, 100)}, 0.6, ImageLimits())[0]
+    'fail'
+    >>> judge_worst({"a": (99, 100), "b": (50, 100)}, 0.6, ImageLimits())[0]
+    'undecided'
 
     Every one of m counts is held at confidence 1 - (1 - confidence) / m, as Bonferroni asks where the worst is chosen.
     """

@@ -20,6 +20,7 @@ ALL = {
     "behaviour.save_and_load": {},
     "behaviour.train_eval": {},
     "behaviour.train_step": {},
+    "behaviour.overfit_batch": {},
 }
 
 
@@ -597,6 +598,7 @@ _OF_ANSWERS = (
     "behaviour.batch_invariance", "behaviour.determinism", "behaviour.finite", "behaviour.probabilities",
     "behaviour.save_and_load",
 )  # fmt: skip
+_OF_TRAINING = ("behaviour.gradients", "behaviour.train_step", "behaviour.overfit_batch")
 _GAP = has("batch_norm", "dropout", "global_average_pool", parameters=98)
 _INEXACT = {"model__receptive_field": {"min": 8}}
 CASES = [
@@ -626,7 +628,7 @@ CASES = [
     (Dense, has("cat", "global_average_pool")),
     (FakeQuantised, has("linear", parameters=1_210)),
     (Binary, has("linear", parameters=1_194)),
-    (Bytes, has(parameters=650, without=("behaviour.gradients", "behaviour.train_step"))),
+    (Bytes, has(parameters=650, without=_OF_TRAINING)),
     (Probabilities, has(behaviour__probabilities={"output": "probabilities"})),
     (LogProbabilities, has(behaviour__probabilities={"output": "log_probabilities"})),
     (GivesADict, has("global_average_pool", parameters=90)),

@@ -44,6 +44,17 @@ def test_a_leaked_image_is_found_however_often_it_was_added() -> None:
     assert [index for _, index in find_duplicates(np.concatenate([train, copies]), test).near] == [5]
 
 
+def test_how_close_strangers_come_is_read_from_the_sought_images() -> None:
+    # Two strokes that differ by little are near each other, and yet not one the copy of the other.
+    strokes = np.zeros((40, 28, 28), np.uint8)
+    for number in range(40):
+        strokes[number, 4:24, 12:15] = 255
+        strokes[number, 4 + number % 20, 15 : 17 + number // 20] = 255
+    sought, others = strokes[::2], strokes[1::2]
+    assert find_duplicates(others, sought).near == []
+    assert len(find_duplicates(np.concatenate([others, sought // 2]), sought).near) == len(sought)
+
+
 @pytest.mark.parametrize("num_images", [1, 2])
 def test_blank_and_single_images_are_no_duplicates(num_images: int) -> None:
     blank, train = np.zeros((num_images, 28, 28), np.uint8), data.load("digits", "train").images_NHW

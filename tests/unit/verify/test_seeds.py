@@ -49,6 +49,8 @@ def test_too_few_seeds_are_undecided_and_a_copy_is_no_seed(runs: list[Run], tmp_
     copy = Path(shutil.copytree(runs[0].folder, tmp_path / "copy"))
     text = (copy / "recipe.toml").read_text()
     (copy / "recipe.toml").write_text(text.replace("seed = 0", "seed = 7"))
+    again = Path(shutil.copytree(runs[0].folder, tmp_path / "again"))  # the same seed, other weights
+    shutil.copy(runs[1].folder / "weights.safetensors", again)
     finding = judge(alone, seeds=2)
     assert finding.status == "undecided" and "and 1 found" in finding.why and "--seeds" in finding.advice
 
