@@ -17,6 +17,8 @@ def tell_github(verdict: Mapping[str, Any], before: Mapping[str, Any] | None, st
 
     Does nothing outside GitHub's runner. The output is `verdict`: holds, does not hold or undecided.
     """
+    if not {"GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT", "GITHUB_ACTIONS"} & os.environ.keys():
+        return
     from tinydigits.report import render
 
     _append("GITHUB_STEP_SUMMARY", render("markdown", verdict, before) + "\n")

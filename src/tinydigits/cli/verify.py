@@ -80,9 +80,9 @@ def verify(
 
     from rich.console import Console
 
+    _collect_rarely()
     from tinydigits.cli.github import tell_github
     from tinydigits.errors import TinydigitsError
-    from tinydigits.report import load_verdict, write_run_report
     from tinydigits.verify import Retraining, keep
     from tinydigits.verify import verify as judge
 
@@ -90,7 +90,7 @@ def verify(
         raise TinydigitsError("verify", "--recipe, --train and --seeds say how to train anew", hint="--retrain")
     files = {"json": json, "junit": junit, "markdown": markdown, "badge": badge}
     printed = _printed(files)
-    before = load_verdict(compare) if compare is not None else None
+    before = _earlier(compare)
     console = Console(stderr=printed is not None)  # standard output is then the file's alone
     if not console.is_terminal:
         console = Console(stderr=printed is not None, width=_WIDTH_WITHOUT_TERMINAL)
@@ -108,8 +108,28 @@ def verify(
     tell_github(tree, before, sys.stderr if printed else sys.stdout)
     keep(verdict)
     if verdict.run is not None:
+        from tinydigits.report import write_run_report  # which imports matplotlib: only where it draws
+
         write_run_report(verdict.run)  # now with the test images' pictures and the verdict
     raise typer.Exit(verdict.exit_code)
+
+
+def _collect_rarely() -> None:
+    """Tracing imports some thousand modules of torch that live to the end: looking through them for garbage, again and
+    again and once more at exit, is a fifth of the command's time."""
+    import atexit
+    import gc
+
+    gc.set_threshold(50_000, 20, 100)
+    atexit.register(gc.freeze)
+
+
+def _earlier(file: Path | None) -> Mapping[str, Any] | None:
+    if file is None:
+        return None
+    from tinydigits.report import load_verdict
+
+    return load_verdict(file)
 
 
 def _printed(files: Mapping[str, Path | None]) -> str | None:
@@ -123,6 +143,8 @@ def _printed(files: Mapping[str, Path | None]) -> str | None:
 
 
 def _write(files: Mapping[str, Path | None], tree: Mapping[str, Any], before: Mapping[str, Any] | None) -> None:
+    if not any(files.values()):
+        return
     from tinydigits.report import render
     from tinydigits.run import write_atomic
 
