@@ -35,7 +35,7 @@ class Guard:
     """Refuses from `install()` on to the end of the process; `refused` says what was tried.
 
     >>> guard = Guard(hidden=["/nowhere/test"])
-    >>> [guard.is_hidden(name) for name in ("/nowhere/test/3/7.png", "t10k-images-idx3-ubyte.gz", "net.py")]
+    >>> [guard.is_hidden(name) for name in ("/nowhere/test/3/7.png", "t10k-images-idx3-ubyte.gz", "emnist.py")]
     [True, True, False]
     """
 
@@ -53,9 +53,8 @@ class Guard:
             return False  # an open file's number
         real = os.path.realpath(os.fsdecode(path))
         name = Path(real).name.lower()
-        return any(fnmatch(name, pattern) for pattern in _NAMES) or any(
-            real == folder or real.startswith(folder + os.sep) for folder in self.hidden
-        )
+        known = not name.endswith((".py", ".pyc")) and any(fnmatch(name, pattern) for pattern in _NAMES)
+        return known or any(real == folder or real.startswith(folder + os.sep) for folder in self.hidden)
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open" and self.is_hidden(arguments[0]):
