@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from typing import Annotated
@@ -67,6 +69,8 @@ def options(
 
 def main() -> None:
     """Run the command line; exit 0 for yes, 1 for a verdict of no, 2 for bad input, 130 after Ctrl-C."""
+    # At the end Python searches all that was imported for garbage: a tenth of the time of `predict`, for nothing.
+    atexit.register(gc.freeze)
     try:
         app(prog_name="tinydigits")
     except TinydigitsError as error:

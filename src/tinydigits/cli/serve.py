@@ -22,10 +22,11 @@ def serve(
 ) -> None:
     """Open a page to draw on, and an HTTP API that reads digits, until Ctrl-C.
 
-    The models are those that come with the package, and the runs that have an ONNX file.
+    The models are those that come with the package, and the runs that have an ONNX file (`tinydigits export RUN onnx`).
     """
     from tinydigits.errors import TinydigitsError
     from tinydigits.predict import models_at_hand, open_model
+    from tinydigits.run import runs_in
 
     models = models_at_hand(out)
     if model is not None:
@@ -36,4 +37,7 @@ def serve(
         from tinydigits.serve import run_server
     except ImportError as error:
         raise TinydigitsError("serve", f"needs {error.name}", hint="pip install 'tinydigits[serve]'") from error
+    num_without = sum(not list(run.folder.glob("*.onnx")) for run in runs_in(out))
+    if num_without:
+        typer.echo(f"{num_without} of {out}/ left out, without an ONNX file: tinydigits export RUN onnx")
     run_server(models, host, port)

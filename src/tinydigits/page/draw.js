@@ -179,6 +179,7 @@
       row.children[2].textContent = answer ? percent(shares[k]) : "";
     });
     $("digit").textContent = answer ? model.classes[best] : "–";
+    $("digit").classList.toggle("none", !answer);
     if (!answer) {
       say(strokes.length || opened ? "No ink found" : "Nothing drawn yet");
       speakSoon("");
