@@ -44,6 +44,7 @@ def write(trained: Trained, folder: Path) -> Path:
         "source": record.source,
         "mean": trained.card.mean,
         "std": trained.card.std,
+        models.CARD_KEY: trained.card.model_dump_json(),  # for `tinydigits verify FILE.pth`
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)

@@ -21,6 +21,8 @@ from tinydigits.contract import Contract
 from tinydigits.errors import TinydigitsError
 from tinydigits.export import onnx as onnx_format
 from tinydigits.export import pt2 as pt2_format
+from tinydigits.export import pth as pth_format
+from tinydigits.export import safetensors as safetensors_format
 from tinydigits.export.trained import Trained, of_run
 from tinydigits.run import Run
 from tinydigits.verify import InputSaid, Verdict, verify
@@ -129,6 +131,15 @@ def test_a_file_that_is_cut_short_is_told(files: dict[str, Path], tmp_path: Path
         verify(path, EVERYTHING)
     with pytest.raises(TinydigitsError, match="no such file"):
         verify(tmp_path / f"none.{name}", EVERYTHING)
+
+
+@pytest.mark.parametrize("writer", [pth_format, safetensors_format], ids=["pth", "safetensors"])
+def test_exported_weights_say_what_model_they_belong_to(
+    trained: Run, of_the_run: Verdict, tmp_path: Path, writer: Any
+) -> None:
+    verdict = verify(writer.write(of_run(trained), tmp_path), Contract(name="c", accuracy=ACCURACY))
+    assert verdict.target["model"] == "two-conv" and verdict.target["input_said_by"]["mean"] == "the target"
+    assert verdict.findings[0].details["correct"] == by_name(of_the_run)["accuracy"].details["correct"]
 
 
 def net() -> nn.Module:
