@@ -85,6 +85,8 @@ class Zoo(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.unshuffle = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.PixelUnshuffle(2), nn.Conv2d(8, 1, 1))
+        self.beside = nn.Conv2d(1, 1, 2, stride=2)
         self.first = nn.Conv2d(1, 6, (3, 5), stride=(1, 2), padding=(2, 1), dilation=(2, 1))
         self.grouped = nn.Sequential(nn.Conv2d(6, 9, 3, groups=3, padding=1), nn.LeakyReLU(0.2), nn.BatchNorm2d(9))
         self.wide = nn.Sequential(nn.Conv2d(6, 9, 1, bias=False), nn.BatchNorm2d(9), nn.ReLU(), nn.BatchNorm2d(9))
@@ -92,15 +94,15 @@ class Zoo(nn.Module):
         self.pools = nn.ModuleList([nn.MaxPool2d(3, 2, 1), nn.AvgPool2d(3, 2, 1, count_include_pad=True)])
         self.norm = nn.BatchNorm2d(18)
         self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(18, 18, 1), nn.Sigmoid())
-        self.head = nn.Sequential(nn.Flatten(), nn.Linear(108, 13), nn.LeakyReLU(), nn.Linear(13, 10))
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(18 * 3 * 3, 13), nn.LeakyReLU(), nn.Linear(13, 10))
 
     def forward(self, images: Tensor) -> Tensor:
-        first = self.first(images).relu()
+        first = self.first(self.unshuffle(images) + self.beside(images)).relu()
         both = (self.grouped(first) + self.wide(first)).relu() * 0.5 + 0.1
         both = self.depthwise(both) * both
         pooled = self.norm(torch.cat([pool(both) for pool in self.pools], dim=1))
         pooled = pooled * self.gate(pooled) + pooled.amax((2, 3), keepdim=True)
-        return self.head(torch.nn.functional.max_pool2d(pooled, (4, 3)))
+        return self.head(torch.nn.functional.max_pool2d(pooled, (2, 1)))
 
 
 def test_every_operation_answers_in_c_as_in_torch(tmp_path: Path) -> None:

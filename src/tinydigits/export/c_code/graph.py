@@ -89,6 +89,7 @@ class _Reader:
     constants: dict[str, np.ndarray]
     shapes: dict[str, Shape] = field(default_factory=dict)
     alias: dict[str, str] = field(default_factory=dict)
+    blocks: dict[str, tuple[str, int]] = field(default_factory=dict)  # an image cut into blocks of so many pixels
     nodes: list[Node] = field(default_factory=list)
 
     def add(self, node: Node, shape: Shape) -> None:
@@ -197,9 +198,38 @@ def _concat(reader: _Reader, inputs: list[str], output: str, attributes: _Attrib
 def _rename(reader: _Reader, inputs: list[str], output: str, attributes: _Attributes) -> None:
     """What moves no number: an image that is flattened, a vector that gets or loses rows and columns of one."""
     target = reader.constants[inputs[1]].tolist() if len(inputs) > 1 and inputs[1] in reader.constants else []
+    if len(target) == 6 and target[3] == target[5] > 1:
+        reader.blocks[output] = (inputs[0], target[3])
+        return
+    if inputs[0] in reader.blocks:
+        _unshuffle(reader, *reader.blocks[inputs[0]], output)
+        return
     if len(target) > 2 and attributes.get("allowzero") is not None and tuple(target[1:]) != reader.shapes[inputs[0]]:
         raise TinydigitsError("export c", "no C is written for a reshape other than flatten")
     reader.alias[output] = inputs[0]
+
+
+def _transpose(reader: _Reader, inputs: list[str], output: str, attributes: _Attributes) -> None:
+    if inputs[0] not in reader.blocks or list(attributes["perm"]) != [0, 1, 3, 5, 2, 4]:
+        raise TinydigitsError("export c", "no C is written for a transpose other than PixelUnshuffle's", hint="onnx")
+    reader.blocks[output] = reader.blocks[inputs[0]]
+
+
+def _unshuffle(reader: _Reader, image: str, size: int, output: str) -> None:
+    """Each pixel of a block a channel of its own: a convolution that picks it."""
+    channels, rows, columns = reader.shapes[image]
+    weight = np.tile(np.eye(size * size).reshape(-1, 1, size, size), (channels, 1, 1, 1))
+    node = Node(
+        "conv",
+        (image,),
+        output,
+        weight,
+        np.zeros(len(weight)),
+        kernel=(size, size),
+        stride=(size, size),
+        groups=channels,
+    )
+    reader.add(node, (len(weight), rows // size, columns // size))
 
 
 _READERS: dict[str, Callable[..., None]] = {
@@ -211,6 +241,7 @@ _READERS: dict[str, Callable[..., None]] = {
     "Relu": _activation("relu"), "LeakyRelu": _activation("leaky"), "Sigmoid": _activation("sigmoid"),
     "Concat": _concat,
     "Flatten": _rename, "Reshape": _rename, "Squeeze": _rename, "Unsqueeze": _rename, "Identity": _rename,
+    "Transpose": _transpose,
     # The probabilities are made at the end, whatever the model gives: softmax of these two gives them again.
     "LogSoftmax": _rename,
 }  # fmt: skip
