@@ -1,6 +1,6 @@
 """How long a verdict takes, in units of `import torch`: all structural and behavioural checks, and a full verdict.
 
-    python -m benchmarks.verify_speed      # some minutes on a quiet machine; writes results/verify_speed.json
+    python -m benchmarks.verify_speed      # some minutes on a quiet machine; writes the rows and their page
 
 Each is a process of its own with one thread, one after the other and over again, so that a busy machine slows all of
 them alike. Compiled files are written to a folder of their own in a first round that does not count, as an installed
@@ -22,6 +22,7 @@ from typing import Any
 from tinydigits.machine import describe_machine, describe_versions
 
 FILE = Path(__file__).parent / "results" / "verify_speed.json"
+PAGE = Path(__file__).parents[1] / "docs" / "verify-speed.md"
 REPEATS = 9
 LIMITS = {"structure and behaviour": 3, "full verdict": 10}
 CONTRACT = """
@@ -84,10 +85,44 @@ def ratios(rows: dict[str, Any], clock: str) -> dict[str, float]:
     return {name: medians[name] / medians["import torch"] for name in LIMITS}
 
 
+def page(rows: dict[str, Any]) -> str:
+    """The rows as Markdown."""
+    machine, versions = rows["machine"], rows["versions"]
+    lines = [
+        "# Speed of a verdict",
+        "",
+        "Generated from `benchmarks/results/verify_speed.json`; measured anew by `python -m benchmarks.verify_speed`.",
+        "",
+        f"{machine['processor']}, {machine['num_cores']} cores, one thread, torch {versions['torch']}, Python "
+        f"{versions['python']}. Medians of {len(rows['processes']['import torch'])} repeats, in brackets least and "
+        "most; each a process of its own, in turn.",
+        "",
+        "| process | seconds | times `import torch` | limit | processor seconds |",
+        "| :--- | ---: | ---: | ---: | ---: |",
+    ]
+    for name, found in rows["processes"].items():
+        limit = f"under {LIMITS[name]}" if name in LIMITS else ""
+        share = f"{ratios(rows, 'wall')[name]:.2f}" if name in LIMITS else "1.00"
+        lines.append(f"| {name} | {_spread(found, 'wall')} | {share} | {limit} | {_spread(found, 'processor')} |")
+    lines += [
+        "",
+        "*Structure and behaviour*: parameters, multiply-adds, receptive field, layers, shapes and every check of "
+        "`behaviour` on a fresh gap-cnn. *Full verdict*: `tinydigits verify gap-cnn-tuned --contract gap-cnn`, with "
+        "10,000 test images.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _spread(found: list[dict[str, float]], clock: str) -> str:
+    seconds = [row[clock] for row in found]
+    return f"{statistics.median(seconds):.2f} ({min(seconds):.2f}–{max(seconds):.2f})"
+
+
 def main() -> None:
-    """Measure, write the rows, print the ratios; exit code 1 where a limit is missed."""
+    """Measure, write the rows and the page, print the ratios; exit code 1 where a limit is missed."""
     rows = measure(int(sys.argv[1]) if len(sys.argv) > 1 else REPEATS)
     FILE.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(page(rows), encoding="utf-8")
     for name, limit in LIMITS.items():
         wall, processor = ratios(rows, "wall")[name], ratios(rows, "processor")[name]
         print(f"{name}: {wall:.2f} times `import torch` ({processor:.2f} in processor time), limit {limit}")
