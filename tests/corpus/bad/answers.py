@@ -148,6 +148,13 @@ class DropsInEval(Linear):
         return F.dropout(super().forward(images_BCHW), 0.5)
 
 
+class ClockWhenTraining(Linear):
+    """Trains otherwise at every moment, whatever the seed."""
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        return super().forward(images_BCHW) * (1 + time.perf_counter() % 1 if self.training else 1)
+
+
 class CountsItsCalls(Linear):
     """Is another model from the hundredth call on."""
 
@@ -264,6 +271,13 @@ class Exponential(Linear):
         return super().forward(images_BCHW).mul(10).exp()
 
 
+class OverflowsInGlare(Linear):
+    """Raises e to the brightest pixel, which is too much for a very bright one alone."""
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        return super().forward(images_BCHW) + (images_BCHW.amax((1, 2, 3))[:, None].clamp_min(0) / 3).exp()
+
+
 class NaNWhenTraining(Linear):
     def forward(self, images_BCHW: Tensor) -> Tensor:
         return super().forward(images_BCHW) + (float("inf") if self.training else 0.0)
@@ -332,6 +346,7 @@ CASES = [
     (ByNeighbour, {}, "differ", _BATCH),
     (ByBatchSize, {}, "in batches of", _BATCH),
     (ByBatchMaximum, {}, "differ", _BATCH),
+    (ByBatchMaximum, {"batch_sizes": [100]}, "among black, white and glaring images", _BATCH),
     (ByNeighbour, {"batch_sizes": [100]}, "in another order", _BATCH),
     (SoftmaxOverTheBatch, {}, "differ", _BATCH),
     (KnowsTheImages, {}, "differ", _BATCH),
@@ -344,6 +359,7 @@ CASES = [
     (NumpyRandom, {}, "answers differ", _SAME),
     (RarelyRandom, {}, "", _SAME),
     (DropsInEval, {}, "answers differ", _SAME),
+    (ClockWhenTraining, {}, "gradients differ", _SAME),
     (CountsItsCalls, {}, "answers differ", _SAME),
     (CountsElsewhere, {}, "answers differ", _SAME),
     (RemembersTheLast, {}, "answers differ", _SAME),
@@ -355,6 +371,7 @@ CASES = [
     (DividesBySpread, {}, "black", _FINITE),
     (LogOfInk, {}, "NaN", _FINITE),
     (Exponential, {}, "times as bright", _FINITE),
+    (OverflowsInGlare, {}, "times as bright, in eval mode", _FINITE),
     (NaNWhenTraining, {}, "in train mode", _FINITE),
     (OneClassIsNaN, {}, "NaN", _SHARES),
     (Sigmoids, {"output": "probabilities"}, "logits", _SHARES),
