@@ -69,12 +69,25 @@ def draw_by_touch(digit: int, page: Any) -> None:
         session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
+def draw_by_pen(digit: int, page: Any) -> None:
+    """A pen that is pressed harder as it goes."""
+    session = page.context.new_cdp_session(page)
+    for points in strokes_of(digit, page):
+        for index, point in enumerate(points):
+            kind = "mouseMoved" if index else "mousePressed"
+            event = {"type": kind, "x": float(point[0]), "y": float(point[1]), "button": "left", "buttons": 1}
+            force = 0.2 + 0.6 * index / len(points)
+            session.send("Input.dispatchMouseEvent", {**event, "pointerType": "pen", "force": force, "clickCount": 1})
+        event = {"type": "mouseReleased", "x": float(points[-1][0]), "y": float(points[-1][1]), "button": "left"}
+        session.send("Input.dispatchMouseEvent", {**event, "pointerType": "pen", "clickCount": 1})
+
+
 def answer(page: Any) -> str:
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     return str(page.locator("#digit").text_content())
 
 
-@pytest.mark.parametrize("draw", [draw_by_mouse, draw_by_touch])
+@pytest.mark.parametrize("draw", [draw_by_mouse, draw_by_touch, draw_by_pen])
 def test_each_digit_that_is_drawn_is_read(draw: Any, page: Any) -> None:
     for digit in range(10):
         draw(digit, page)

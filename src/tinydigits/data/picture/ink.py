@@ -66,17 +66,20 @@ def find_ink(picture_HW4: np.ndarray) -> Ink:
 
 
 def _fill(picture_HW4: np.ndarray) -> np.ndarray:
-    """Step 1: int64 (H, W, C), one channel where the picture is grey, else three."""
-    color_HW3, opacity_HW1 = picture_HW4[:, :, :3], picture_HW4[:, :, 3:].astype(np.int64)
-    if (color_HW3[:, :, :1] == color_HW3).all():
-        color_HW3 = color_HW3[:, :, :1]
-    visible = int(opacity_HW1.sum())
+    """Step 1: whole numbers (H, W, C), one channel where the picture is grey, else three."""
+    color_HWC, opacity_HW1 = picture_HW4[:, :, :3], picture_HW4[:, :, 3:]
+    if (color_HWC[:, :, :1] == color_HWC).all():
+        color_HWC = color_HWC[:, :, :1]
+    visible = int(opacity_HW1.sum(dtype=np.int64))
     if visible == 255 * opacity_HW1.size or visible == 0:
-        return color_HW3 if visible else np.full_like(color_HW3, 255)
-    mean_C = (color_HW3 * opacity_HW1).sum(axis=(0, 1)) // visible
+        return color_HWC if visible else np.full_like(color_HWC, 255)
+    # 255 · 255 + 127 fits into 16 bits, and a photograph's pixels are many.
+    weighed_HWC = color_HWC * opacity_HW1.astype(np.uint16)
+    mean_C = weighed_HWC.sum(axis=(0, 1), dtype=np.int64) // visible
     if 2 * visible < 255 * opacity_HW1.size:
         mean_C = np.full_like(mean_C, 0 if _luminance(mean_C) >= 128 else 255)
-    return (color_HW3 * opacity_HW1 + mean_C * (255 - opacity_HW1) + 127) // 255
+    weighed_HWC += mean_C.astype(np.uint16) * (255 - opacity_HW1)
+    return (weighed_HWC + 127) // 255
 
 
 def _shrink(image_HWC: np.ndarray, scale: int) -> np.ndarray:
