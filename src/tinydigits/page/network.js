@@ -136,6 +136,20 @@ const network = (() => {
     return tensor(target.map((side) => (side < 0 ? x.data.length / known : side)), x.data);
   }
 
+  function transpose([x], { perm }) {
+    const y = tensor(perm.map((axis) => x.shape[axis]));
+    const steps = x.shape.map((_, axis) => size(x.shape.slice(axis + 1)));
+    for (let i = 0; i < y.data.length; i++) {
+      let at = 0, rest = i;
+      for (let axis = perm.length - 1; axis >= 0; axis--) {
+        at += (rest % y.shape[axis]) * steps[perm[axis]];
+        rest = Math.floor(rest / y.shape[axis]);
+      }
+      y.data[i] = x.data[at];
+    }
+    return y;
+  }
+
   function unsqueeze([x, axes]) {
     const shape = [...x.shape];
     for (const axis of axes) shape.splice(axis < 0 ? axis + shape.length + 1 : axis, 0, 1);
@@ -149,7 +163,7 @@ const network = (() => {
     Identity: ([x]) => x, Flatten: ([x]) => tensor([1, x.data.length], x.data),
     Conv: conv, MaxPool: pool(true), AveragePool: pool(false), GlobalAveragePool: reduce(false),
     ReduceMax: reduce(true), ReduceMean: reduce(false), Gemm: gemm, MatMul: gemm,
-    Affine: affine, Concat: concat, Reshape: reshape, Unsqueeze: unsqueeze,
+    Affine: affine, Concat: concat, Reshape: reshape, Transpose: transpose, Unsqueeze: unsqueeze,
   };
   const STARTS_LAYER = new Set(["Conv", "Gemm", "MatMul"]);
   const CONTINUES_LAYER = new Set(["Relu", "LeakyRelu", "Affine", "Sigmoid"]);

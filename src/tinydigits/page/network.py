@@ -17,10 +17,10 @@ __all__ = ["network_of"]
 _OPERATIONS = {
     "Add", "AveragePool", "BatchNormalization", "Concat", "Conv", "Div", "Flatten", "Gemm", "GlobalAveragePool",
     "Identity", "LeakyRelu", "MatMul", "MaxPool", "Mul", "ReduceMax", "ReduceMean", "Relu", "Reshape", "Sigmoid", "Sub",
-    "Unsqueeze",
+    "Transpose", "Unsqueeze",
 }  # fmt: skip
 _FIXED = {"auto_pad": b"NOTSET", "ceil_mode": 0, "storage_order": 0, "dilations": [1, 1], "transA": 0, "beta": 1.0}
-_KEPT = {"strides", "pads", "group", "kernel_shape", "count_include_pad", "keepdims", "transB", "alpha"}
+_KEPT = {"strides", "pads", "group", "kernel_shape", "count_include_pad", "keepdims", "transB", "alpha", "perm"}
 
 
 def network_of(source: Path | bytes, name: str) -> dict[str, Any]:
