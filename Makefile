@@ -31,6 +31,7 @@ docs: $(VENV)/installed
 	$(BIN)/python -m benchmarks.results_page
 	$(BIN)/python -m benchmarks.frontier_page
 	$(BIN)/python -m benchmarks.speed page
+	$(BIN)/python -m benchmarks.exports page
 	$(BIN)/python -m benchmarks.time_to_accuracy page
 	$(BIN)/python docs/generate.py
 

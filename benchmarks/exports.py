@@ -1,0 +1,208 @@
+"""Every export of every shipped model: size, parity, speed; flash and RAM on microcontrollers.
+
+    python -m benchmarks.exports measure     # some minutes; writes benchmarks/results/exports.json
+    python -m benchmarks.exports page        # writes docs/export.md from it (--check: only compare)
+
+Each file is timed in a process of its own on one thread, the formats one after the other and over again, so that a busy
+machine slows all of them alike. What is timed is all of it: uint8 pixels in, probabilities out. torch eager is the
+`safetensors` file, the model's own code with its weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tinydigits import export, pretrained
+from tinydigits.export import c_code
+from tinydigits.machine import describe_machine, describe_versions
+
+FILE = Path(__file__).parent / "results" / "exports.json"
+PAGE = Path(__file__).parents[1] / "docs" / "export.md"
+REPEATS = 5
+# What BitNetMCU publishes of itself (https://github.com/cpldcpu/BitNetMCU), for a RISC-V CH32V003 at 48 MHz: not
+# measured here, and on its own count of bytes.
+BITNETMCU = (("3.2 kB", "98.92 %"), ("7.3 kB", "99.28 %"), ("11 kB", "99.55 %"))
+
+
+def measure(names: Sequence[str], repeats: int) -> None:
+    """Export, ask and time every format of the named models; the rows are written after each model."""
+    rows: dict[str, Any] = {}
+    tree = {"machine": describe_machine(), "versions": describe_versions(), "repeats": repeats, "models": rows}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            rows[name] = _measure_model(name, Path(folder) / name, repeats)
+            print(name, {form: row.get("p50_us") for form, row in rows[name]["formats"].items()}, flush=True)
+            FILE.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
+
+
+def _measure_model(name: str, folder: Path, repeats: int) -> dict[str, Any]:
+    trained = export.of_run(pretrained.find(name).run)
+    formats: dict[str, Any] = {}
+    paths = {}
+    for form in export.formats(trained):
+        done = export.export(trained, form, folder)
+        formats[form] = {"bytes": done.num_bytes, "holds": done.holds}
+        if done.parity is not None:
+            formats[form]["parity"] = dataclasses.asdict(done.parity)
+            if done.holds:
+                paths[form] = done.path
+        if form in ("c", "c-int8") and done.holds:
+            found = {key: c_code.measure_footprint(done.path, flags) for key, flags in c_code.MICROCONTROLLERS.items()}
+            formats[form]["footprints"] = {key: dataclasses.asdict(value) for key, value in found.items() if value}
+    speeds: dict[str, list[export.Speed]] = {form: [] for form in paths}
+    for _ in range(repeats):
+        for form, path in paths.items():
+            speeds[form].append(export.measure(form, path))
+    for form, found in speeds.items():
+        formats[form]["p50_us"] = [round(speed.p50_us, 2) for speed in found]
+        formats[form]["images_per_second"] = [round(speed.images_per_second) for speed in found]
+    return {"num_parameters": trained.run.record.num_parameters if trained.run else 0, "formats": formats}
+
+
+def page(rows: dict[str, Any]) -> str:
+    """The page as Markdown; every figure is from `rows`."""
+    return "\n".join(_page(rows)) + "\n"
+
+
+def _page(rows: dict[str, Any]) -> Iterator[str]:
+    machine, versions = rows["machine"], rows["versions"]
+    yield "# Export"
+    yield ""
+    yield "<!-- written by `python -m benchmarks.exports page`; change that -->"
+    yield ""
+    yield "```sh"
+    yield "tinydigits export onnx c                # the latest run, into its folder"
+    yield "tinydigits export gap-cnn-tuned all     # a shipped model, into this folder, with the table below"
+    yield "```"
+    yield ""
+    yield from _table(
+        ["format", "what it is"], "ll", ([f"`{name}`", export.summary(name)] for name in export.formats())
+    )
+    yield ""
+    yield "`pip install 'tinydigits[export]'` brings what ONNX and C need; C needs a compiler, too, to be asked."
+    yield ""
+    yield "## What an exported file takes and gives"
+    yield ""
+    yield (
+        "ONNX and pt2 files take `images`: float32 (batch, 1, 28, 28), grey levels from 0 (paper) to 1 (ink), any "
+        "batch. Normalisation is inside. They give `logits`, (batch, classes). The model's card stands in their "
+        "metadata as JSON under `tinydigits`; a card's `mean` and `std` say what its file wants done to images first, "
+        "and so are 0 and 1 here. The C headers take 784 bytes, 0 to 255, and give probabilities."
+    )
+    yield ""
+    yield "## Parity"
+    yield ""
+    yield (
+        "Every export is followed by a question to the file for every test image of the model's data set. It must give "
+        "the checkpoint's class on all of them; 8-bit files may lose at most 0.1 points of accuracy. A file that does "
+        "not is deleted, and the command exits with 1. The checkpoint is asked as the file is, one view of each image."
+    )
+    yield ""
+    yield "## The shipped models"
+    yield ""
+    yield (
+        f"On {machine['processor']}, one thread, Python {versions['python']}, torch {versions['torch']}: medians of "
+        f"{rows['repeats']} processes. *p50*: one image, pixels in, probabilities out. *Images/s*: in batches of 100. "
+        "The C was compiled with `gcc -O3 -march=native`."
+    )
+    for name, model in rows["models"].items():
+        yield ""
+        yield f"### {name}: {model['num_parameters']:,} parameters"
+        yield ""
+        head = ["format", "bytes", "same class", "largest Δp", "accuracy", "p50 µs", "images/s"]
+        yield from _table(head, "lrrrrrr", ([f"`{form}`", *_cells(row)] for form, row in model["formats"].items()))
+        yield ""
+        yield from _claims(model["formats"])
+    yield ""
+    yield "## On microcontrollers"
+    yield ""
+    yield (
+        "Flash is code with what it takes of the compiler's library, and constants with all weights; RAM is the static "
+        "scratch memory, in bytes, linked by arm-none-eabi-gcc `-Os`. Nothing here was run on such a processor: the "
+        "accuracy is that of the same header on this machine."
+    )
+    yield ""
+    head = ["model", "format", "accuracy", "processor", "flash", "code", "constants", "RAM", "stack"]
+    yield from _table(head, "lllrrrrrr", _footprints(rows["models"]))
+    yield ""
+    yield (
+        "BitNetMCU publishes of its own: "
+        + ", ".join(f"{size} at {accuracy}" for size, accuracy in BITNETMCU)
+        + ", 14 to 57 ms an image at 48 MHz. Its figures are for another processor and were not measured here."
+    )
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    parity = row.get("parity")
+    if parity is None:
+        return [f"{row['bytes']:,}", "", "", "", "", ""]
+    accuracy = f"{100 * parity['correct_after'] / parity['seen']:.2f} %"
+    cells = [f"{row['bytes']:,}" if row["holds"] else "deleted", f"{parity['same']:,} of {parity['seen']:,}"]
+    cells += [f"{parity['largest_difference']:.1e}", accuracy]
+    if "p50_us" not in row:
+        return [*cells, "", ""]
+    return [*cells, f"{_p50(row):,.0f}", f"{statistics.median(row['images_per_second']):,.0f}"]
+
+
+def _claims(formats: dict[str, Any]) -> Iterator[str]:
+    """The two ratios, as they came out."""
+    eager, onnx, c = (_p50(formats[form]) for form in ("safetensors", "onnx", "c"))
+    yield (
+        f"onnxruntime takes {onnx / eager:.2f} of torch eager's time for one image "
+        f"({'at most' if onnx <= eager / 3 else 'more than'} a third); the C header {c / onnx:.2f} of onnxruntime's "
+        f"({'not slower' if c <= onnx else 'slower'})."
+    )
+
+
+def _footprints(models: dict[str, Any]) -> Iterator[list[str]]:
+    for name, model in models.items():
+        for form in ("c-int8", "c"):
+            row = model["formats"][form]
+            for processor, found in row.get("footprints", {}).items():
+                flash = found["code"] + found["constants"]
+                numbers = (flash, found["code"], found["constants"], found["ram"], found["stack"])
+                accuracy = f"{100 * row['parity']['correct_after'] / row['parity']['seen']:.2f} %"
+                what = [f"{name} ({model['num_parameters']:,})", f"`{form}`", accuracy, processor]
+                yield what + [f"{number:,}" for number in numbers]
+
+
+def _p50(row: dict[str, Any]) -> float:
+    return statistics.median(row["p50_us"])
+
+
+def _table(head: Sequence[str], alignment: str, rows: Iterator[list[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'|'.join({'l': ' :--- ', 'r': ' ---: '}[letter] for letter in alignment)}|"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=["measure", "page"])
+    parser.add_argument("--models", nargs="+", default=list(pretrained.names()), help="some of the shipped models")
+    parser.add_argument("--repeats", type=int, default=REPEATS)
+    parser.add_argument("--check", action="store_true", help="only say whether the page is up to date")
+    options = parser.parse_args()
+    if options.task == "measure":
+        measure(options.models, options.repeats)
+        print(f"{FILE}\nnext: python -m benchmarks.exports page")
+        return 0
+    text = page(json.loads(FILE.read_text(encoding="utf-8")))
+    if options.check:
+        return int(not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text)
+    PAGE.write_text(text, encoding="utf-8")
+    print(PAGE)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
