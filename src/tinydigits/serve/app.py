@@ -19,7 +19,7 @@ from tinydigits.data.picture import find_digits, read_picture
 from tinydigits.errors import TinydigitsError
 from tinydigits.page import assemble, network_of
 from tinydigits.predict import Answer, Classifier
-from tinydigits.serve.bodies import PREDICT_BODY, images_of_json, read_body, read_files
+from tinydigits.serve.bodies import PREDICT, images_of_json, many_of, read_body, read_files
 from tinydigits.serve.gate import Gate
 from tinydigits.serve.metrics import Metrics
 
@@ -78,14 +78,16 @@ def create_app(
             raise HTTPException(404, f"no model {name!r}; there are {', '.join(opened)}")
         return opened[name or default]
 
-    @app.post("/predict", openapi_extra={"requestBody": PREDICT_BODY}, responses=_ERRORS)
-    async def predict(request: Request, model: str | None = None, many: bool = False) -> Response:
+    # The query is read and described by hand: the framework takes as long for it as the model for its answer.
+    @app.post("/predict", openapi_extra=PREDICT, responses=_ERRORS)
+    async def predict(request: Request) -> Response:
         """Read digits: a picture as the body, several in a form, or 28×28 grey levels as JSON.
 
         `answers` has one for each image of JSON. Of pictures it has what was found, each with `picture`, its number,
         and `box`; with `many`, each digit of each picture; none where there is no ink.
         """
-        classifier = classifier_of(model)
+        classifier = classifier_of(request.query_params.get("model"))
+        many = many_of(request)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json":
             body = await read_body(request, bounds.body_bytes)

@@ -1,4 +1,4 @@
-"""Bodies of requests: read up to a bound, JSON checked number by number, files taken out of forms."""
+"""What `POST /predict` is asked: its query, and its body, read up to a bound and checked number by number."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from fastapi import HTTPException, Request
 
-__all__ = ["PREDICT_BODY", "images_of_json", "read_body", "read_files"]
+__all__ = ["PREDICT", "images_of_json", "many_of", "read_body", "read_files"]
 
 _IMAGE = {
     "type": "array", "minItems": 784, "maxItems": 784, "items": {"type": "integer", "minimum": 0, "maximum": 255},
     "description": "28×28 grey levels row by row, bright ink (255) on 0",
 }  # fmt: skip
 _PICTURE = {"schema": {"type": "string", "format": "binary"}}
-PREDICT_BODY: dict[str, Any] = {
+_BODY: dict[str, Any] = {
     "required": True,
     "content": {
         "application/json": {
@@ -47,7 +47,29 @@ PREDICT_BODY: dict[str, Any] = {
         },
     },
 }
-"""How OpenAPI describes the body of `POST /predict`."""
+_MANY = {"true": True, "1": True, "false": False, "0": False}
+PREDICT: dict[str, Any] = {
+    "requestBody": _BODY,
+    "parameters": [
+        {
+            "name": "model", "in": "query", "required": False, "schema": {"type": "string"},
+            "description": "One of GET /models; else the default",
+        },
+        {
+            "name": "many", "in": "query", "required": False, "schema": {"type": "boolean"},
+            "description": "Find and read each digit of a picture",
+        },
+    ],
+}  # fmt: skip
+"""How OpenAPI describes `POST /predict`."""
+
+
+def many_of(request: Request) -> bool:
+    """The query's `many`; 422 for anything but true, false, 1 and 0."""
+    text = request.query_params.get("many", "false").lower()
+    if text not in _MANY:
+        raise HTTPException(422, f"many: got {text!r}, expected true or false")
+    return _MANY[text]
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:

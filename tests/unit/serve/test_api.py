@@ -118,6 +118,13 @@ def test_an_unknown_model_and_path_are_named(client: TestClient) -> None:
     assert client.get("/predict").status_code == 405
 
 
+def test_many_reads_each_digit_and_refuses_what_is_neither_true_nor_false(client: TestClient) -> None:
+    headers, path = {"content-type": "image/png"}, next(PICTURES.glob("*_plain_*"))
+    assert len(client.post("/predict?many=true", content=path.read_bytes(), headers=headers).json()["answers"]) == 1
+    answer = client.post("/predict?many=perhaps", content=path.read_bytes(), headers=headers)
+    assert answer.status_code == 422 and "perhaps" in answer.json()["detail"]
+
+
 def test_models_health_and_the_page(client: TestClient) -> None:
     models = client.get("/models").json()
     assert models[0]["name"] == "gap-cnn-tuned" and models[0]["default"] and models[0]["classes"] == list("0123456789")
