@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tinydigits import export, pretrained
+from tinydigits.errors import TinydigitsError
 from tinydigits.export import c_code
 from tinydigits.machine import describe_machine, describe_versions
 
@@ -48,7 +49,11 @@ def _measure_model(name: str, folder: Path, repeats: int) -> dict[str, Any]:
     formats: dict[str, Any] = {}
     paths = {}
     for form in export.formats(trained):
-        done = export.export(trained, form, folder)
+        try:
+            done = export.export(trained, form, folder)
+        except TinydigitsError as error:  # an operation that the format does not have
+            formats[form] = {"problem": str(error).splitlines()[0]}
+            continue
         formats[form] = {"bytes": done.num_bytes, "holds": done.holds}
         if done.parity is not None:
             formats[form]["parity"] = dataclasses.asdict(done.parity)
@@ -141,6 +146,8 @@ def _page(rows: dict[str, Any]) -> Iterator[str]:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
+    if "problem" in row:
+        return ["not made", row["problem"], "", "", "", ""]
     parity = row.get("parity")
     if parity is None:
         return [f"{row['bytes']:,}", "", "", "", "", ""]
@@ -154,6 +161,8 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 def _claims(formats: dict[str, Any]) -> Iterator[str]:
     """The two ratios, as they came out."""
+    if not all("p50_us" in formats[form] for form in ("safetensors", "onnx", "c")):
+        return
     eager, onnx, c = (_p50(formats[form]) for form in ("safetensors", "onnx", "c"))
     yield (
         f"onnxruntime takes {onnx / eager:.2f} of torch eager's time for one image "

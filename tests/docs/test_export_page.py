@@ -63,3 +63,5 @@ def test_a_file_that_was_deleted_is_told(exports: ModuleType, rows: dict[str, An
     for key in ("p50_us", "images_per_second"):
         row.pop(key, None)
     assert "| `onnx-int8` | deleted |" in exports.page(rows)
+    rows["models"][name]["formats"]["html"] = {"problem": "the page cannot do it"}
+    assert "| `html` | not made | the page cannot do it |" in exports.page(rows)
