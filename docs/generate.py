@@ -157,9 +157,11 @@ def fields_of(schema: dict[str, Any], definitions: dict[str, Any]) -> Iterator[s
         inner = list(tables_of(field))
         default = "required" if required else "" if inner or "default" not in field else as_code(field["default"])
         value = words(field) if not inner else "one of the tables below" if len(inner) > 1 else "table, below"
-        rows.append([f"`{key}`", value, default])
-    if rows:
-        yield from table(["key", "value", "default"], rows)
+        rows.append([f"`{key}`", value, default, field.get("description", "")])
+    if any(row[3] for row in rows):
+        yield from table(["key", "value", "default", "meaning"], rows)
+    elif rows:
+        yield from table(["key", "value", "default"], (row[:3] for row in rows))
 
 
 def words(field: dict[str, Any]) -> str:
@@ -199,6 +201,17 @@ def as_code(value: Any) -> str:
     return "none" if value is None or value in ("", [], {}) else f"`{as_toml(value)}`"
 
 
+def list_groups() -> Iterator[str]:
+    """The top level of a contract."""
+    fields = contract.Contract.model_fields
+    known = checks.names()
+    rows = []
+    for name, field in fields.items():
+        own = [f"`{check}`" for check in known if check.partition(".")[0] == name]
+        rows.append([f"`{name}`" if not own else f"`[{name}]`", field.description or "", ", ".join(own)])
+    yield from table(["key", "meaning", "checks"], rows)
+
+
 def list_checks() -> Iterator[str]:
     for name in checks.names():
         check = checks.get(name)
@@ -206,7 +219,7 @@ def list_checks() -> Iterator[str]:
         yield ""
         yield check.doc
         yield ""
-        example = " ".join((check.limits.__doc__ or "").split())
+        example = " ".join((check.limits.__doc__ or "").partition(">>>")[0].split())
         yield f"In a contract: {example}"
         yield ""
         yield f"Where it does not pass: {check.advice}"
@@ -316,6 +329,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "contracts": list_contracts,
     "datasets": list_datasets,
     "recipe fields": list_recipe_fields,
+    "groups": list_groups,
     "checks": list_checks,
     "corpus": list_corpus,
     "commands": list_commands,

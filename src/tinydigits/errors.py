@@ -86,7 +86,9 @@ def explain_validation(
     the table at a location, for a near match. Pydantic's locations name union members too; those that are no keys of
     `given` are left out of the message.
     """
-    first = error.errors()[0]
+    complaints = error.errors()
+    # A mistyped key is the reason why the one that was meant is missing, so it is told first.
+    first = next((found for found in complaints if found["type"] == "extra_forbidden"), complaints[0])
     kind, context, location = first["type"], first.get("ctx", {}), [str(part) for part in first["loc"]]
     path: list[str] = []
     branch = given

@@ -133,6 +133,8 @@ def test_every_contract_is_documented_and_says_what_it_claims(name: str) -> None
 @pytest.mark.parametrize("name", checks.names())
 def test_every_check_is_documented(name: str) -> None:
     assert f"### `{name}`\n" in documented("contract.md")
+    for field, facts in checks.get(name).limits.model_fields.items():
+        assert facts.description, f"{name}: {field} has no description"
 
 
 @pytest.mark.parametrize("name", models.names())

@@ -123,7 +123,8 @@ def _limits(contract: Contract, check: Check, given: dict[str, Any]) -> Limits:
     try:
         return check.limits.model_validate(given)
     except ValidationError as error:
-        raise explain_validation(where, error, given, lambda location: check.limits.model_fields) from error
+        within = [name.rpartition(".")[2] for name in names() if name.startswith(f"{check.name}.")]
+        raise explain_validation(where, error, given, lambda location: [*check.limits.model_fields, *within]) from error
 
 
 @cache

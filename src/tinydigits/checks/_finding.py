@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = ["Finding", "Limits", "Range", "Status"]
 
@@ -72,14 +72,14 @@ class Range(Limits):
     (True, 'at most 20', 'exactly 29')
     """
 
-    min: int | None = None
-    max: int | None = None
-    equals: int | None = None
+    min: int | None = Field(None, description="at least so many")
+    max: int | None = Field(None, description="at most so many")
+    equals: int | None = Field(None, description="exactly so many")
 
     @model_validator(mode="after")
     def _limits_something(self) -> Range:
         if self.min is None and self.max is None and self.equals is None:
-            raise ValueError("at least one of min, max, equals is needed")
+            raise ValueError("at least one of min, max, equals")
         return self
 
     def holds(self, value: int) -> bool:

@@ -32,10 +32,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class ImageLimits(_finding.Limits):
     """Which images are asked, and how sure a finding must be."""
 
-    source: str = "mnist"
-    split: Literal["train", "test"] = "test"
-    bound: Literal["point", "confidence"] = "confidence"
-    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    source: str = Field("mnist", description="the data set: `tinydigits datasets ls`")
+    split: Literal["train", "test"] = Field("test", description="the official test images, or the training images")
+    bound: Literal["point", "confidence"] = Field(
+        "confidence", description="compare the share itself, or the whole interval"
+    )
+    confidence: float = Field(0.95, gt=0, lt=1, description="how sure the interval is")
 
     @property
     def images(self) -> str:

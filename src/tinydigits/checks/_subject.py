@@ -120,7 +120,7 @@ class Subject:
         Raises TinydigitsError, which becomes a finding *not run*, where there is none.
         """
         if self.training is None:
-            hint = "tinydigits train --model …, then verify the run in place of the class"
+            hint = "verify the run that `tinydigits train` wrote, or train it anew within the verdict: --retrain"
             raise TinydigitsError("no run's record says how the model was trained", hint=hint)
         return self.training
 

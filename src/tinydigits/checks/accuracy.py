@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -36,8 +36,8 @@ ADVICE = (
 class Limits(ImageLimits):
     """`{source = "mnist", split = "test", min = 0.994, bound = "confidence", confidence = 0.95}`; `seeds = 3`."""
 
-    min: Share
-    seeds: Annotated[int, Field(ge=1)] = 1
+    min: Share = Field(description="the least share of right answers")
+    seeds: int = Field(1, ge=1, description="how many trainings, of a seed each, are needed at least")
 
     def text(self) -> str:
         mean = f"mean of {self.seeds} seeds " if self.seeds > 1 else ""

@@ -24,8 +24,8 @@ ADVICE = "The finding's details name images that only the baseline gets right; a
 class Limits(ImageLimits):
     """`{run = "runs/20250101_120000_gap-cnn_s0", margin = 0.001}`: a run, or whatever else can be verified."""
 
-    run: str = Field(min_length=1)
-    margin: Share = 0.0
+    run: str = Field(min_length=1, description="what it is compared with: a run, or whatever else can be verified")
+    margin: Share = Field(0.0, description="the loss of accuracy that is allowed")
 
     def text(self) -> str:
         allowed = f"at most {100 * self.margin:.2f} points worse" if self.margin else "not worse"

@@ -8,8 +8,6 @@ interval, and with few images it comes out too large, never too small.
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -27,8 +25,8 @@ ADVICE = (
 class Limits(ImageLimits):
     """`{max = 0.02}`: 0 is perfect, 0.02 means two points too sure (or too unsure) on average."""
 
-    max: Share
-    bins: Annotated[int, Field(ge=2)] = 15
+    max: Share = Field(description="the largest expected calibration error")
+    bins: int = Field(15, ge=2, description="how many bins the probabilities are sorted into")
 
     def text(self) -> str:
         return f"at most {self.max:g} on {self.images}"

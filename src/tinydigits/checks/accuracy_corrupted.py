@@ -8,7 +8,7 @@ that of the images: corrupting them does not make them more.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -27,15 +27,15 @@ Corruption = Literal["noise", "blur", "contrast", "occlusion", "rotation", "shea
 class Limits(ImageLimits):
     """`{min = 0.9, min_each = 0.8, severity = 3}`; `corruptions = ["noise", "inversion"]` asks for these."""
 
-    min: Share | None = None
-    min_each: Share | None = None
-    severity: Annotated[int, Field(ge=1, le=5)] = 3
-    corruptions: Annotated[tuple[Corruption, ...], Field(min_length=1)] = USUAL  # type: ignore[assignment]
+    min: Share | None = Field(None, description="the least mean share over the corruptions")
+    min_each: Share | None = Field(None, description="the least share under the worst of them")
+    severity: int = Field(3, ge=1, le=5, description="from hardly seen to still legible")
+    corruptions: tuple[Corruption, ...] = Field(USUAL, min_length=1, description="which corruptions")  # type: ignore[arg-type]
 
     @model_validator(mode="after")
     def _limits_something(self) -> Limits:
         if self.min is None and self.min_each is None:
-            raise ValueError("at least one of min, min_each is needed")
+            raise ValueError("at least one of min, min_each")
         return self
 
     def text(self) -> str:

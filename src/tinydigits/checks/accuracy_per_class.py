@@ -6,6 +6,8 @@ held at the confidence 1 - (1 - confidence) / K (Bonferroni), so that luck in on
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from tinydigits.checks._examples import Example, asked, small
 from tinydigits.checks._finding import Finding
 from tinydigits.checks._images import ImageLimits, Share, answers, judge_worst, percent
@@ -18,7 +20,7 @@ ADVICE = "Look at that class among the mistakes of the run's report; give it mor
 class Limits(ImageLimits):
     """`{min = 0.98}`, as shares of 1; which images, and how sure, as `accuracy` says around it."""
 
-    min: Share
+    min: Share = Field(description="the least share of right answers in each class")
 
     def text(self) -> str:
         return f"each class at least {percent(self.min)} of {self.images}"

@@ -7,8 +7,6 @@ the worst shift, the finding names the share of images that are right under ever
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import numpy as np
 from pydantic import Field
 from torch import Tensor, nn
@@ -26,8 +24,8 @@ ADVICE = 'Shift the training images (`[[augment]]` with `name = "affine"`), or p
 class Limits(ImageLimits):
     """`{min = 0.98, pixels = 1}`: the worst shift by up to so many pixels."""
 
-    min: Share
-    pixels: Annotated[int, Field(ge=1, le=4)] = 1
+    min: Share = Field(description="the least share under the worst shift")
+    pixels: int = Field(1, ge=1, le=4, description="how far images are shifted at most")
 
     def text(self) -> str:
         return f"at least {percent(self.min)} of {self.images} under each shift of up to {self.pixels} px"

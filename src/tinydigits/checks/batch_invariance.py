@@ -6,6 +6,7 @@ Not bitwise: other batch sizes take other paths through the matrix product and d
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from tinydigits.checks import _finding
@@ -24,8 +25,8 @@ _NUM_IMAGES = 100
 class Limits(_finding.Limits):
     """`true`, or `{tolerance = 1e-4, batch_sizes = [1, 7, 32]}`; the difference is relative to the largest answer."""
 
-    tolerance: float = 1e-4
-    batch_sizes: tuple[int, ...] = (1, 7, 32)
+    tolerance: float = Field(1e-4, description="the largest difference, relative to the largest answer")
+    batch_sizes: tuple[int, ...] = Field((1, 7, 32), description="how many images share a batch")
 
 
 def check(subject: Subject, limits: Limits) -> Finding:

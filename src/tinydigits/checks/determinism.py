@@ -10,6 +10,7 @@ import time
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from tinydigits.checks import _finding
@@ -29,7 +30,7 @@ ADVICE = (
 class Limits(_finding.Limits):
     """`true`, or `{train = false}` to ask for eval mode only."""
 
-    train: bool = True
+    train: bool = Field(True, description="whether two training steps of one seed are compared, too")
 
 
 def check(subject: Subject, limits: Limits) -> Finding:

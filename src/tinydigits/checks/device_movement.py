@@ -11,6 +11,7 @@ import contextlib
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -27,7 +28,7 @@ ADVICE = "Make every tensor that the model keeps a parameter or a buffer, and ne
 class Limits(_finding.Limits):
     """`true`, or `{tolerance = 1e-3}`: the largest difference, relative to the largest answer."""
 
-    tolerance: float = 1e-3
+    tolerance: float = Field(1e-3, description="the largest difference, relative to the largest answer")
 
 
 def check(subject: Subject, limits: Limits) -> Finding:

@@ -7,7 +7,7 @@ ones once.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field
 from torch import Tensor
@@ -24,7 +24,7 @@ ADVICE = "Fewer parameters make a smaller file; checkpoints that hold optimizer 
 class Limits(_finding.Limits):
     """`{max_kb = 100}`, of 1,000 bytes."""
 
-    max_kb: Annotated[float, Field(gt=0)]
+    max_kb: float = Field(gt=0, description="the largest size, in kB of 1,000 bytes")
 
     def text(self) -> str:
         return f"at most {self.max_kb:,g} kB"

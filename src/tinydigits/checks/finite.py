@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from tinydigits.checks import _finding
@@ -17,7 +18,7 @@ ADVICE = "Guard divisions, logarithms and square roots with a small constant; cl
 class Limits(_finding.Limits):
     """`true`, or `{factor = 100.0}`: how far beyond white the brightest input goes."""
 
-    factor: float = 100.0
+    factor: float = Field(100.0, description="how many times as bright the brightest images are")
 
 
 def check(subject: Subject, limits: Limits) -> Finding:

@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from tinydigits.checks import _finding
@@ -38,9 +39,11 @@ _FAINT, _STEP, _LEAST_SLOPE = 1e-4, 1e-4, 1e-7
 class Limits(_finding.Limits):
     """`true`, or `{batch_size = 16, frozen = "allow", bias_before_batch_norm = "fail"}`."""
 
-    batch_size: int = 16
-    frozen: Literal["allow", "fail"] = "fail"
-    bias_before_batch_norm: Literal["allow", "fail"] = "allow"
+    batch_size: int = Field(16, description="how many images are asked")
+    frozen: Literal["allow", "fail"] = Field("fail", description="whether parameters may be frozen")
+    bias_before_batch_norm: Literal["allow", "fail"] = Field(
+        "allow", description="whether a bias may stand before a BatchNorm, which cancels it"
+    )
 
 
 def check(subject: Subject, limits: Limits) -> Finding:

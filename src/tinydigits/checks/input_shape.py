@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import nn
 
 from tinydigits.checks import _finding
@@ -31,12 +31,12 @@ class Limits(_finding.Limits):
     {'mean': 0.5, 'std': 0.5}
     """
 
-    shape: tuple[int, ...] | None = None
-    batch_sizes: tuple[int, ...] = (1, 2, 16)
-    mean: Levels | None = None
-    std: Levels | None = None
-    range: tuple[float, float] | None = None
-    resize: bool | None = None
+    shape: tuple[int, ...] | None = Field(None, description="one image as the model takes it, without the batch")
+    batch_sizes: tuple[int, ...] = Field((1, 2, 16), description="how many images it must take at once")
+    mean: Levels | None = Field(None, description="taken from grey levels of 0 to 1, one or one for each channel")
+    std: Levels | None = Field(None, description="then divided by")
+    range: tuple[float, float] | None = Field(None, description="instead of mean and std: what paper and ink become")
+    resize: bool | None = Field(None, description="resize to a larger input in place of a border of paper")
 
     @model_validator(mode="after")
     def _says_it_once(self) -> Limits:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -33,12 +33,12 @@ _NUM_BLOCKS = 5
 class Limits(_finding.Limits):
     """`{max_ms = 100, percentile = 95, threads = 1, batch_size = 1}`; at most `runs` calls, within `budget_seconds`."""
 
-    max_ms: Annotated[float, Field(gt=0)]
-    percentile: Literal[50, 95, 99] = 95
-    threads: Annotated[int, Field(ge=1)] = 1
-    batch_size: Annotated[int, Field(ge=1)] = 1
-    runs: Annotated[int, Field(ge=_NUM_BLOCKS)] = 500
-    budget_seconds: Annotated[float, Field(gt=0)] = 5.0
+    max_ms: float = Field(gt=0, description="the most milliseconds for one batch")
+    percentile: Literal[50, 95, 99] = Field(95, description="so many of 100 calls must be as fast")
+    threads: int = Field(1, ge=1, description="threads of the process that is timed")
+    batch_size: int = Field(1, ge=1, description="images in one call")
+    runs: int = Field(500, ge=_NUM_BLOCKS, description="calls that are timed at most")
+    budget_seconds: float = Field(5.0, gt=0, description="the time that the measurement may take")
 
     def text(self) -> str:
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor, nn
 
 from tinydigits.checks import _finding
@@ -29,7 +29,7 @@ def _known(kind: str) -> str:
         import difflib
 
         near = difflib.get_close_matches(kind, KINDS, n=2)
-        raise ValueError(f"unknown kind of layer, near {' or '.join(near)}" if near else f"one of {', '.join(KINDS)}")
+        raise ValueError(f"a kind of layer, as {' or '.join(near)}" if near else f"one of {', '.join(KINDS)}")
     return kind
 
 
@@ -39,13 +39,13 @@ Kind = Annotated[str, AfterValidator(_known)]
 class Limits(_finding.Limits):
     """`{require = ["batch_norm", "dropout"], forbid = ["linear"]}`."""
 
-    require: tuple[Kind, ...] = ()
-    forbid: tuple[Kind, ...] = ()
+    require: tuple[Kind, ...] = Field((), description="kinds that must be there and act")
+    forbid: tuple[Kind, ...] = Field((), description="kinds that must not be there")
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Limits:
         if not self.require and not self.forbid:
-            raise ValueError("require or forbid is needed")
+            raise ValueError("require or forbid, or both")
         return self
 
 

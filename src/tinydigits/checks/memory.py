@@ -7,7 +7,7 @@ model was loaded. Both figures are in the finding. Linux tells the peak; where n
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -27,10 +27,10 @@ _NUM_BATCHES = 20
 class Limits(_finding.Limits):
     """`{max_mb = 500, batch_size = 100, threads = 1}`, `{max_mb = 50, count = "model"}`."""
 
-    max_mb: Annotated[float, Field(gt=0)]
-    count: Literal["process", "model"] = "process"
-    batch_size: Annotated[int, Field(ge=1)] = 1
-    threads: Annotated[int, Field(ge=1)] = 1
+    max_mb: float = Field(gt=0, description="the largest peak, in MB of 1,000,000 bytes")
+    count: Literal["process", "model"] = Field("process", description="the whole process, or what came with the model")
+    batch_size: int = Field(1, ge=1, description="images in one call")
+    threads: int = Field(1, ge=1, description="threads of the process that is measured")
 
     def text(self) -> str:
         return f"at most {self.max_mb:,g} MB for the {self.count}, batch {self.batch_size}"

@@ -9,7 +9,7 @@ What else a training may have looked at, no finished run can tell: `verify --ret
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -28,8 +28,8 @@ ADVICE = "Take these images out of the training images, and train again."
 class Limits(_finding.Limits):
     """`true`, or `{test = "mnist", max_near = 3}`: another test set than the run's own, one that has some by nature."""
 
-    test: str | None = None
-    max_near: Annotated[int, Field(ge=0)] = 0
+    test: str | None = Field(None, description="another test set than the run's own")
+    max_near: int = Field(0, ge=0, description="how many near duplicates are allowed")
 
     def text(self) -> str:
         near = f", at most {self.max_near} near duplicates" if self.max_near else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import Field
 from torch import nn
 
 from tinydigits.checks import _finding
@@ -16,7 +17,9 @@ ADVICE = "End with one number for each class, as in `nn.Linear(width, 10)`; flat
 class Limits(_finding.Limits):
     """`true`, or `{classes = 10}`."""
 
-    classes: int | None = None
+    classes: int | None = Field(
+        None, description="how many numbers answer an image; as many as the model has classes by default"
+    )
 
 
 def check(subject: Subject, limits: Limits) -> Finding:

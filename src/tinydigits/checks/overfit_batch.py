@@ -10,8 +10,6 @@ hundred parameters behind a global pool, or a last layer that gives probabilitie
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -31,8 +29,8 @@ ADVICE = "Look for layers that lose what they were given (a ReLU at the end, too
 class Limits(_finding.Limits):
     """`true`, or `{steps = 300, lr = 0.01}` of Adam."""
 
-    steps: Annotated[int, Field(ge=1)] = 300
-    lr: Annotated[float, Field(gt=0)] = 0.01
+    steps: int = Field(300, ge=1, description="training steps at most")
+    lr: float = Field(0.01, gt=0, description="learning rate of these steps")
 
     def text(self) -> str:
         return f"{_NUM_IMAGES} images learned within {self.steps} steps"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from tinydigits.checks._examples import Example, small
@@ -26,7 +27,12 @@ ADVICE = "Use fewer channels, pool to 1×1 before a linear layer, or make a conv
 class Limits(Range):
     """`{max = 24_999}`, `{equals = 9_274}`."""
 
-    count: Literal["total", "trainable"] = "total"
+    count: Literal["total", "trainable"] = Field(
+        "total", description="all parameters, or those alone that are not frozen"
+    )
+
+    def text(self) -> str:
+        return super().text() + (" trainable" if self.count == "trainable" else "")
 
 
 def check(subject: Subject, limits: Limits) -> Finding:
@@ -40,8 +46,9 @@ def check(subject: Subject, limits: Limits) -> Finding:
     number = found.num_constants
     number += found.num_parameters + found.num_buffer_weights if limits.count == "total" else found.num_trainable
     beside = []
-    if found.num_parameters != found.num_trainable:
-        beside.append(f"{found.num_parameters - found.num_trainable:,} of them frozen")
+    num_frozen = found.num_parameters - found.num_trainable
+    if num_frozen:
+        beside.append(f"{num_frozen:,} " + ("of them frozen" if limits.count == "total" else "frozen ones left out"))
     if found.num_unused:
         beside.append(f"{found.num_unused:,} that the output does not depend on")
     if found.num_constants:
@@ -49,7 +56,7 @@ def check(subject: Subject, limits: Limits) -> Finding:
     if found.num_buffer_weights:
         beside.append(f"{found.num_buffer_weights:,} in buffers that are no running statistics")
     if found.num_buffers - found.num_buffer_weights:
-        beside.append(f"and {found.num_buffers - found.num_buffer_weights:,} in other buffers, which do not count")
+        beside.append(f"{found.num_buffers - found.num_buffer_weights:,} in running statistics do not count")
     holds = limits.holds(number)
     if not holds:
         largest = sorted(found.layers, key=lambda layer: -layer.num_parameters)[:3]
@@ -123,5 +130,10 @@ EXAMPLES = (
     Example("fail", lambda: small(_Hidden()), {"max": 100}, says="640 outside parameters()"),
     Example("undecided", lambda: small(_DecidesByValues()), {"max": 650}, says="decides by the values"),
     Example("fail", lambda: small(_DecidesByValues()), {"max": 649}, says="at least 650"),
-    Example("pass", lambda: small(small().model.requires_grad_(False)), {"count": "trainable", "max": 0}, says="98 of"),
+    Example(
+        "pass",
+        lambda: small(small().model.requires_grad_(False)),
+        {"count": "trainable", "max": 0},
+        says="98 frozen ones left out",
+    ),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from tinydigits.checks import _finding
@@ -24,8 +25,8 @@ ADVICE = "Give logits, log-probabilities or probabilities over the classes (dime
 class Limits(_finding.Limits):
     """`true`, or `{output = "log_probabilities", tolerance = 1e-4}`."""
 
-    output: Output | Literal["any"] = "any"
-    tolerance: float = 1e-4
+    output: Output | Literal["any"] = Field("any", description="what the answers must be")
+    tolerance: float = Field(1e-4, description="how far a sum of probabilities may be from 1")
 
 
 def check(subject: Subject, limits: Limits) -> Finding:

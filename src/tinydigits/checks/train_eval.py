@@ -8,6 +8,7 @@ forward pass changes the mode itself.
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from tinydigits.checks import _finding
@@ -25,7 +26,7 @@ _TOLERANCE = 1e-5
 class Limits(_finding.Limits):
     """`true`, or `{passes = 8}`: how often dropout with a small p is given the chance to show."""
 
-    passes: int = 8
+    passes: int = Field(8, description="how many passes in train mode are compared")
 
 
 def check(subject: Subject, limits: Limits) -> Finding:

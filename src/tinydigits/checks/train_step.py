@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from tinydigits.checks import _finding
@@ -21,9 +22,9 @@ ADVICE = (
 class Limits(_finding.Limits):
     """`true`, or `{steps = 5, lr = 0.001, batch_size = 32}` of Adam on random labels."""
 
-    steps: int = 5
-    lr: float = 1e-3
-    batch_size: int = 32
+    steps: int = Field(5, description="how many training steps are made")
+    lr: float = Field(1e-3, description="learning rate of these steps")
+    batch_size: int = Field(32, description="how many images they see")
 
 
 def check(subject: Subject, limits: Limits) -> Finding:

@@ -5,8 +5,6 @@ It says as much of the machine as of the recipe, so the machine is named beside 
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field
 
 from tinydigits.checks import _finding
@@ -21,7 +19,7 @@ ADVICE = 'A larger batch, `precision = "bf16"` with `channels_last = true`, or f
 class Limits(_finding.Limits):
     """`{max = 60}`."""
 
-    max: Annotated[float, Field(gt=0)]
+    max: float = Field(gt=0, description="the most seconds")
 
     def text(self) -> str:
         return f"at most {self.max:g} s"
