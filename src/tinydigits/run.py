@@ -31,13 +31,17 @@ class _Part(BaseModel):
 
 
 class Result(_Part):
-    """Counts over one split; row of the confusion is the label, column the prediction."""
+    """Counts over one split; row of the confusion is the label, column the prediction.
+
+    `calibration_error` is the expected one, in 15 bins; records of earlier versions have none.
+    """
 
     split: Literal["train", "validation", "test"]
     seen: int
     correct: int
     loss: float
     confusion: list[list[int]]
+    calibration_error: float | None = None
 
     @property
     def accuracy(self) -> float:

@@ -94,6 +94,18 @@ def test_record_and_tables_come_back(tmp_path: Path) -> None:
     assert json.loads((run.folder / "record.json").read_text(encoding="utf-8"))["format"] == runs.FORMAT
 
 
+def test_a_record_without_calibration_error_is_still_read(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    result = runs.Result(split="validation", seen=200, correct=199, loss=0.5, confusion=[[200]], calibration_error=0.01)
+    run.write_record(record(status="finished", result=result))
+    text = (run.folder / "record.json").read_text(encoding="utf-8")
+    earlier = json.loads(text)
+    assert earlier["result"].pop("calibration_error") == 0.01
+    (run.folder / "record.json").write_text(json.dumps(earlier), encoding="utf-8")
+    found = run.record.result
+    assert found is not None and found.correct == 199 and found.calibration_error is None
+
+
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,7 @@ class _Answers:
     confusion_KK: np.ndarray
     mistakes: Mistakes
     loss: float | None = None
+    calibration_error: float | None = None
 
     @property
     def seen(self) -> int:
@@ -133,7 +134,10 @@ def _own_answers(record: Record, samples: Mapping[str, np.ndarray]) -> _Answers 
     if record.result is None:
         return None
     confusion_KK = np.array(record.result.confusion, dtype=np.int64)
-    return _Answers(record.source, record.result.split, confusion_KK, _mistakes(samples), record.result.loss)
+    result = record.result
+    return _Answers(
+        record.source, result.split, confusion_KK, _mistakes(samples), result.loss, result.calibration_error
+    )
 
 
 def _mistakes(arrays: Mapping[str, np.ndarray]) -> Mistakes:
@@ -161,7 +165,9 @@ def _tested_answers(run: Run, verdict: Mapping[str, Any] | None) -> _Answers | N
     arrays = _arrays(run, "predictions.npz")
     if not asked or not arrays or int(arrays["confusion"].sum()) != asked[-1]["num_images"]:
         return None
-    return _Answers(asked[-1]["source"], "test", arrays["confusion"], _mistakes(arrays))
+    found = [finding["details"] for finding in (verdict or {})["findings"] if finding["check"] == "accuracy"]
+    error = found[0].get("calibration_error") if found else None
+    return _Answers(asked[-1]["source"], "test", arrays["confusion"], _mistakes(arrays), calibration_error=error)
 
 
 def _recipe_file(run: Run) -> str:
@@ -275,10 +281,12 @@ def _results(own: _Answers | None, tested: _Answers | None) -> Iterator[str]:
             answers.source, answers.split, f"{answers.correct:,} of {answers.seen:,}",
             text.percent(answers.correct / answers.seen),
             f"{text.percent(interval.low)} to {text.percent(interval.high)}", loss,
+            "" if answers.calibration_error is None else f"{answers.calibration_error:.4f}",
         ])  # fmt: skip
     if rows:
         yield "## Results"
-        yield text.table(["data set", "split", "right", "accuracy", "95 % interval", "loss"], rows, "llrrrr")
+        heads = ["data set", "split", "right", "accuracy", "95 % interval", "loss", "calibration error"]
+        yield text.table(heads, rows, "llrrrrr")
         yield "The interval is Wilson's: how far a set of this size lets the share be known. Seeds vary beside it."
 
 

@@ -236,6 +236,7 @@ class State:
             correct=evaluation.correct,
             loss=evaluation.loss,
             confusion=evaluation.confusion_KK.tolist(),
+            calibration_error=evaluation.calibration_error(images.labels_N),
         )
         card = models.WeightsCard(
             model=self.recipe.model.name, options=self.recipe.model.options, source=self.train_set.name,

@@ -58,7 +58,7 @@ def test_report_has_the_counts_with_their_interval(trained: Run, page: str) -> N
     row = row_of(page, "digits", "validation")
     assert f"{result.correct} of 300 | {100 * result.accuracy:.2f} % |" in row
     assert f"{100 * interval.low:.2f} % to {100 * interval.high:.2f} %" in row
-    assert f"{result.loss:.4f}" in row
+    assert f"{result.loss:.4f} | {result.calibration_error:.4f} |" in row
 
 
 def test_report_has_the_facts_of_the_record(trained: Run, page: str) -> None:
@@ -81,6 +81,7 @@ def test_report_of_a_verified_run_adds_the_test_images_and_the_verdict(judged: R
     verdict = json.loads((judged.folder / "verdict.json").read_text(encoding="utf-8"))
     counts = next(finding["details"] for finding in verdict["findings"] if finding["check"] == "accuracy")
     assert f"{counts['correct']} of {counts['seen']}" in row_of(page, "digits", "test")
+    assert f"| {counts['calibration_error']:.4f} |" in row_of(page, "digits", "test")
     assert f"of the {counts['seen']} digits test images right" in page.split("##")[0]
     assert "Contract half: **does not hold**" in page
     assert "| **fail** |" in row_of(page, "training.epochs", "2") and "- **training.epochs**: Train again" in page

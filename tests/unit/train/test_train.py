@@ -68,6 +68,7 @@ def test_the_stored_result_is_that_of_the_stored_weights(tmp_path: Path) -> None
     assert result is not None and result.split == "validation"
     assert (result.correct, result.seen) == (found.correct, 150)
     assert result.confusion == found.confusion_KK.tolist()
+    assert result.calibration_error == pytest.approx(found.calibration_error(validation.labels_N))
     assert run.table("history.csv")[-1]["validation_accuracy"] == pytest.approx(found.accuracy)
     samples = np.load(run.file("samples.npz"), allow_pickle=False)
     assert len(samples["mistakes_images"]) == min(64, found.seen - found.correct)
