@@ -93,13 +93,17 @@ class _Collection:
 
     def __init__(self, config: pytest.Config, tests: ContractTests, folder: Path, by_option: bool) -> None:
         from tinydigits import contract
+        from tinydigits.errors import unknown_name
 
         self.tests, self.folder = tests, folder
         self.is_shipped = tests.contract in contract.names()
         self.path = contract.file(tests.contract) if self.is_shipped else Path(tests.contract).resolve()
         if not self.path.is_file():
-            known = ", ".join(contract.names())
-            raise pytest.UsageError(f"--tinydigits-contract {tests.contract}: no such file, nor one of {known}")
+            error = unknown_name("", tests.contract, contract.names(), kind="contract")
+            raise pytest.UsageError(
+                f"--tinydigits-contract {tests.contract}: no such file, nor {error.expected}"
+                + (f"\n  try: {error.hint}" if error.hint else "")
+            )
         # Whoever names tests on the command line wants those, and the contract only if it is named there as well.
         self.wanted = by_option or config.args_source is not pytest.Config.ArgsSource.ARGS
         places = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]

@@ -129,6 +129,15 @@ def test_weights_of_a_file_are_judged(pytester: pytest.Pytester, ask: Ask) -> No
     assert re.search(r"fail: 9\.\d\d % \(\d\d of 596\), limit: at least 50\.00 %", answer.stdout.str())
 
 
+def test_a_model_with_another_input_is_told_by_the_contract(pytester: pytest.Pytester, ask: Ask) -> None:
+    pytester.path.joinpath("model.py").write_text(MODEL.replace("784", "3 * 32 * 32"), encoding="utf-8")
+    answer = ask(*OPTIONS, "-k", "shapes")
+    answer.assert_outcomes(failed=1, deselected=4)
+    said = "[shapes.input]\nshape = [3, 32, 32]\nmean = 0.5\nstd = [0.5, 0.25, 0.5]\n"
+    pytester.path.joinpath("contract.toml").write_text(CONTRACT.replace("[shapes]\noutput = true\n", said))
+    ask(*OPTIONS, "-k", "shapes").assert_outcomes(passed=1, deselected=4)
+
+
 def test_a_file_of_tests_may_have_contracts_of_its_own(pytester: pytest.Pytester, ask: Ask) -> None:
     folder = pytester.mkdir("tests")
     (folder / "test_model.py").write_text(
@@ -147,7 +156,8 @@ def test_a_file_of_tests_may_have_contracts_of_its_own(pytester: pytest.Pytester
 @pytest.mark.parametrize(
     ("arguments", "says", "code"),
     [
-        (["--tinydigits-contract", "under25k"], "--tinydigits-contract under25k: no such file, nor one of digits", 4),
+        (["--tinydigits-contract", "under25k"], "--tinydigits-contract under25k: no such file, nor one of", 4),
+        (["--tinydigits-contract", "under25k"], "try: under-25k or", 4),
         (["--tinydigits-target", "two-conv"], "--tinydigits-contract is needed", 4),
         (["--tinydigits-contract", "wrong.toml"], "unknown check 'model.parameter'", 2),
         (["--tinydigits-contract", "build/hidden.toml"], "pytest does not look into its folder", 4),

@@ -237,7 +237,9 @@ def _export_error(where: str, error: Exception, example: Tensor) -> TinydigitsEr
             hint="torch.where instead of if",
         )
     return TinydigitsError(
-        where, f"cannot be traced with an input of shape {tuple(example.shape)}: {first_line(error)}"
+        where,
+        f"cannot be traced with an input of shape {tuple(example.shape)}: {first_line(error)}",
+        hint="--input 3x32x32 for a model that takes another shape",
     )
 
 

@@ -6,6 +6,7 @@ import copy
 import io
 import pickle
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,33 @@ def test_a_strangers_pt2_of_one_batch_size_is_asked_in_its_batches(tmp_path: Pat
     assert verdict.target["input_shape"] == [1, 32, 32]
     assert [finding.status for finding in verdict.findings] == ["undecided", "fail", "pass", "pass", "pass"]
     assert all("batches of 3 alone" in finding.why for finding in verdict.findings[:2])
+
+
+class _Marks:
+    """Pickled, it is a call that writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.write_text, (self.path, "was run")
+
+
+@pytest.mark.parametrize(
+    "place", ["data/sample_inputs/model.pt", "data/aotinductor/model/a.so", "data/constants/opaque_obj_0"]
+)
+def test_code_in_a_pt2_is_refused_and_not_run(files: dict[str, Path], tmp_path: Path, place: str) -> None:
+    path, mark = tmp_path / "code.pt2", tmp_path / "mark"
+    code = io.BytesIO()
+    torch.save(_Marks(mark), code)
+    with zipfile.ZipFile(files["pt2"]) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            if not name.endswith(place):
+                new.writestr(name, old.read(name))
+        new.writestr(f"archive/{place}", code.getvalue())
+    with pytest.raises(TinydigitsError, match=r"code.pt2: .*holds .*code.*, which is not run"):
+        verify(path, EVERYTHING)
+    assert not mark.exists()
 
 
 def test_a_pt2_of_two_inputs_is_refused(tmp_path: Path) -> None:

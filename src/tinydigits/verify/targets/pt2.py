@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import functools
 import io
+import os
+import pickle
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,10 @@ from tinydigits.verify.targets._target import Asked, InputSaid, Target, of_card
 
 KIND = "a .pt2 of torch.export"
 ORDER = 2
+_FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+# Compiled libraries, and constants that are objects: torch's reader loads the ones and unpickles the others.
+_CODE = ("data/aotinductor/", "data/constants/custom_obj_", "data/constants/opaque_obj_")
+_HINT = "; torch.export.save of a plain model, or .onnx, holds none"
 
 
 def takes(asked: Asked) -> bool:
@@ -57,7 +64,7 @@ class ExportedModule(nn.Module):
 
     def __init__(self, content: bytes) -> None:
         super().__init__()
-        program = torch.export.load(io.BytesIO(content))
+        program = _load(content)
         specs = program.graph_signature.input_specs
         images = [spec.arg.name for spec in specs if spec.kind == InputKind.USER_INPUT]
         if len(images) != 1:
@@ -126,16 +133,37 @@ class _Shared:
         return self
 
 
+def _load(content: bytes, extra: dict[str, str] | None = None) -> torch.export.ExportedProgram:
+    """An archive's program, without running what is pickled or compiled in it.
+
+    Where reading with `weights_only` fails, torch's reader tries again without; only this variable keeps it from that.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for name in archive.namelist():
+            if any(f"/{place}" in name for place in _CODE):
+                raise TinydigitsError("its archive", f"holds code ({name}), which is not run{_HINT}")
+    before = os.environ.get(_FORCE)
+    os.environ[_FORCE] = "1"
+    try:
+        return torch.export.load(io.BytesIO(content), extra_files=extra)
+    finally:
+        os.environ.pop(_FORCE)
+        if before is not None:
+            os.environ[_FORCE] = before
+
+
 def _read(path: Path) -> tuple[ExportedModule, models.WeightsCard | None]:
     if not path.is_file():
         raise TinydigitsError(str(path), "no such file")
     content = path.read_bytes()
     extra = {models.CARD_KEY: ""}
     try:
-        torch.export.load(io.BytesIO(content), extra_files=extra)
+        _load(content, extra)
         model = ExportedModule(content)
     except TinydigitsError as error:
         raise TinydigitsError(str(path), str(error)) from error
+    except pickle.UnpicklingError as error:
+        raise TinydigitsError(str(path), f"holds pickled code, which is not run{_HINT}") from error
     except Exception as error:  # torch raises of all kinds for damaged archives
         first_line = next(iter(str(error).splitlines()), type(error).__name__)
         raise TinydigitsError(str(path), f"not a whole archive of torch.export: {first_line}") from error
