@@ -117,7 +117,7 @@ def test_options_may_stand_in_the_ini_file_and_then_named_tests_run_alone(pytest
     ask("contract.toml::shapes.output").assert_outcomes(passed=1)
     ask("-n", "1", "-k", "shapes").assert_outcomes(passed=1)
     ask("--tinydigits-contract", "under-25k", "-k", "parameters or accuracy").assert_outcomes(
-        passed=1, failed=1, deselected=13
+        passed=1, failed=1, deselected=14
     )
 
 
