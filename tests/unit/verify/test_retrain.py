@@ -120,6 +120,11 @@ def test_a_function_trains_within_the_budget_and_its_model_is_judged(folder: Pat
     assert verdict.target["trained_by"].endswith("how.py:train") and verdict.target["retrained"]
 
 
+def test_a_function_trains_on_the_data_that_the_contract_asks_about(folder: Path) -> None:
+    verdict = ask(folder, HONEST, epochs=1, **GROUP)
+    assert finding(verdict, "training.epochs").details["num_train"] == 1_201
+
+
 @pytest.mark.parametrize("code", [ENDLESS, HOARDER])
 def test_the_training_ends_where_the_budget_does(folder: Path, digits: None, code: str) -> None:
     verdict = ask(folder, code, **GROUP)

@@ -85,6 +85,8 @@ def retrain(
         raise TinydigitsError("--retrain", "builds the model anew: name its class or its run, and no weights")
     trained, budget = [], Budget.of(checks)
     plan = _by_function if how.function else _by_recipe
+    if source is None and how.function:  # a function names no data: it gets those that the contract asks about
+        source = next((getattr(limits, "source", None) for check, limits in checks if check.name == "accuracy"), None)
     start = plan(asked, how, budget, source, threads)
     for number in range(how.seeds or budget.seeds):
         on_training(f"training anew, seed {start.first_seed + number}")
