@@ -102,7 +102,7 @@ def test_every_recipe_of_the_train_job_exists_and_its_verdict_decides(workflow: 
 
 def test_the_report_is_the_summary_and_weights_and_report_are_kept(workflow: dict[str, Any]) -> None:
     job = workflow["jobs"]["train"]
-    summary = steps_of(job)[place(job, "GITHUB_STEP_SUMMARY")]
+    summary = steps_of(job)[place(job, '>> "$GITHUB_STEP_SUMMARY"')]
     assert "report.md" in summary["run"] and summary["if"] == "${{ !cancelled() }}"
     (kept,) = [step for step in steps_of(job) if step.get("uses", "").startswith("actions/upload-artifact@")]
     assert kept["with"]["path"] == "runs/*_s0/"  # a run's whole folder: weights, report, pictures, verdict
