@@ -20,7 +20,7 @@ train: $(VENV)/installed
 	$(BIN)/tinydigits verify
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto # a process for each core
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

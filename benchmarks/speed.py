@@ -27,7 +27,7 @@ from typing import Any
 
 from tinydigits import data, models, recipe
 from tinydigits.data import idx
-from tinydigits.machine import describe_machine, describe_versions
+from tinydigits.machine import describe_machine, describe_versions, keep_freed_memory
 from tinydigits.recipe import Recipe
 from tinydigits.recipe.fields import ConstantSchedule, OneCycleSchedule, PlateauSchedule
 
@@ -58,6 +58,7 @@ def measure(threads: int) -> dict[str, Any]:
             seconds: dict[str, list[float]] = {way: [] for way in ways}
             for repeat in range(REPEATS + 1):
                 for way, run in ways.items():
+                    keep_freed_memory()  # the engine's setting, which a recipe may change; the others get the fast one
                     spent = run(chosen) * FULL_EPOCH / num_images
                     if repeat:  # the first round warms caches up
                         seconds[way].append(spent)

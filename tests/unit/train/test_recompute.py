@@ -110,8 +110,7 @@ with tempfile.TemporaryDirectory() as out:
 """
 
 
-@pytest.mark.parametrize("name", ["se-resnet", "se-resnet-tuned"])
-def test_the_largest_recipes_train_within_500_megabytes(name: str, mnist: object) -> None:
-    command = [sys.executable, "-c", _FIRST_STEPS, name]
+def test_the_largest_recipe_trains_within_500_megabytes(mnist: object) -> None:
+    command = [sys.executable, "-c", _FIRST_STEPS, "se-resnet"]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     assert 100e6 < json.loads(answer.stdout) < 500e6
