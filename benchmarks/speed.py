@@ -260,9 +260,9 @@ def page(rows: dict[str, Any]) -> str:
     saving = [name for name in rows["recipes"] if not recipe.load(name).keep_memory or recipe.load(name).recompute]
     lines += [
         "",
-        "The model itself is the bound, with more than half of the plain way's time, so that no engine could be twice as "
-        f"fast, for: {', '.join(bound) or 'none'}. Memory is bought with time, by `recompute` or `keep_memory = false`, "
-        f"in: {', '.join(saving) or 'none'}.",
+        "The model itself is the bound, with more than half of the plain way's time, so that no engine could be twice "
+        f"as fast, for: {', '.join(bound) or 'none'}. Memory is bought with time, by `recompute` or "
+        f"`keep_memory = false`, in: {', '.join(saving) or 'none'}.",
         "",
         "*Plain way*: a Dataset that converts and normalises image by image, torch's DataLoader, the same model in "
         "fp32, the recipe's rotation and zoom by Pillow, no mixing. *Model alone*: the recipe's model and optimizer on "
