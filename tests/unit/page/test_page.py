@@ -82,18 +82,18 @@ def draw_by_pen(digit: int, page: Any) -> None:
         session.send("Input.dispatchMouseEvent", {**event, "pointerType": "pen", "clickCount": 1})
 
 
-def answer(page: Any) -> str:
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return str(page.locator("#digit").text_content())
+def answer(page: Any) -> Any:
+    """The answer shown, to be awaited: the page reads a drawing at its next frame."""
+    return expect(page.locator("#digit"))
 
 
 @pytest.mark.parametrize("draw", [draw_by_mouse, draw_by_touch, draw_by_pen])
 def test_each_digit_that_is_drawn_is_read(draw: Any, page: Any) -> None:
     for digit in range(10):
         draw(digit, page)
-        assert answer(page) == str(digit)
+        answer(page).to_have_text(str(digit))
         page.keyboard.press("Escape")
-        assert answer(page) == "–"
+        answer(page).to_have_text("–")
 
 
 def test_the_answer_follows_while_drawing(page: Any) -> None:
@@ -102,36 +102,39 @@ def test_the_answer_follows_while_drawing(page: Any) -> None:
     page.mouse.down()
     for point in points[1 : len(points) // 2]:
         page.mouse.move(*point)
-    assert answer(page) != "–"
+    answer(page).not_to_have_text("–")
     for point in points[len(points) // 2 :]:
         page.mouse.move(*point)
-    assert answer(page) == "2"
+    answer(page).to_have_text("2")
     page.mouse.up()
     shares = [float(text.split()[0]) for text in page.locator("#bars .percent").all_text_contents()]
     assert abs(sum(shares) - 100) < 1 and shares.index(max(shares)) == 2
-    assert "ms" in page.locator("#time").text_content()
+    expect(page.locator("#time")).to_contain_text("ms")
     assert page.evaluate("() => document.getElementById('seen').getContext('2d').getImageData(0, 0, 28, 28).data.some("
                          "(value, index) => index % 4 < 3 && value > 200)")  # fmt: skip
 
 
 def test_undo_takes_one_stroke_back_by_button_and_by_keyboard(page: Any) -> None:
     draw_by_mouse(4, page)
+    answer(page).to_have_text("4")
     with_both = page.evaluate("() => document.getElementById('pad').toDataURL()")
     page.keyboard.press("Control+z")
-    assert answer(page) != "4"
+    answer(page).not_to_have_text("4")
     page.click("#undo")
-    assert answer(page) == "–" and page.locator("#undo").is_disabled()
+    answer(page).to_have_text("–")
+    expect(page.locator("#undo")).to_be_disabled()
     draw_by_mouse(4, page)
+    answer(page).to_have_text("4")
     assert page.evaluate("() => document.getElementById('pad').toDataURL()") == with_both
     page.click("#clear")
-    assert answer(page) == "–"
+    answer(page).to_have_text("–")
 
 
 def test_a_finger_does_not_scroll_the_page_and_a_second_one_draws_nothing(page: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 500})
     draw_by_touch(1, page)
     assert page.evaluate("scrollY") == 0
-    assert answer(page) == "1"
+    answer(page).to_have_text("1")
 
 
 def test_a_picture_from_disk_is_read(page: Any) -> None:
@@ -143,11 +146,10 @@ def test_a_picture_from_disk_is_read(page: Any) -> None:
 
 def test_feature_maps_show_each_layer(page: Any) -> None:
     page.click("summary")
-    assert "Draw something" in page.locator("#maps").text_content()
+    expect(page.locator("#maps")).to_contain_text("Draw something")
     draw_by_mouse(3, page)
-    answer(page)
-    assert page.locator("#maps canvas").count() == 8
-    assert "4 maps of 28 × 28" in page.locator("#maps section").first.text_content()
+    expect(page.locator("#maps canvas")).to_have_count(8)
+    expect(page.locator("#maps section").first).to_contain_text("4 maps of 28 × 28")
 
 
 def test_it_can_be_read_aloud_and_reached_by_keyboard(page: Any) -> None:
@@ -188,7 +190,7 @@ def test_text_stands_out_from_its_ground(scheme: str, browser: Any, html: Path) 
     page = context.new_page()
     page.goto(html.as_uri())
     draw_by_mouse(8, page)
-    answer(page)
+    answer(page).to_have_text("8")
     contrasts = page.evaluate(CONTRASTS)
     assert len(contrasts) > 20
     assert [found for found in contrasts if found[1] < 4.5] == []
@@ -212,7 +214,7 @@ def test_a_choice_of_models_is_loaded_when_it_is_made(browser: Any, tmp_path: Pa
     assert page.locator("#model option").all_text_contents() == ["one", "two</script>"]
     page.select_option("#model", index=1)
     draw_by_mouse(7, page)
-    assert answer(page) == "7"
+    answer(page).to_have_text("7")
     page.close()
 
 
