@@ -18,6 +18,16 @@ def serve(
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="The model that answers unless another is chosen.")
     ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option("--allow-host", help="A name to answer to, beside addresses and localhost.")
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Requests a second of one address, 0 for any; by default 100, and any on this machine alone.",
+            min=0,
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of runs.")] = Path("runs"),
 ) -> None:
     """Open a page to draw on, and an HTTP API that reads digits, until Ctrl-C.
@@ -40,4 +50,4 @@ def serve(
     num_without = sum(not list(run.folder.glob("*.onnx")) for run in runs_in(out))
     if num_without:
         typer.echo(f"{num_without} of {out}/ left out, without an ONNX file: tinydigits export RUN onnx")
-    run_server(models, host, port)
+    run_server(models, host, port, allow_hosts=allow_host or (), requests_a_second=rate)

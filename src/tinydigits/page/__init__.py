@@ -14,7 +14,7 @@ from typing import Any
 
 from tinydigits.page.network import network_of
 
-__all__ = ["assemble", "network_of"]
+__all__ = ["assemble", "hash_of", "network_of", "policy"]
 
 _ROOM = Path(__file__).parent
 _SCRIPTS = ("picture.js", "network.js", "draw.js")
@@ -30,18 +30,38 @@ def assemble(models: Sequence[dict[str, Any]]) -> str:
     A model is what `network_of` gives, or `name` and `address`, the place to get that from, relative to the page. The
     page may load nothing else: a policy in it allows its own script and style by their hashes.
     """
-    style = (_ROOM / "draw.css").read_text(encoding="utf-8")
-    script = "\n".join((_ROOM / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    style, script = _style(), _script()
     data = json.dumps(list(models), separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
-    policy = (
-        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; connect-src 'self'; "
-        "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'"
-    )
     text = (_ROOM / "draw.html").read_text(encoding="utf-8")
-    for mark, content in (("policy", policy), ("style", style), ("models", data), ("script", script)):
+    for mark, content in (("policy", policy()), ("style", style), ("models", data), ("script", script)):
         text = text.replace("{{" + mark + "}}", content)
     return text
 
 
-def _hash(text: str) -> str:
+def policy() -> str:
+    """The page's content security policy, for a header; in the page it stands by itself.
+
+    >>> policy().startswith("default-src 'none'; script-src 'sha256-")
+    True
+    """
+    return (
+        f"default-src 'none'; script-src '{hash_of(_script())}'; style-src '{hash_of(_style())}'; connect-src 'self'; "
+        "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def hash_of(text: str) -> str:
+    """A script's or style's hash, as a content security policy names what it allows.
+
+    >>> hash_of("")
+    'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='
+    """
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def _style() -> str:
+    return (_ROOM / "draw.css").read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    return "\n".join((_ROOM / name).read_text(encoding="utf-8") for name in _SCRIPTS)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -17,35 +16,29 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Res
 
 from tinydigits.data.picture import find_digits, read_picture
 from tinydigits.errors import TinydigitsError
-from tinydigits.page import assemble, network_of
+from tinydigits.page import assemble, hash_of, network_of, policy
 from tinydigits.predict import Answer, Classifier
-from tinydigits.serve.bodies import PREDICT, images_of_json, many_of, read_body, read_files
-from tinydigits.serve.gate import Gate
+from tinydigits.serve.bodies import PREDICT, Bodies, images_of_json, many_of, read_files
+from tinydigits.serve.gate import Gate, Rate
+from tinydigits.serve.limits import Limits
 from tinydigits.serve.metrics import Metrics
 
-__all__ = ["Limits", "create_app"]
+__all__ = ["create_app"]
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"description": "The body cannot be read"},
     404: {"description": "No such model"},
     413: {"description": "Too many bytes, pixels or images"},
     415: {"description": "A body of another kind"},
-    421: {"description": "Asked by a name that is not local"},
+    421: {"description": "Asked by a name that is not the service's"},
     422: {"description": "Not 784 whole numbers from 0 to 255, or no picture"},
+    429: {"description": "Too many requests a second of this address"},
     503: {"description": "Too many requests at once"},
 }
+_ALWAYS: dict[int | str, dict[str, Any]] = {code: _ERRORS[code] for code in (421, 429)}
 _HINT = "application/json, image/… or multipart/form-data"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much one request may bring, and how many may be under way."""
-
-    body_bytes: int = 16_000_000
-    pixels: int = 25_000_000
-    images: int = 1_000
-    requests: int = 256
-    pictures_at_once: int = 2
+_JSON_BYTES = 784 * 8  # of an image: "255," and some space
+_QUICK = 16  # images that are answered sooner than a thread is found for them
 
 
 def create_app(
@@ -53,7 +46,8 @@ def create_app(
 ) -> FastAPI:
     """The service over some exported models by name, the first of them the default.
 
-    `hosts` are the names that it answers to; None is any. Raises TinydigitsError for a model that cannot be opened.
+    `hosts` are the names that it answers to beside addresses; None is any. Raises TinydigitsError for a model that
+    cannot be opened.
     """
     bounds = limits or Limits()
     if not models:
@@ -61,7 +55,21 @@ def create_app(
     opened = {name: Classifier(path) for name, path in models.items()}
     default = next(iter(opened))
     metrics = Metrics()
-    pictures = asyncio.Semaphore(bounds.pictures_at_once)
+    threads = asyncio.Semaphore(bounds.pictures_at_once)
+    bodies = Bodies(bounds.bodies_bytes)
+    answering = 0
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        # Taken when the body is whole: who sends his slowly keeps nobody waiting.
+        nonlocal answering
+        if answering >= bounds.requests:
+            raise HTTPException(503, f"busy: {bounds.requests} requests are under way; try again", {"retry-after": "1"})
+        answering += 1
+        try:
+            yield
+        finally:
+            answering -= 1
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> Any:
@@ -78,6 +86,32 @@ def create_app(
             raise HTTPException(404, f"no model {name!r}; there are {', '.join(opened)}")
         return opened[name or default]
 
+    async def read_numbers(body: bytes, classifier: Classifier) -> list[dict[str, Any]]:
+        images_NHW = images_of_json(body, bounds.images)
+        if len(images_NHW) <= _QUICK:
+            rows = classifier.probabilities(images_NHW)
+        else:
+            async with threads:
+                rows = await asyncio.to_thread(classifier.probabilities, images_NHW)
+        return [_brief(classifier, row) for row in rows]
+
+    async def read_pictures(
+        request: Request, files: list[bytes], classifier: Classifier, many: bool
+    ) -> list[dict[str, Any]]:
+        answers: list[dict[str, Any]] = []
+        pixels_left = bounds.pixels_of_request
+        for number, file in enumerate(files):
+            async with threads:
+                if number and await request.is_disconnected():
+                    break
+                most = min(bounds.pixels, pixels_left)
+                found, num_pixels = await asyncio.to_thread(
+                    _read, file, classifier, many, most, bounds.digits - len(answers)
+                )
+            pixels_left -= num_pixels
+            answers += [{"picture": number, **answer} for answer in found]
+        return answers
+
     # The query is read and described by hand: the framework takes as long for it as the model for its answer.
     @app.post("/predict", openapi_extra=PREDICT, responses=_ERRORS)
     async def predict(request: Request) -> Response:
@@ -90,23 +124,21 @@ def create_app(
         many = many_of(request)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json":
-            body = await read_body(request, bounds.body_bytes)
-            images_NHW = images_of_json(body, bounds.images)
-            answers = [_brief(classifier, row) for row in classifier.probabilities(images_NHW)]
+            async with bodies.read(request, min(bounds.body_bytes, bounds.images * _JSON_BYTES)) as body:
+                with turn():
+                    answers = await read_numbers(body, classifier)
         elif kind.startswith("image/") or kind in ("application/octet-stream", "multipart/form-data"):
-            body = await read_body(request, bounds.body_bytes)
-            files = await read_files(request, body, bounds.images) if kind.startswith("multi") else [body]
-            answers = []
-            for number, file in enumerate(files):
-                async with pictures:
-                    found = await asyncio.to_thread(_read, file, classifier, many, bounds.pixels)
-                answers += [{"picture": number, **answer} for answer in found]
+            async with bodies.read(request, bounds.body_bytes) as body:
+                with turn():
+                    is_form = kind.startswith("multi")
+                    files = await read_files(request, body, bounds.images) if is_form else [body]
+                    answers = await read_pictures(request, files, classifier, many)
         else:
             raise HTTPException(415, f"got {kind or 'no content-type'}, expected {_HINT}")
         metrics.images[classifier.name] += len(answers)
         return JSONResponse({"model": classifier.name, "answers": answers})
 
-    @app.get("/models", responses={421: _ERRORS[421], 503: _ERRORS[503]})
+    @app.get("/models", responses=_ALWAYS)
     async def list_models() -> list[dict[str, Any]]:
         """The models to choose among."""
         return [
@@ -114,12 +146,12 @@ def create_app(
             for name, found in opened.items()
         ]
 
-    @app.get("/health", responses={421: _ERRORS[421], 503: _ERRORS[503]})
+    @app.get("/health", responses=_ALWAYS)
     async def health() -> dict[str, str]:
         """Whether the service answers."""
         return {"status": "ok", "model": default}
 
-    @app.get("/metrics", response_class=PlainTextResponse, responses={421: _ERRORS[421], 503: _ERRORS[503]})
+    @app.get("/metrics", response_class=PlainTextResponse, responses=_ALWAYS)
     async def show_metrics() -> Response:
         """Counters in Prometheus's text form."""
         return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
@@ -137,33 +169,49 @@ def create_app(
 
     @app.get("/", include_in_schema=False)
     async def draw() -> Response:
-        return HTMLResponse(page)
+        return HTMLResponse(page, headers=_policy(policy()))
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
-        return HTMLResponse(_docs(app.openapi()))
+        return HTMLResponse(_docs(app.openapi()), headers=_policy(f"default-src 'none'; style-src '{hash_of(_STYLE)}'"))
 
     @app.exception_handler(TinydigitsError)
     async def explain(_: Request, error: Exception) -> Response:
         return JSONResponse({"detail": str(error)}, status_code=422)
 
     paths = ("/", "/predict", "/models", "/health", "/metrics", "/docs", "/openapi.json")
-    app.add_middleware(Gate, metrics=metrics, paths=paths, max_under_way=bounds.requests, hosts=hosts)
+    rate = Rate(bounds.requests_a_second) if bounds.requests_a_second else None
+    app.add_middleware(Gate, metrics=metrics, paths=paths, rate=rate, hosts=hosts)
     return app
 
 
-def _read(file: bytes, classifier: Classifier, many: bool, max_pixels: int) -> list[dict[str, Any]]:
-    digits = find_digits(read_picture(file, max_pixels=max_pixels), many=many)
+def _policy(text: str) -> dict[str, str]:
+    return {"content-security-policy": f"{text}; frame-ancestors 'none'"}
+
+
+def _read(
+    file: bytes, classifier: Classifier, many: bool, max_pixels: int, max_digits: int
+) -> tuple[list[dict[str, Any]], int]:
+    picture_HW4 = read_picture(file, max_pixels=max_pixels)
+    num_pixels = picture_HW4.shape[0] * picture_HW4.shape[1]
+    digits = find_digits(picture_HW4, many=many, max_digits=max_digits)
     if not digits:
-        return []
+        return [], num_pixels
     rows = classifier.probabilities(np.stack([digit.image_HW for digit in digits]))
-    return [{**_brief(classifier, row), "box": list(digit.box)} for digit, row in zip(digits, rows, strict=True)]
+    answers = [{**_brief(classifier, row), "box": list(digit.box)} for digit, row in zip(digits, rows, strict=True)]
+    return answers, num_pixels
 
 
 def _brief(classifier: Classifier, probability_K: np.ndarray) -> dict[str, Any]:
     """An answer as `tinydigits predict --json` has it, without a file's name and a box."""
     answer = Answer("", classifier.classes, probability_K, (0, 0, 28, 28), np.empty(0))
     return {key: value for key, value in answer.as_dict().items() if key not in ("source", "box")}
+
+
+_STYLE = (
+    ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;"
+    "padding:0 1rem}dl{display:grid;grid-template-columns:6rem 1fr;gap:.2rem 1rem}dd{margin:0}"
+)
 
 
 def _docs(openapi: dict[str, Any]) -> str:
@@ -179,14 +227,10 @@ def _docs(openapi: dict[str, Any]) -> str:
                      found["responses"].items()]  # fmt: skip
             text = escape(found.get("description", "")).replace("\n\n", "</p><p>")
             parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{text}</p><dl>{''.join(rows)}</dl>")
-    style = (
-        ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;"
-        "padding:0 1rem}dl{display:grid;grid-template-columns:6rem 1fr;gap:.2rem 1rem}dd{margin:0}"
-    )
     example = "curl --data-binary @photo.jpg -H 'content-type: image/jpeg' http://127.0.0.1:8000/predict"
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>tinydigits API</title>'
-        '<meta name="viewport" content="width=device-width"><style>' + style + "</style><h1>tinydigits API</h1>"
+        '<meta name="viewport" content="width=device-width"><style>' + _STYLE + "</style><h1>tinydigits API</h1>"
         f"<p>{escape(openapi['info']['description'])} The same for machines: <a href='openapi.json'>openapi.json</a>."
         f"</p><pre><code>{escape(example)}</code></pre>{''.join(parts)}</html>"
     )

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
 from fastapi import HTTPException, Request
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
-__all__ = ["PREDICT", "images_of_json", "many_of", "read_body", "read_files"]
+__all__ = ["PREDICT", "Bodies", "images_of_json", "many_of", "read_files"]
+
+_PIECE_BYTES = 65_536
 
 _IMAGE = {
     "type": "array", "minItems": 784, "maxItems": 784, "items": {"type": "integer", "minimum": 0, "maximum": 255},
@@ -72,20 +81,37 @@ def many_of(request: Request) -> bool:
     return _MANY[text]
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The whole body; 413 as soon as it is known to be longer than `max_bytes`."""
-    stated = request.headers.get("content-length", "")
-    too_long = HTTPException(413, f"the body is longer than {max_bytes:,} bytes")
-    if stated.isdigit() and int(stated) > max_bytes:
-        raise too_long
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > max_bytes:
+class Bodies:
+    """Reads bodies up to a bound, and holds no more than `max_held_bytes` of all of them at once."""
+
+    def __init__(self, max_held_bytes: int) -> None:
+        self.max_held_bytes, self.held_bytes = max_held_bytes, 0
+
+    @asynccontextmanager
+    async def read(self, request: Request, max_bytes: int) -> AsyncIterator[bytes]:
+        """The whole body while it is needed; 413 as soon as it is known to be longer than `max_bytes`."""
+        stated = request.headers.get("content-length", "")
+        too_long = HTTPException(413, f"the body is longer than {max_bytes:,} bytes")
+        if stated.isdigit() and int(stated) > max_bytes:
             raise too_long
-    if not body:
-        raise HTTPException(400, "the body is empty")
-    return body
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async for part in request.stream():
+                parts.append(part)
+                size += len(part)
+                self.held_bytes += len(part)
+                if size > max_bytes:
+                    raise too_long
+                if self.held_bytes > self.max_held_bytes:
+                    raise HTTPException(503, "busy: too many large bodies; try again", {"retry-after": "1"})
+            if not size:
+                raise HTTPException(400, "the body is empty")
+            yield b"".join(parts)
+        except ClientDisconnect as error:
+            raise HTTPException(400, "the client left before its body was whole") from error
+        finally:
+            self.held_bytes -= size
 
 
 def images_of_json(body: bytes, max_images: int) -> np.ndarray:
@@ -118,16 +144,21 @@ def images_of_json(body: bytes, max_images: int) -> np.ndarray:
     return np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(-1, 28, 28)
 
 
+class _FormParser(MultiPartParser):
+    spool_max_size = sys.maxsize  # the body is bounded, and nothing of it goes to the disk
+
+
 async def read_files(request: Request, body: bytes, max_files: int) -> list[bytes]:
     """The files of a multipart form."""
-    from starlette.datastructures import Headers, UploadFile
-    from starlette.formparsers import MultiPartException, MultiPartParser
 
-    async def once() -> Any:
-        yield body
+    async def in_pieces() -> AsyncGenerator[bytes, None]:
+        # A form can be made to take a microsecond for each byte; others are answered between two pieces.
+        for start in range(0, len(body), _PIECE_BYTES):
+            yield body[start : start + _PIECE_BYTES]
+            await asyncio.sleep(0)
 
     try:
-        form = await MultiPartParser(Headers(raw=request.headers.raw), once(), max_files=max_files).parse()
+        form = await _FormParser(Headers(raw=request.headers.raw), in_pieces(), max_files=max_files).parse()
     except (MultiPartException, KeyError, ValueError) as error:
         raise HTTPException(400, f"not a multipart form: {error}") from error
     files = [await value.read() for value in form.getlist("file") if isinstance(value, UploadFile)]

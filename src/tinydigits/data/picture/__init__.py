@@ -24,6 +24,7 @@ from tinydigits.data.picture.files import MAX_PIXELS, read_picture
 from tinydigits.data.picture.ink import find_ink
 from tinydigits.data.picture.parts import groups_of, paint, parts_of
 from tinydigits.data.picture.stroke import normalise_stroke
+from tinydigits.errors import TinydigitsError
 
 __all__ = ["MAX_PIXELS", "Digit", "find_digits", "read_picture"]
 
@@ -36,16 +37,20 @@ class Digit:
     box: tuple[int, int, int, int]
 
 
-def find_digits(picture_HW4: np.ndarray, *, many: bool = False) -> list[Digit]:
+def find_digits(picture_HW4: np.ndarray, *, many: bool = False, max_digits: int | None = None) -> list[Digit]:
     """The digit of a picture, or with `many` each of them, in reading order; none where there is no ink.
 
     `picture_HW4` is uint8 (H, W, 4): red, green, blue, opacity, as `read_picture` gives it. Without `many` all ink is
-    one digit. Touching digits are one digit too. `box` is in pixels of the picture.
+    one digit. Touching digits are one digit too. `box` is in pixels of the picture. Raises TinydigitsError where there
+    are more than `max_digits`, before the work of reading them.
     """
     ink = find_ink(picture_HW4)
     parts = parts_of(ink.is_ink_HW)
+    groups = groups_of(parts) if many else [parts] if parts else []
+    if max_digits is not None and len(groups) > max_digits:
+        raise TinydigitsError("picture", got=f"{len(groups):,} digits", expected=f"at most {max_digits:,}")
     found = []
-    for group in groups_of(parts) if many else [parts] if parts else []:
+    for group in groups:
         gray_HW, (left, top, width, height) = paint(ink.gray_HW, group)
         scale = ink.scale
         right = min((left + width) * scale, picture_HW4.shape[1])

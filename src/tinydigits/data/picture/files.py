@@ -1,4 +1,4 @@
-"""Reading picture files with Pillow: any format it knows, turned upright, with bounds on what is decoded."""
+"""Reading picture files with Pillow: the formats that people have, turned upright, with bounds on what is decoded."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from tinydigits.errors import TinydigitsError
 __all__ = ["MAX_PIXELS", "read_picture"]
 
 MAX_PIXELS = 50_000_000  # a 48-megapixel photograph; decoded it is 200 MB
+# Pillow opens some thirty more. Few people use them, their readers are less tried, and an EPS file is a program that
+# Ghostscript runs.
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 _DRAFT_SIDE = 1024  # a JPEG is decoded at an eighth, a quarter or half of its size while both sides stay above this
 
 
@@ -34,7 +37,8 @@ def read_picture(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) ->
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own bound is a warning; ours is below
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            with Image.open(file, formats=_FORMATS) as image:
                 width, height = image.size
                 if width * height > max_pixels:
                     raise TinydigitsError(where, got=f"{width}×{height}", expected=f"at most {max_pixels:,} pixels")
@@ -48,7 +52,7 @@ def read_picture(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) ->
         raise
     except Exception as error:  # decoders raise whatever they like on damaged files
         reason = "not a picture that can be read" if "cannot identify" in str(error) else f"cannot be read: {error}"
-        raise TinydigitsError(where, reason, hint="PNG, JPEG, WebP, GIF, BMP, TIFF") from error
+        raise TinydigitsError(where, reason, hint="PNG, JPEG, WebP, GIF, BMP, TIFF, PPM") from error
 
 
 def _to_eight_bits(image):  # type: ignore[no-untyped-def]  # Pillow is imported where it is used

@@ -1,0 +1,510 @@
+"""The service as a process, asked by raw sockets: slow, broken, greedy and curious clients, and others meanwhile."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+import resource
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+PICTURE = next((Path(__file__).parents[1] / "pictures").glob("2_plain_*.png")).read_bytes()
+QUICK = "head_seconds=1, body_seconds=1, body_bytes_a_second=1_000_000, answer_seconds=2, body_bytes=300_000"
+START = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+from tinydigits.predict import models_at_hand
+from tinydigits.serve import Limits, run_server
+run_server(models_at_hand("nowhere"), sys.argv[1], 0, Limits({limits}), allow_hosts=["digits.example"], {more})
+"""
+
+
+class Service:
+    """A running service, and ways to talk to it that no client library has."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+        self.process, self.port, self.address = process, port, f"http://127.0.0.1:{port}"
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+
+    def say(self, sent: bytes) -> bytes:
+        """The first answer, or what came of it before the service closed the connection."""
+        with self.connect() as connection:
+            given = b""
+            try:
+                connection.sendall(sent)
+                while part := connection.recv(65536):
+                    given += part
+                    head, mark, body = given.partition(b"\r\n\r\n")
+                    length = re.search(rb"content-length: (\d+)", head) if mark else None
+                    if length and len(body) >= int(length[1]):
+                        break
+            except ConnectionError:
+                pass
+            return given
+
+    def reads_a_two(self) -> bool:
+        answer = httpx.post(
+            f"{self.address}/predict", content=PICTURE, headers={"content-type": "image/png"}, timeout=30
+        )
+        return answer.status_code == 200 and answer.json()["answers"][0]["class"] == "2"
+
+
+@contextmanager
+def serving(limits: str = "", more: str = "", host: str = "127.0.0.1") -> Iterator[Service]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", START.format(limits=limits, more=more), host], text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        found = re.search(r":(\d+) ", process.stdout.readline())
+        assert found, process.communicate(timeout=5)
+        service = Service(process, int(found[1]))
+        for _ in range(300):
+            try:
+                service.connect().close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield service
+        assert process.poll() is None, "it stopped"
+    finally:
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    assert errors == "", "it complained"
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with serving(QUICK) as service:
+        yield service
+
+
+def status_of(answer: bytes) -> int:
+    return int(answer.split(b" ")[1]) if answer else 0
+
+
+def post(body: bytes, *headers: str) -> bytes:
+    lines = ["POST /predict HTTP/1.1", "host: localhost", f"content-length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+GET = b"GET /health HTTP/1.1\r\nhost: localhost\r\n"
+MALFORMED = {
+    "nothing but noise": bytes(range(256)) * 20,
+    "TLS": bytes.fromhex("16030102000100") + b"\x01" * 400,
+    "HTTP/2's preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "no version": b"GET /health\r\n\r\n",
+    "another version": b"GET /health HTTP/9.9\r\nhost: localhost\r\n\r\n",
+    "no such method": b"STEAL /health HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "a space in the path": b"GET /he alth HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "bytes over 127 in the path": b"GET /\xff\xfe HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "a null in the path": b"GET /\x00 HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "a null in a header": GET + b"x: a\x00b\r\n\r\n",
+    "a header without a name": GET + b": x\r\n\r\n",
+    "a space before the colon": GET + b"x : y\r\n\r\n",
+    "a folded header": GET + b"x: y\r\n  z\r\n\r\n",
+    "two lengths": GET + b"content-length: 3\r\ncontent-length: 5\r\n\r\nabcde",
+    "a length below zero": GET + b"content-length: -1\r\n\r\n",
+    "a length that is no number": GET + b"content-length: many\r\n\r\n",
+    "a length of 30 digits": GET + b"content-length: " + b"9" * 30 + b"\r\n\r\n",
+    "a length and chunks": GET + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunks of another kind": GET + b"transfer-encoding: xchunked\r\n\r\n",
+    "a chunk's size that is no number": b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\n"
+    b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+    "a chunk's size over 64 bits": b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\n"
+    b"transfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
+    "a path without a slash": b"GET health HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "no more than a line's end": b"\r\n\r\n\r\n",
+    "a proxy's question": b"CONNECT localhost:22 HTTP/1.1\r\nhost: localhost\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", MALFORMED.values(), ids=MALFORMED.keys())
+def test_malformed_http_is_refused_and_others_are_answered(service: Service, sent: bytes) -> None:
+    assert status_of(service.say(sent)) in (0, 400, 404, 405, 408, 421)
+    assert service.reads_a_two()
+
+
+def test_a_websocket_is_not_opened(service: Service) -> None:
+    upgrade = (
+        b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: AAAA\r\nsec-websocket-version: 13\r\n\r\n"
+    )
+    assert status_of(service.say(GET + upgrade)) == 200 and service.reads_a_two()
+
+
+PART = b'--x\r\ncontent-disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+FORMS = {
+    "no boundary": ("multipart/form-data", b"x", 400),
+    "a boundary that never comes": ("multipart/form-data; boundary=x", b"abc" * 100, 400),
+    "cut in a header": ("multipart/form-data; boundary=x", b"--x\r\ncontent-dispo", 422),
+    "cut in a file": ("multipart/form-data; boundary=x", PART + b"abc", 422),
+    "no name": ("multipart/form-data; boundary=x", b"--x\r\ncontent-disposition: form-data\r\n\r\na\r\n--x--", 400),
+    "no disposition": ("multipart/form-data; boundary=x", b"--x\r\n\r\na\r\n--x--", 400),
+    "a boundary of 10 kB": (f"multipart/form-data; boundary={'x' * 10_000}", b"abc", 400),
+    "a charset that is no text": ("multipart/form-data; charset=base64; boundary=x", PART + b"abc\r\n--x--", 422),
+    "2,000 files": ("multipart/form-data; boundary=x", (PART + b"\r\n") * 2_000 + b"--x--", 400),
+    "2,000 fields": (
+        "multipart/form-data; boundary=x",
+        b'--x\r\ncontent-disposition: form-data; name="a"\r\n\r\n\r\n' * 2_000 + b"--x--",
+        400,
+    ),
+    "a field of the file's name": (
+        "multipart/form-data; boundary=x",
+        b'--x\r\ncontent-disposition: form-data; name="file"\r\n\r\n/etc/passwd\r\n--x--\r\n',
+        422,
+    ),
+    "a file of the machine's name": (
+        "multipart/form-data; boundary=x",
+        PART.replace(b"a.png", b"/etc/passwd") + b"file:///etc/passwd\r\n--x--\r\n",
+        422,
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "body", "status"), FORMS.values(), ids=FORMS.keys())
+def test_malformed_forms_get_a_reason(service: Service, kind: str, body: bytes, status: int) -> None:
+    answer = httpx.post(f"{service.address}/predict", content=body, headers={"content-type": kind}, timeout=30)
+    assert answer.status_code == status and answer.json()["detail"]
+    assert "root:" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        ("image/png", json.dumps([0] * 784).encode(), 422),
+        ("application/json", PICTURE, 400),
+        ("application/json; charset=utf-16", PICTURE, 400),
+        ("multipart/form-data; boundary=x", PICTURE, 400),
+        ("application/x-www-form-urlencoded", b"file=/etc/passwd", 415),
+        ("text/html", b"<script>", 415),
+        ("application/pickle", b"\x80\x04.", 415),
+        ("application/zip", b"PK\x03\x04", 415),
+        ("*/*", PICTURE, 415),
+        ("image/png\x01", PICTURE, 400),
+    ],
+)
+def test_a_body_that_is_not_what_its_type_says(service: Service, kind: str, body: bytes, status: int) -> None:
+    assert status_of(service.say(post(body, f"content-type: {kind}", "connection: close"))) == status
+
+
+PATHS = [
+    "/../../../../etc/passwd", "/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd", "/..%2f..%2f..%2f..%2fetc%2fpasswd",
+    "/networks/../../../../etc/passwd", "/networks/..%2f..%2f..%2fetc%2fpasswd", "/networks/%2e%2e%2fetc%2fpasswd",
+    "/networks//etc/passwd", "/networks/%2fetc%2fpasswd", "/networks/gap-cnn-tuned%00", "/networks/%00",
+    "/networks/..%5c..%5cetc%5cpasswd", "/networks/gap-cnn-tuned/../../x", "//etc/passwd", "/%252e%252e/etc/passwd",
+    "/networks/%c0%ae%c0%ae%c0%afetc%c0%afpasswd", "/networks/file:%2f%2f%2fetc%2fpasswd", "/static/draw.js",
+    "/page/draw.html", "/openapi.json/../../../etc/passwd", "file:///etc/passwd", "http://localhost/../etc/passwd",
+    "/predict?model=../../../etc/passwd", "/networks/..;/etc/passwd", "/docs/..%2f..%2fetc%2fpasswd",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_no_path_leads_to_a_file(service: Service, path: str) -> None:
+    answer = service.say(f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
+    assert status_of(answer) in (400, 404, 405) and b"root:" not in answer
+
+
+def test_a_model_is_a_name_and_no_path(service: Service) -> None:
+    for name in ("../../etc/passwd", "%2fetc%2fpasswd", "gap-cnn-tuned%00", "gap-cnn-tuned.onnx", "%ff%fe"):
+        answer = service.say(post(b"7", "content-type: application/json").replace(
+            b"/predict", f"/predict?model={name}".encode()))  # fmt: skip
+        assert status_of(answer) == 404 and b"root:" not in answer
+
+
+def test_a_page_elsewhere_may_not_read_answers(service: Service) -> None:
+    origin = {"origin": "https://evil.example", "access-control-request-method": "POST",
+              "access-control-request-headers": "content-type"}  # fmt: skip
+    answers = [httpx.options(f"{service.address}/predict", headers=origin), httpx.get(service.address, headers=origin)]
+    answers.append(httpx.post(f"{service.address}/predict", json=[0] * 784, headers={"origin": "null"}))
+    assert answers[0].status_code == 405
+    for answer in answers:
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def test_only_its_own_names_and_addresses_are_answered_to(service: Service) -> None:
+    def ask(*hosts: str, target: str = "/health") -> int:
+        lines = "".join(f"host: {host}\r\n" for host in hosts)
+        return status_of(service.say(f"GET {target} HTTP/1.1\r\n{lines}connection: close\r\n\r\n".encode()))
+
+    for host in ("localhost", "LOCALHOST:1", "127.0.0.1:8000", "[::1]", "[::1]:80", "192.0.2.7", "digits.example:80"):
+        assert ask(host) == 200, host
+    for host in ("evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "evil.example:127", "", "[evil]",
+                 "localhostt", "1.2.3", "[127.0.0.1", "0x7f000001", "2130706433", "xn--lclhost-0xa"):  # fmt: skip
+        assert ask(host) == 421, host
+    assert ask() == 421 and ask("localhost", "evil.example") == 421 and ask("evil.example", "localhost") == 421
+    assert ask("evil.example", target="http://localhost/health") == 421
+
+
+def test_pages_run_their_own_script_and_style_alone(service: Service) -> None:
+    for path in ("/", "/docs", "/health", "/nowhere", "/openapi.json"):
+        answer = httpx.get(service.address + path)
+        headers = answer.headers
+        policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
+        assert policy["default-src"] == "'none'" and policy["frame-ancestors"] == "'none'"
+        assert "unsafe" not in headers["content-security-policy"] and "http:" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "no-referrer"
+        assert headers["x-frame-options"] == "DENY" and "server" not in headers
+        for tag, source in (("script", "script-src"), ("style", "style-src")):
+            texts = re.findall(rf"<{tag}>(.*?)</{tag}>", answer.text, re.DOTALL)
+            hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
+            assert policy.get(source, "") == " ".join(f"'sha256-{found}'" for found in hashes)
+        assert not re.findall(r"\bon\w+=|style=|javascript:", answer.text.split("<script")[0])
+
+
+def test_chromium_finds_nothing_to_complain_of(service: Service, browser) -> None:  # type: ignore[no-untyped-def]
+    for path in ("/", "/docs"):
+        page = browser.new_page()
+        said: list[str] = []
+        page.on("console", lambda message, said=said: said.append(message.text))
+        page.on("pageerror", lambda error, said=said: said.append(str(error)))
+        page.goto(service.address + path)
+        page.wait_for_load_state("networkidle")
+        assert said == [] and page.evaluate("getComputedStyle(document.body).maxWidth") != "", path
+        page.evaluate("() => { const s = document.createElement('script'); s.text = 'window.stolen = 1';"
+                      " document.body.append(s) }")  # fmt: skip
+        assert page.evaluate("window.stolen === undefined") and "Content Security Policy" in said[0]
+        page.close()
+
+
+def a_picture(format: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (40, 40), "white").save(file, format)
+    return file.getvalue()
+
+
+OTHER_FILES = {
+    **{name: lambda name=name: a_picture(name) for name in ("EPS", "PDF", "TGA", "PCX", "ICO", "JPEG2000", "SGI")},
+    "SVG": lambda: b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
+    "SVG with an entity": lambda: b'<!DOCTYPE s [<!ENTITY x SYSTEM "file:///etc/passwd">]><svg>&x;</svg>',
+    "MVG": lambda: b"push graphic-context\nimage over 0,0 0,0 'ephemeral:/etc/passwd'\n",
+    "M3U": lambda: b"#EXTM3U\n#EXTINF:1,\nconcat:file:///etc/passwd\n",
+    "a path": lambda: b"/etc/passwd",
+    "an address": lambda: b"file:///etc/passwd",
+}
+
+
+@pytest.mark.parametrize("make", OTHER_FILES.values(), ids=OTHER_FILES.keys())
+def test_files_that_name_other_files_or_run_are_no_pictures(service: Service, make: Callable[[], bytes]) -> None:
+    for kind in ("image/png", "image/svg+xml", "application/octet-stream"):
+        answer = httpx.post(f"{service.address}/predict", content=make(), headers={"content-type": kind}, timeout=30)
+        assert answer.status_code == 422 and "not a picture" in answer.json()["detail"]
+
+
+def chunked(parts: Iterator[bytes], connection: socket.socket) -> bytes:
+    """Send chunks until the service has had enough, and give its answer."""
+    head = b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\ntransfer-encoding: chunked\r\n\r\n"
+    connection.sendall(head)
+    try:
+        for part in parts:
+            connection.sendall(part)
+    except (ConnectionError, TimeoutError):
+        pass
+    connection.settimeout(10)
+    try:
+        return connection.recv(65536)
+    except ConnectionError:
+        return b"HTTP/1.1 000 closed"
+
+
+def test_more_than_the_bounds_is_cut_off_wherever_it_comes(service: Service) -> None:
+    assert status_of(service.say(post(b"", "content-type: image/png").replace(
+        b"content-length: 0", b"content-length: 300001"))) == 413  # fmt: skip
+    with service.connect() as connection:
+        assert status_of(chunked((b"1000\r\n" + b" " * 4096 + b"\r\n" for _ in range(100)), connection)) == 413
+    line = b"x: " + b"y" * 50_000 + b"\r\n"
+    assert status_of(service.say(GET + line * 8)) in (431, 0)
+    for endless in (GET + b"x: ", b"GET /"):  # one header, one path, in pieces
+        with service.connect() as connection:
+            given = b""
+            try:
+                connection.sendall(endless)
+                for _ in range(200):
+                    connection.sendall(b"y" * 10_000)
+                    time.sleep(0.001)
+            except ConnectionError:
+                pass
+            try:
+                given = connection.recv(65536)
+            except ConnectionError:
+                given = b"HTTP/1.1 431 closed"
+            assert status_of(given) == 431
+    with service.connect() as connection:  # trailers behind the last chunk, and what may stand beside a chunk's size
+        trailers = (b"x: " + b"y" * 10_000 + b"\r\n" for _ in range(1_000))
+        assert status_of(chunked((b for part in (iter([b"0\r\n"]), trailers) for b in part), connection)) in (0, 400)
+    with service.connect() as connection:
+        assert status_of(chunked((b"1;" + b"y" * 10_000 + b"\r\n \r\n" for _ in range(1_000)), connection)) in (0, 400)
+    assert service.reads_a_two()
+
+
+def test_slow_clients_are_told_that_it_is_too_late(service: Service) -> None:
+    def dribble(sent: bytes) -> int:
+        with service.connect() as connection:
+            connection.settimeout(0.1)
+            for start in range(len(sent)):
+                try:
+                    connection.sendall(sent[start : start + 1])
+                    return status_of(connection.recv(65536))
+                except TimeoutError:
+                    continue
+                except ConnectionError:
+                    return 0
+        return -1
+
+    body = post(PICTURE + bytes(100_000), "content-type: image/png")
+    head, _, rest = body.partition(b"\r\n\r\n")
+    first = head + b"\r\n\r\n"
+
+    def dribble_body() -> int:
+        with service.connect() as connection:
+            connection.sendall(first)
+            connection.settimeout(0.1)
+            for start in range(len(rest)):
+                try:
+                    connection.sendall(rest[start : start + 1])
+                    return status_of(connection.recv(65536))
+                except TimeoutError:
+                    continue
+        return -1
+
+    def say_nothing() -> int:
+        with service.connect() as connection:
+            return status_of(connection.recv(65536))
+
+    def line_ends_after_an_answer() -> int:
+        with service.connect() as connection:
+            connection.sendall(GET + b"\r\n")
+            assert status_of(connection.recv(65536)) == 200
+            connection.sendall(b"GET")
+            return status_of(connection.recv(65536))
+
+    with ThreadPoolExecutor(20) as pool:
+        slow = [pool.submit(dribble, GET + b"x: " + b"y" * 1_000) for _ in range(8)]
+        slow += [pool.submit(dribble_body) for _ in range(8)]
+        silent = pool.submit(say_nothing)
+        again = pool.submit(line_ends_after_an_answer)
+        assert service.reads_a_two(), "while they dribble"
+        assert {one.result(timeout=60) for one in slow} == {408}
+        assert silent.result(timeout=60) == 0 and again.result(timeout=60) == 408
+
+
+def test_who_never_reads_is_let_go(service: Service) -> None:
+    with service.connect() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        asked = b"GET /networks/gap-cnn-tuned HTTP/1.1\r\nhost: localhost\r\n\r\n"
+        connection.settimeout(1)
+        for _ in range(60):  # until the service is written to no more: it waits for its answers to be read
+            try:
+                connection.sendall(asked * 50)
+            except TimeoutError:
+                break
+            except ConnectionError:
+                return
+        connection.settimeout(60)
+        time.sleep(5)
+        with pytest.raises(ConnectionError):
+            while connection.recv(65536):
+                pass
+
+
+def test_who_leaves_midway_leaves_nothing_behind(service: Service) -> None:
+    sent = post(PICTURE, "content-type: image/png")
+    for end in (1, 20, 60, len(sent) // 2, len(sent) - 1, len(sent)):
+        for _ in range(5):
+            connection = service.connect()
+            connection.sendall(sent[:end])
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")  # a reset, not an end
+            connection.close()
+    assert service.reads_a_two()
+    for _ in range(100):
+        metrics = httpx.get(f"{service.address}/metrics").text
+        if "tinydigits_requests_under_way 1\n" in metrics:
+            break
+        time.sleep(0.1)
+    assert "tinydigits_requests_under_way 1\n" in metrics, "this one alone"
+
+
+def test_a_thousand_connections_and_one_more() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard < 4096 and hard > 0 else max(soft, 4096), hard))
+    with serving("connections=1100") as service, ExitStack() as open_ones:
+        many = [open_ones.enter_context(service.connect()) for _ in range(1_000)]
+        for connection in many[::2]:
+            connection.sendall(GET)  # half of them have begun to ask
+        assert service.reads_a_two()
+        for connection in many[::2]:
+            connection.sendall(b"\r\n")
+        assert all(status_of(connection.recv(65536)) == 200 for connection in many[::2]), "all are answered"
+        # More than may be open: the ones that were silent longest make room, and who asks is answered.
+        more = [open_ones.enter_context(service.connect()) for _ in range(300)]
+        for connection in more:
+            connection.sendall(GET + b"\r\n")
+        assert all(status_of(connection.recv(65536)) == 200 for connection in more)
+        assert service.reads_a_two()
+
+
+def test_one_address_may_ask_so_often() -> None:
+    with serving(more="requests_a_second=5") as service:
+        begin = time.monotonic()
+        answers = [httpx.get(f"{service.address}/health") for _ in range(40)]
+        passed = time.monotonic() - begin
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert 5 <= 40 - len(refused) <= 6 + 5 * passed and len(refused) == 40 - sum(a.is_success for a in answers)
+        assert all(answer.headers["retry-after"] == "1" and "5 requests" in answer.text for answer in refused)
+        time.sleep(1)
+        told = {"x-forwarded-for": "192.0.2.9", "forwarded": "for=192.0.2.9"}
+        again = [httpx.get(f"{service.address}/health", headers=told).status_code for _ in range(40)]
+        assert again[0] == 200 and 429 in again, "nobody gives himself another address"
+
+
+def test_large_bodies_share_a_bound() -> None:
+    with serving("bodies_bytes=1_000_000, body_bytes=600_000") as service, ExitStack() as open_ones:
+        head = post(b"", "content-type: image/png").replace(b"content-length: 0", b"content-length: 600000")
+        held = [open_ones.enter_context(service.connect()) for _ in range(2)]
+        for connection in held:
+            connection.sendall(head + bytes(490_000))
+        time.sleep(0.5)
+        body = post(bytes(100_000), "content-type: image/png", "connection: close")
+        assert status_of(service.say(body)) == 503
+        assert service.reads_a_two()
+        for connection in held:
+            connection.close()
+        for _ in range(50):
+            if status_of(service.say(body)) == 422:
+                break
+            time.sleep(0.1)
+        assert status_of(service.say(body)) == 422, "no picture, but there is room to see it"
+
+
+def test_small_files_that_cost_much_are_refused(service: Service) -> None:
+    dots = Image.new("L", (800, 800))
+    dots.putdata([255 if x % 20 == 0 and y % 20 < 5 else 0 for y in range(800) for x in range(800)])
+    blank = Image.new("1", (5_000, 5_000))
+    files = []
+    for image in (dots, blank):
+        file = io.BytesIO()
+        image.save(file, "png")
+        files.append(file.getvalue())
+    headers = {"content-type": "image/png"}
+    many = httpx.post(f"{service.address}/predict?many=true", content=files[0], headers=headers, timeout=60)
+    assert many.status_code == 422 and "at most 500" in many.json()["detail"]
+    form = [("file", ("a.png", files[1], "image/png"))] * 6
+    pixels = httpx.post(f"{service.address}/predict", files=form, timeout=60)
+    assert pixels.status_code == 422 and "pixels" in pixels.json()["detail"]
+    assert service.reads_a_two()
