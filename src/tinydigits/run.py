@@ -138,6 +138,11 @@ class Run:
         """Write one file of the run, whole or not at all."""
         write_atomic(self.folder / name, content)
 
+    def discard_drafts(self) -> None:
+        """Remove what a killed process had begun to write."""
+        for draft in self.folder.glob(".*.draft"):
+            draft.unlink(missing_ok=True)
+
     def write_record(self, record: Record) -> None:
         """Write `record.json`."""
         self.write("record.json", record.model_dump_json(indent=2) + "\n")
@@ -177,6 +182,10 @@ def create(out: str | Path, recipe_name: str, seed: int, files: Mapping[str, str
         for name, content in files.items():
             write_atomic(draft / name, content)
         run = Run(_rename_to_free_name(draft, out, stem))
+        _sync_folder(out)
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise _write_error(out, error) from error
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
@@ -234,7 +243,7 @@ def open_run(target: str | Path | None = None, out: str | Path = "runs") -> Run:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a file so that it is there whole, old or new, whatever happens: temporary file, fsync, rename.
+    """Write a file so that it is there whole, old or new, whatever happens: temporary file, fsync, rename, fsync.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -252,9 +261,21 @@ def write_atomic(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise _write_error(path, error) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let a rename in a folder outlive a loss of power, as the content of its files does already."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folders, and its renames need no such thing
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_text(path: Path) -> str:

@@ -91,10 +91,12 @@ def _resume(target: Path, out: Path, device: str | None, threads: int | None) ->
     from tinydigits.train import resume
 
     run = open_run(target, out)
-    if run.record.status == "finished":
+    was_finished = run.record.status == "finished"
+    if was_finished:
         typer.echo(f"{run.folder} is finished already")
-    else:
-        write_run_report(resume(run, device=device, threads=threads, reporter=make_reporter()))
+    resume(run, device=device, threads=threads, reporter=make_reporter())
+    if not was_finished or not (run.folder / "report.md").is_file():  # it may have been killed before its report
+        write_run_report(run)
     typer.echo(f"next: tinydigits verify {_short(run)}")
 
 

@@ -78,6 +78,7 @@ def resume(run: Run, *, device: str | None = None, threads: int | None = None, r
     """
     started = time.perf_counter()
     record = run.record
+    run.discard_drafts()
     if record.status == "finished":
         return run
     with limit_threads(threads or record.threads):
@@ -136,6 +137,7 @@ def _train_epoch(state: State, run: Run, reporter: Reporter, stop: threading.Eve
         if stop.is_set() or reading.seconds_since_checkpoint > _SECONDS_BETWEEN_CHECKPOINTS:
             reading.take()
             state.write_checkpoint(run)
+            reading.last_checkpoint = time.perf_counter()
             if stop.is_set():
                 raise Interrupted(
                     f"run {run.folder}",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import signal
+import types
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from tinydigits import data, models, recipe
 from tinydigits.errors import Interrupted, TinydigitsError, TrainingDiverged
 from tinydigits.evaluate import evaluate
 from tinydigits.run import Run
-from tinydigits.train import Progress, Reporter, resume, train
+from tinydigits.train import Progress, Reporter, loop, resume, train
 
 QUICK = ["data.source=digits", "data.batch_size=64"]
 # One of each kind of state that a checkpoint must carry.
@@ -248,3 +250,17 @@ def test_small_batches_get_one_thread_unless_asked(tmp_path: Path) -> None:
     finally:
         torch.set_num_threads(before)
     assert threads == [1, 2, 2, 2]
+
+
+def test_a_checkpoint_is_written_each_half_minute_and_not_at_each_step_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = itertools.count()
+    monkeypatch.setattr(loop, "time", types.SimpleNamespace(perf_counter=lambda: float(next(seconds))))
+    monkeypatch.setattr(loop, "_STEPS_PER_READING", 1)
+    writes: list[str] = []
+    write = Run.write
+    monkeypatch.setattr(Run, "write", lambda run, name, content: (writes.append(name), write(run, name, content))[1])
+    run = train(recipe.load("two-conv", [*QUICK, "data.batch_size=12"]), out=tmp_path)
+    assert run.record.steps == 100  # a second or more each, by this clock
+    assert 2 <= writes.count("checkpoint.pt") - 1 <= 5  # one of them at the epoch's end

@@ -1,0 +1,81 @@
+"""What is thrown at tinydigits, and what it holds: a file for each kind of fault.
+
+A file here is a kind. It has `ORDER`, its place on the page; `inject(cases)`, which injects that many faults of each
+row (None: as many as are claimed) and yields a `Row` for each; and a docstring, whose first line is the heading on the
+page and the rest what was injected, and what counts as held. `tests/reliability/` injects the same faults, fewer of
+each.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tinydigits.machine import describe_machine, describe_versions
+from tinydigits.run import write_atomic
+
+__all__ = ["RESULTS", "Kind", "Row", "kinds", "read", "write"]
+
+RESULTS = Path(__file__).parents[1] / "results" / "reliability"
+
+
+@dataclass(frozen=True)
+class Row:
+    """So many faults of one sort, and how many of them were held; `note` has what else was measured.
+
+    >>> Row("a mirror that sends garbage", injected=4, held=4).is_held
+    True
+    """
+
+    fault: str
+    injected: int
+    held: int
+    note: str = ""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether every one was held, and there was one."""
+        return 0 < self.injected == self.held
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One file of this folder."""
+
+    name: str
+    title: str
+    text: str
+    order: int
+    inject: Callable[[int | None], Iterator[Row]]
+
+
+def kinds() -> dict[str, Kind]:
+    """Every kind of fault by name, in the order of the page."""
+    found = []
+    for path in Path(__file__).parent.glob("[a-z]*.py"):
+        module = importlib.import_module(f"{__name__}.{path.stem}")
+        if hasattr(module, "inject"):
+            title, _, text = (module.__doc__ or "").partition("\n")
+            found.append(Kind(path.stem, title.rstrip("."), text.strip(), module.ORDER, module.inject))
+    return {kind.name: kind for kind in sorted(found, key=lambda kind: (kind.order, kind.name))}
+
+
+def write(name: str, rows: list[Row], command: str, folder: Path = RESULTS) -> None:
+    """Keep what was measured, with the machine and the command."""
+    told = {"command": command, "machine": describe_machine(), "versions": describe_versions()}
+    told |= {"rows": [asdict(row) for row in rows]}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / f"{name}.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+
+
+def read(name: str, folder: Path = RESULTS) -> tuple[list[Row], dict[str, Any]]:
+    """The rows of a kind, and what else its file says; no rows where it has not been measured."""
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        return [], {}
+    told = json.loads(path.read_text(encoding="utf-8"))
+    return [Row(**row) for row in told.pop("rows")], told

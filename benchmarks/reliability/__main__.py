@@ -1,0 +1,38 @@
+"""Inject the faults of a kind, as many as are claimed, and keep the result; or write the page from what is kept.
+
+    python -m benchmarks.reliability KIND [--cases N]    # writes benchmarks/results/reliability/KIND.json and the page
+    python -m benchmarks.reliability page                # writes docs/reliability.md
+
+Exit code 1 where a fault was not held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from benchmarks.reliability import kinds, write
+from benchmarks.reliability.page import PAGE, page
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the words ask for."""
+    known = kinds()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=[*known, "page"])
+    parser.add_argument("--cases", type=int, help="how many of each row; otherwise as many as are claimed")
+    options = parser.parse_args(arguments)
+    rows = []
+    if options.what != "page":
+        for row in known[options.what].inject(options.cases):
+            rows.append(row)
+            print(f"{row.fault}: {row.held:,} of {row.injected:,} held {row.note}", flush=True)
+        words = f" --cases {options.cases}" if options.cases else ""
+        write(options.what, rows, f"python -m benchmarks.reliability {options.what}{words}")
+    PAGE.write_text(page(), encoding="utf-8")
+    return int(not all(row.is_held for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
