@@ -1,9 +1,9 @@
 # Two commands on a fresh machine with Python 3.11 or newer: `make train` and `make test`.
-# VENV says where the environment goes, PYTHON which interpreter makes it.
+# VENV says where the environment goes, PYTHON which interpreter makes it; LOCKED=1 installs what requirements.lock says.
 
 VENV ?= .venv
 BIN = $(VENV)/bin
-INSTALL = tools/install pyproject.toml constraints.txt
+INSTALL = tools/install pyproject.toml constraints.txt requirements.lock
 
 .DELETE_ON_ERROR:
 .PHONY: help train test lint docs clean
