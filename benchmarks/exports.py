@@ -1,7 +1,12 @@
 """Every export of every shipped model: size, parity, speed; flash and RAM on microcontrollers.
 
-    python -m benchmarks.exports measure     # some minutes; writes benchmarks/results/exports.json
+    python -m benchmarks.exports measure     # every shipped model that has no row yet, some minutes each
+    python -m benchmarks.exports measure --models gap-cnn-tuned    # these, anew
     python -m benchmarks.exports page        # writes docs/export.md from it (--check: only compare)
+
+A model's row goes into benchmarks/results/exports.json as soon as it is done, with its machine and the SHA-256 of its
+weights; rows of other models are kept. So a stopped command goes on where it was, and a model that came with other
+weights is measured anew.
 
 Each file is timed in a process of its own on one thread, the formats one after the other and over again, so that a busy
 machine slows all of them alike. What is timed is all of it: uint8 pixels in, probabilities out. torch eager is the
@@ -12,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import statistics
 import sys
@@ -24,6 +30,7 @@ from tinydigits import export, pretrained
 from tinydigits.errors import TinydigitsError
 from tinydigits.export import c_code
 from tinydigits.machine import describe_machine, describe_versions
+from tinydigits.run import write_atomic
 
 FILE = Path(__file__).parent / "results" / "exports.json"
 PAGE = Path(__file__).parents[1] / "docs" / "export.md"
@@ -33,15 +40,30 @@ REPEATS = 5
 BITNETMCU = (("3.2 kB", "98.92 %"), ("7.3 kB", "99.28 %"), ("11 kB", "99.55 %"))
 
 
-def measure(names: Sequence[str], repeats: int) -> None:
-    """Export, ask and time every format of the named models; the rows are written after each model."""
-    rows: dict[str, Any] = {}
-    tree = {"machine": describe_machine(), "versions": describe_versions(), "repeats": repeats, "models": rows}
-    with tempfile.TemporaryDirectory() as folder:
-        for name in names:
-            rows[name] = _measure_model(name, Path(folder) / name, repeats)
-            print(name, {form: row.get("p50_us") for form, row in rows[name]["formats"].items()}, flush=True)
-            FILE.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
+def measure(names: Sequence[str], repeats: int, file: Path = FILE) -> None:
+    """Export, ask and time every format of the named models; a model's row is written when it is done."""
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            row = _measure_model(name, Path(folder), repeats)
+        print(name, {form: found.get("p50_us") for form, found in row["formats"].items()}, flush=True)
+        found = {**read_rows(file), name: row}
+        rows = {name: found[name] for name in pretrained.names() if name in found}
+        write_atomic(file, json.dumps({"models": rows}, indent=1) + "\n")
+
+
+def read_rows(file: Path = FILE) -> dict[str, Any]:
+    """The rows that there are, by model."""
+    rows: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["models"] if file.is_file() else {}
+    return rows
+
+
+def unmeasured(rows: dict[str, Any]) -> list[str]:
+    """The shipped models that have no row of their present weights."""
+    return [name for name in pretrained.names() if rows.get(name, {}).get("weights_sha256") != _weights_sha256(name)]
+
+
+def _weights_sha256(name: str) -> str:
+    return hashlib.sha256(pretrained.find(name).weights.read_bytes()).hexdigest()
 
 
 def _measure_model(name: str, folder: Path, repeats: int) -> dict[str, Any]:
@@ -69,16 +91,19 @@ def _measure_model(name: str, folder: Path, repeats: int) -> dict[str, Any]:
     for form, found in speeds.items():
         formats[form]["p50_us"] = [round(speed.p50_us, 2) for speed in found]
         formats[form]["images_per_second"] = [round(speed.images_per_second) for speed in found]
-    return {"num_parameters": trained.run.record.num_parameters if trained.run else 0, "formats": formats}
+    return {
+        "machine": describe_machine(), "versions": describe_versions(), "repeats": repeats,
+        "weights_sha256": _weights_sha256(name),
+        "num_parameters": trained.run.record.num_parameters if trained.run else 0, "formats": formats,
+    }  # fmt: skip
 
 
 def page(rows: dict[str, Any]) -> str:
-    """The page as Markdown; every figure is from `rows`."""
+    """The page as Markdown; every figure is from `rows`, by model."""
     return "\n".join(_page(rows)) + "\n"
 
 
 def _page(rows: dict[str, Any]) -> Iterator[str]:
-    machine, versions = rows["machine"], rows["versions"]
     yield "# Export"
     yield ""
     yield "<!-- written by `python -m benchmarks.exports page`; change that -->"
@@ -114,13 +139,19 @@ def _page(rows: dict[str, Any]) -> Iterator[str]:
     yield "## The shipped models"
     yield ""
     yield (
-        f"On {machine['processor']}, one thread, Python {versions['python']}, torch {versions['torch']}: medians of "
-        f"{rows['repeats']} processes. *p50*: one image, pixels in, probabilities out. *Images/s*: in batches of 100. "
-        "The C was compiled with `gcc -O3 -march=native`."
+        "Each file is timed in processes of its own, on one thread; the figures are medians of the processes'. *p50*: one "
+        "image, pixels in, probabilities out. *Images/s*: in batches of 100. The C is compiled with "
+        "`gcc -O3 -march=native`."
     )
-    for name, model in rows["models"].items():
+    for name, model in rows.items():
+        machine, versions = model["machine"], model["versions"]
         yield ""
         yield f"### {name}: {model['num_parameters']:,} parameters"
+        yield ""
+        yield (
+            f"{model['repeats']} processes on {machine['processor']}, Python {versions['python']}, "
+            f"torch {versions['torch']}."
+        )
         yield ""
         head = ["format", "bytes", "same class", "largest Δp", "accuracy", "p50 µs", "images/s"]
         yield from _table(head, "lrrrrrr", ([f"`{form}`", *_cells(row)] for form, row in model["formats"].items()))
@@ -136,7 +167,7 @@ def _page(rows: dict[str, Any]) -> Iterator[str]:
     )
     yield ""
     head = ["model", "format", "accuracy", "processor", "flash", "code", "constants", "RAM", "stack"]
-    yield from _table(head, "lllrrrrrr", _footprints(rows["models"]))
+    yield from _table(head, "lllrrrrrr", _footprints(rows))
     yield ""
     yield (
         "BitNetMCU publishes of its own: "
@@ -174,7 +205,7 @@ def _claims(formats: dict[str, Any]) -> Iterator[str]:
 def _footprints(models: dict[str, Any]) -> Iterator[list[str]]:
     for name, model in models.items():
         for form in ("c-int8", "c"):
-            row = model["formats"][form]
+            row = model["formats"].get(form, {})
             for processor, found in row.get("footprints", {}).items():
                 flash = found["code"] + found["constants"]
                 numbers = (flash, found["code"], found["constants"], found["ram"], found["stack"])
@@ -197,15 +228,15 @@ def _table(head: Sequence[str], alignment: str, rows: Iterator[list[str]]) -> It
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=["measure", "page"])
-    parser.add_argument("--models", nargs="+", default=list(pretrained.names()), help="some of the shipped models")
+    parser.add_argument("--models", nargs="+", help="shipped models to measure anew")
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--check", action="store_true", help="only say whether the page is up to date")
     options = parser.parse_args()
     if options.task == "measure":
-        measure(options.models, options.repeats)
+        measure(options.models or unmeasured(read_rows()), options.repeats)
         print(f"{FILE}\nnext: python -m benchmarks.exports page")
         return 0
-    text = page(json.loads(FILE.read_text(encoding="utf-8")))
+    text = page(read_rows())
     if options.check:
         return int(not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text)
     PAGE.write_text(text, encoding="utf-8")
