@@ -48,6 +48,12 @@ def arm() -> None:
 
 
 @pytest.fixture(scope="session")
+def nodejs() -> str:
+    """The program that runs the page's JavaScript: Debian's nodejs."""
+    return shutil.which("node") or absent("node", "Node.js is not installed")
+
+
+@pytest.fixture(scope="session")
 def mnist(tmp_path_factory: pytest.TempPathFactory) -> Mnist:
     """Real MNIST, from `TINYDIGITS_DATA` or the cache. Without it a test is skipped, or fails where it is required.
 

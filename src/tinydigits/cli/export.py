@@ -31,7 +31,7 @@ def export(
 
     Every test image of the model's data set is asked; exit code 1, and no file, where the answers differ. With `all`, a
     table of every format also says how fast it is: p50 of one image, and images a second, each in its own process on
-    one thread.
+    one thread; a format that is too small for the model has a row that says so.
     """
     from tinydigits import export as exports
     from tinydigits import pretrained
@@ -66,7 +66,7 @@ def _print_lines(trained: Trained, formats: list[str], folder: Path) -> bool:
         done = exports.export(trained, name, folder)
         all_hold &= done.holds
         typer.echo(f"{done.path} ({done.num_bytes:,} bytes)" if done.holds else f"{done.path}: deleted")
-        for line in filter(None, [done.parity, done.note]):
+        for line in filter(None, [done.parity, done.not_asked, done.note]):
             typer.echo(f"  {line}")
     return all_hold
 
@@ -90,11 +90,12 @@ def _print_table(trained: Trained, formats: list[str], folder: Path) -> bool:
             try:
                 done = exports.export(trained, name, folder)
             except TinydigitsError as error:
+                table.add_row(name, "not made")
                 notes.append(f"{name}: not made: {error}")
-                all_hold = False
+                all_hold &= isinstance(error, exports.TooLarge)  # the format's own rule, and no fault
                 continue
             all_hold &= done.holds
-            cells = [name, f"{done.num_bytes:,}"]
+            cells = [name, f"{done.num_bytes:,}", *(["not run"] if done.not_asked else [])]
             if (parity := done.parity) is not None:
                 accuracy = f"{100 * parity.correct_after / parity.seen:.2f} %"
                 cells += [f"{parity.same:,} of {parity.seen:,}", f"{parity.largest_difference:.1e}", accuracy]
@@ -102,7 +103,7 @@ def _print_table(trained: Trained, formats: list[str], folder: Path) -> bool:
                     speed = exports.measure(name, done.path)
                     cells += [f"{speed.p50_us:,.0f}", f"{speed.images_per_second:,.0f}"]
         notes += [f"{name}: {done.path if done.holds else f'deleted: {done.parity}'}"]
-        notes += [f"{name}: {done.note}"] if done.note else []
+        notes += [f"{name}: {line}" for line in (done.not_asked, done.note) if line]
         table.add_row(*cells)
     console.print(table)
     for line in notes:

@@ -2,8 +2,8 @@
 
 A format's file has `write(trained, folder) -> Path`. Where others can ask the file, it also has
 `load(path) -> Answer`, from uint8 images to probabilities, and `PARITY`, the rule by which its answers must agree with
-the checkpoint's (`parity.py`); `note(path) -> str` may add a line, and `NEEDS` name
-files of a run that it is made of. Its first docstring line says what it is.
+the checkpoint's (`parity.py`); `load` raises NotAsked where this machine has nothing to ask the file with. `note(path) -> str` may add a line, and `NEEDS` name files of a run that it is made of. Its first docstring
+line says what it is.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from types import ModuleType
 from tinydigits.errors import TinydigitsError, unknown_name
 from tinydigits.export.parity import Parity, compare
 from tinydigits.export.speed import Speed, measure
-from tinydigits.export.trained import Trained, of_run
+from tinydigits.export.trained import NotAsked, TooLarge, Trained, of_run
 
-__all__ = ["Exported", "Parity", "Speed", "Trained", "export", "formats", "measure", "of_run", "summary"]
+__all__ = ["Exported", "Parity", "Speed", "TooLarge", "Trained", "export", "formats", "measure", "of_run", "summary"]
 
 _ROOM = Path(__file__).parent
 _NOT_FORMATS = {"__init__", "parity", "speed", "trained"}
@@ -29,8 +29,9 @@ _NOT_FORMATS = {"__init__", "parity", "speed", "trained"}
 class Exported:
     """A file that was written, and whether it answers as the checkpoint does.
 
-    A text that cannot be asked has no parity. `note` is what else its format has to say. Where `holds` is False the
-    file is deleted already.
+    A text that cannot be asked has no parity, and neither has a file for which this machine has nothing to ask it with:
+    `not_asked` says what is missing. `note` is what else its format has to say. Where `holds` is False the file is
+    deleted already.
     """
 
     format: str
@@ -38,6 +39,7 @@ class Exported:
     num_bytes: int
     parity: Parity | None
     note: str = ""
+    not_asked: str = ""
 
     @property
     def holds(self) -> bool:
@@ -81,15 +83,17 @@ def export(trained: Trained, name: str, folder: Path) -> Exported:
         needs = " and ".join(form.NEEDS)
         raise TinydigitsError(f"export {name}", f"needs a run's {needs}", hint="tinydigits train, or another format")
     path: Path = form.write(trained, folder)
-    parity = None
+    parity, not_asked = None, ""
     if hasattr(form, "load"):
         try:
             parity = compare(trained, form.load(path), form.PARITY)
+        except NotAsked as error:
+            not_asked = f"parity not run: {error}"
         except BaseException:
             path.unlink()  # not known to be right
             raise
     note = form.note(path) if hasattr(form, "note") else ""
-    exported = Exported(name, path, path.stat().st_size, parity, note)
+    exported = Exported(name, path, path.stat().st_size, parity, note, not_asked)
     if not exported.holds:
         path.unlink()
     return exported

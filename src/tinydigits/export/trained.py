@@ -25,10 +25,29 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["Answer", "Trained", "answer_of", "grey_card", "grey_model", "need", "of_run", "softmax"]
+__all__ = [
+    "Answer",
+    "NotAsked",
+    "TooLarge",
+    "Trained",
+    "answer_of",
+    "grey_card",
+    "grey_model",
+    "need",
+    "of_run",
+    "softmax",
+]
 
 Answer = Callable[[np.ndarray], np.ndarray]
 """From uint8 images (N, 28, 28) to probabilities, float32 (N, K)."""
+
+
+class TooLarge(TinydigitsError):
+    """A model that is larger than a format may be by its own rule; nothing is wrong with either."""
+
+
+class NotAsked(TinydigitsError):
+    """A file that nothing on this machine can ask, so that its parity stays open."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 "use strict";
 
 (() => {
+  if (typeof document === "undefined") return; // Node asks the network alone
   const $ = (id) => document.getElementById(id);
   const pad = $("pad"), paper = pad.getContext("2d");
   const SIDE = 280; // the drawing is put before the model in this size, whatever the screen's

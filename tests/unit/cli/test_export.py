@@ -29,7 +29,9 @@ def invoke(*words: str | Path) -> tuple[int, str]:
     return answer.exit_code, answer.output
 
 
-def test_all_prints_a_row_for_every_format(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_prints_a_row_for_every_format(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodejs: str
+) -> None:
     monkeypatch.setattr("tinydigits.export.measure", lambda name, path: Speed(12.0, 3_400.0))
     code, output = invoke(run.folder, "all", "--to", tmp_path)
     rows = {line.split()[0]: line for line in output.splitlines() if line.strip()}
@@ -39,8 +41,63 @@ def test_all_prints_a_row_for_every_format(run: Run, tmp_path: Path, monkeypatch
             assert code == 1 and name.endswith("int8")
         else:
             assert f"{Path(path).stat().st_size:,}" in rows[name]
-            assert name in ("card", "html") or re.search(r" 12 +3,400$", rows[name])
-    assert "596 of 596" in rows["onnx"]
+            assert name == "card" or re.search(r" 12 +3,400$", rows[name])
+    assert "596 of 596" in rows["onnx"] and "596 of 596" in rows["html"]
+
+
+def test_a_model_too_large_for_a_page_is_an_error_by_name_and_a_row_under_all(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tinydigits.export.html.MAX_BYTES", 50_000)
+    monkeypatch.setattr(export, "formats", lambda trained=None: ["card", "html"])
+    reason = r"export html: the page would be too large, got \d\d,\d{3} bytes, expected at most 50,000"
+    with pytest.raises(TinydigitsError, match=reason):
+        invoke(run.folder, "html", "--to", tmp_path)
+    code, output = invoke(run.folder, "all", "--to", tmp_path)
+    assert (
+        code == 0
+        and re.search(r"^html +not made", output, re.M)
+        and re.search(f"^html: not made: {reason}", output, re.M)
+    )
+    assert [path.suffix for path in tmp_path.iterdir()] == [".md"]
+
+
+def test_what_fails_for_another_reason_gives_exit_code_1_under_all(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(trained: export.Trained, folder: Path) -> Path:
+        raise TinydigitsError("export card", "no disk")
+
+    monkeypatch.setattr("tinydigits.export.card.write", fail)
+    monkeypatch.setattr(export, "formats", lambda trained=None: ["card"])
+    code, output = invoke(run.folder, "all", "--to", tmp_path)
+    assert code == 1 and "card: not made: export card: no disk" in output
+
+
+def test_a_page_that_nothing_can_ask_says_that_parity_was_not_run(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, output = invoke(run.folder, "html", "--to", tmp_path)
+    assert code == 0 and len(list(tmp_path.iterdir())) == 1
+    assert re.search(
+        r"parity not run: .*Node, which asks the page, is not installed\n *try: apt install nodejs", output
+    )
+
+
+def test_a_page_whose_script_answers_otherwise_is_deleted(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodejs: str
+) -> None:
+    from tinydigits.page import assemble
+
+    def broken(models: list[dict[str, object]]) -> str:
+        text = assemble(models)
+        assert "k * data[r + 2]" in text
+        return text.replace("k * data[r + 2]", "k * data[r + 1]")
+
+    monkeypatch.setattr("tinydigits.export.html.assemble", broken)
+    code, output = invoke(run.folder, "html", "--to", tmp_path)
+    assert code == 1 and "parity does not hold" in output and not list(tmp_path.iterdir())
 
 
 def test_a_file_that_answers_otherwise_gives_exit_code_1(

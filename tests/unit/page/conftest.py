@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 
 import tinydigits.page
-from tests.conftest import absent
 from tinydigits import models
 from tinydigits.export.onnx import model_proto
 from tinydigits.export.trained import Trained
@@ -21,9 +19,8 @@ ROOM = Path(tinydigits.page.__file__).parent
 
 
 @pytest.fixture(scope="session")
-def node() -> Any:
+def node(nodejs: str) -> Any:
     """A function that runs JavaScript on the page's modules with JSON as `given`, and gives what it returns."""
-    program = shutil.which("node") or absent("node", "Node.js is not installed")
 
     def run(body: str, given: Any) -> Any:
         script = (
@@ -32,7 +29,7 @@ def node() -> Any:
             f"console.log(JSON.stringify((() => {{ {body} }})()));"
         )
         done = subprocess.run(
-            [str(program), "-e", script], input=json.dumps(given), capture_output=True, text=True, check=False
+            [nodejs, "-e", script], input=json.dumps(given), capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
