@@ -2,8 +2,8 @@
 
 A format's file has `write(trained, folder) -> Path`. Where others can ask the file, it also has
 `load(path) -> Answer`, from uint8 images to probabilities, and `PARITY`, the rule by which its answers must agree with
-the checkpoint's (`parity.py`); `load` raises NotAsked where this machine has nothing to ask the file with. `NEEDS` names
-files of a run that it is made of, and `note(path) -> str` may add a line. Its first docstring line says what it is.
+the checkpoint's (`parity.py`); `load` raises NotAsked where this machine has nothing to ask the file with. `NEEDS`
+names files of a run that it is made of; `note(path) -> str` may add a line. Its first docstring line says what it is.
 """
 
 from __future__ import annotations
