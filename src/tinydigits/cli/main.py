@@ -21,6 +21,8 @@ from tinydigits.cli import (
     report,
     runs,
     serve,
+    sweep,
+    sweeps,
     train,
     verify,
 )
@@ -43,7 +45,7 @@ app.command()(export.export)
 app.command()(predict.predict)
 app.command()(serve.serve)
 app.command()(new.new)
-for verb in (models, recipes, contracts, datasets, runs):
+for verb in (sweep, models, recipes, sweeps, contracts, datasets, runs):
     app.add_typer(verb.app, name=verb.__name__.rpartition(".")[2])
 
 

@@ -11,7 +11,7 @@ import typer
 from tinydigits.run import Record, Run
 from tinydigits.train import Progress, Reporter
 
-__all__ = ["LineReporter", "make_reporter"]
+__all__ = ["LineReporter", "clock", "make_reporter"]
 
 
 def make_reporter() -> Reporter:
@@ -74,7 +74,7 @@ class BarReporter(LineReporter):
     def on_progress(self, progress: Progress) -> None:
         figures = (
             f"loss {progress.loss:.4f}  {100 * progress.accuracy:.2f} %  lr {progress.lr:.2g}  "
-            f"{progress.images_per_second:,.0f} images/s  {_clock(progress.seconds_left)} left"
+            f"{progress.images_per_second:,.0f} images/s  {clock(progress.seconds_left)} left"
         )
         self.bar.update(
             self.task, description=f"epoch {progress.epoch}/{progress.epochs}", total=progress.num_batches,
@@ -88,7 +88,12 @@ class BarReporter(LineReporter):
         self.bar.stop()
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A duration as hours, minutes and seconds.
+
+    >>> clock(75), clock(3_661)
+    ('1:15', '1:01:01')
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -69,6 +69,8 @@ def parse(text: str, *, name: str, settings: Sequence[str] = ()) -> fields.Recip
 def apply_settings(where: str, tree: dict[str, Any], settings: Sequence[str]) -> None:
     """Write each `a.b=value` into `tree`; a value is TOML, or else a plain string.
 
+    The model's options are meant by their own names, too: `model.dropout` is `model.options.dropout`.
+
     >>> tree = {"optimizer": {"lr": 1.0}}
     >>> apply_settings("recipe x", tree, ["optimizer.lr=0.5", "data.batch_size=10", "model.name=gap-cnn"])
     >>> tree
@@ -82,7 +84,7 @@ def apply_settings(where: str, tree: dict[str, Any], settings: Sequence[str]) ->
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             value = text
-        *path, last = key.strip().split(".")
+        *path, last = _spell_out(key.strip().split("."))
         branch: Any = tree
         for part in path:
             branch = branch[int(part)] if _is_index(branch, part) else _descend(where, key, branch, part)
@@ -92,6 +94,11 @@ def apply_settings(where: str, tree: dict[str, Any], settings: Sequence[str]) ->
             branch[last] = value
         else:
             raise TinydigitsError(f"{where}: {key}", f"{last!r} leads nowhere")
+
+
+def _spell_out(path: list[str]) -> list[str]:
+    own = fields.ModelPart.model_fields
+    return ["model", "options", *path[1:]] if len(path) > 1 and path[0] == "model" and path[1] not in own else path
 
 
 def _is_index(branch: Any, part: str) -> bool:

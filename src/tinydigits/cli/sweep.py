@@ -1,0 +1,255 @@
+"""`tinydigits sweep`: many runs of one recipe, a grid or a search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from tinydigits.sweep import Row, Standing, Study, Sweep
+
+_MOST_ROWS = 10
+
+
+class _RunByDefault(TyperGroup):
+    """`tinydigits sweep RECIPE …` is `tinydigits sweep run RECIPE …`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_RunByDefault,
+    help="Many runs of one recipe, as a grid or a search. `sweep RECIPE` is short for `sweep run RECIPE`.",
+    no_args_is_help=True,
+)
+
+Workers = Annotated[int, typer.Option("--workers", "-w", min=1, help="Processes, with the cores divided among them.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads of each, in place of its share.")]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="The folder that the study's folder is in.")]
+Storage = Annotated[
+    str | None, typer.Option("--storage", metavar="URL", help="postgresql://…, for machines without a shared folder.")
+]
+
+
+@app.command()
+def run(
+    target: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe, or a sweep: a name or a TOML file.")],
+    vary: Annotated[
+        list[str] | None, typer.Option("--vary", metavar="KEY=A,B,…", help="A grid: values of a setting; repeatable.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="A grid: so many seeds for each combination.")
+    ] = None,
+    search: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--search", metavar="KEY=RANGE",
+            help="A search: 0..0.5, log:1e-4..1e-1, int:4..48 or A,B,…; `model` alone: all ranges that it declares.",
+        ),
+    ] = None,
+    trials: Annotated[int | None, typer.Option("--trials", min=1, help="A search: so many trials.")] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", metavar="TIME", help="A search: no trial starts after 90s, 30m, 2h.")
+    ] = None,
+    contract: Annotated[
+        str | None,
+        typer.Option(help="A search keeps its static limits; alone, it searches the model's options and learning rate."),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="A grid: put each run to the contract, test images included.")
+    ] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of every trial; repeatable.")
+    ] = None,
+    workers: Workers = 1,
+    threads: Threads = None,
+    device: Device = None,
+    out: Out = Path("runs"),
+    storage: Storage = None,
+) -> None:
+    """Run a grid or a search to its end; the same command again goes on where it was stopped.
+
+    A grid trains every combination of --vary with every seed. A search lets Optuna's TPE choose, by accuracy on
+    validation images, and ends trials early that fall behind. The trials are plain runs in the study's folder.
+    """
+    from tinydigits.sweep import create
+
+    changes = [bool(vary), seeds is not None, bool(search), trials is not None, budget, contract, verify, bool(settings)]
+    sweep = _read(target, any(changes), vary or [], seeds, search or [], trials, budget, contract, verify, settings or [])
+    _work(create(sweep, out, storage=storage), workers, threads, device)
+
+
+@app.command()
+def join(
+    target: Annotated[str, typer.Argument(metavar="STUDY", help="A study's folder, or its name.")],
+    workers: Workers = 1,
+    threads: Threads = None,
+    device: Device = None,
+    out: Out = Path("runs"),
+    storage: Storage = None,
+) -> None:
+    """Add workers to a study, on this machine or any other that sees its folder or its storage."""
+    from tinydigits.sweep import open_study
+
+    _work(open_study(target, out, storage=storage), workers, threads, device)
+
+
+def _read(
+    target: str, changed: bool, vary: list[str], seeds: int | None, search: list[str], trials: int | None,
+    budget: str | None, contract: str | None, verify: bool, settings: list[str],
+) -> Sweep:  # fmt: skip
+    from tinydigits.errors import TinydigitsError
+    from tinydigits.sweep import check, is_sweep, load
+
+    if is_sweep(target):
+        if changed:
+            raise TinydigitsError(
+                f"sweep {target}", "is a file that says all of it", hint=f"tinydigits sweeps cp {target} mine.toml"
+            )
+        return load(target)
+    name = Path(target).stem if target.endswith(".toml") else target
+    tree: dict[str, Any] = {"name": name, "recipe": target, "verify": verify}
+    tree |= {"trials": trials, "budget": budget, "contract": contract} | ({"seeds": seeds} if seeds else {})
+    tree["set"] = _values("--set", settings, many=False)
+    tree["vary"] = _values("--vary", vary, many=True)
+    tree["search"] = {
+        key: text if ".." in text or not text else _split(text)
+        for key, _, text in (option.partition("=") for option in search)
+    }
+    if contract and not verify and not (vary or seeds or search):
+        tree["search"] = {"model": ""} | _around_lr(target)
+    return check(tree)
+
+
+def _values(flag: str, options: list[str], *, many: bool) -> dict[str, Any]:
+    from tinydigits.errors import TinydigitsError
+
+    found = {}
+    for option in options:
+        key, equals, text = option.partition("=")
+        if not equals or not key.strip() or not text:
+            raise TinydigitsError(flag, got=option, expected="KEY=A,B" if many else "KEY=VALUE")
+        found[key.strip()] = _split(text) if many else _split(text, whole=True)[0]
+    return found
+
+
+def _split(text: str, *, whole: bool = False) -> list[Any]:
+    """Values as TOML, or else plain strings, separated by commas."""
+    import tomllib
+
+    try:
+        return list(tomllib.loads(f"values = [{text}]")["values"])
+    except tomllib.TOMLDecodeError:
+        return [text] if whole else [value for part in text.split(",") for value in _split(part.strip(), whole=True)]
+
+
+def _around_lr(name: str) -> dict[str, str]:
+    """The learning rate that the recipe has, a quarter to four times."""
+    from tinydigits.recipe import load
+
+    lr = load(name).optimizer.lr
+    return {"optimizer.lr": f"log:{lr / 4:.6g}..{lr * 4:.6g}"}
+
+
+def _work(study: Study, workers: int, threads: int | None, device: str | None) -> None:
+    from tinydigits.cli.sweep_progress import watch
+    from tinydigits.errors import Interrupted
+    from tinydigits.sweep import join as join_study
+
+    typer.echo(f"study: {study.folder}")
+    try:
+        with watch() as on_progress:
+            standing = join_study(
+                study, workers=workers, threads=threads, device=device or "auto", on_progress=on_progress
+            )
+    except Interrupted as error:
+        raise Interrupted(error.where, error.problem, hint=f"tinydigits sweep join {study.folder}") from error
+    _show(study, standing)
+
+
+def _show(study: Study, standing: Standing) -> None:
+    from rich.console import Console
+
+    table = _searched(standing) if study.sweep.search else _compared(standing)
+    Console().print(table, highlight=False)
+    counts = [f"{len(standing.done)} trials"]
+    for state in ("pruned", "diverged"):
+        number = sum(row.state == state for row in standing.done)
+        counts += [f"{number} {state}"] if number else []
+    counts += [f"{standing.rejected} rejected before training"] if standing.rejected else []
+    typer.echo(f"{', '.join(counts)}; accuracy on {_split_name(standing)} images")
+    best = standing.best
+    if best is None:
+        return
+    folder = study.folder / best.run
+    if study.sweep.search:
+        typer.echo(f"next: tinydigits verify {folder}")
+        typer.echo(f"next: tinydigits train {folder / 'recipe.toml'} --set data.validation=0 --seeds 5")
+    else:
+        typer.echo(f"next: tinydigits runs ls --out {study.folder}")
+        typer.echo(f"next: tinydigits report {folder}")
+
+
+def _split_name(standing: Standing) -> str:
+    return next((str(row.facts["split"]) for row in standing.done if "split" in row.facts), "no")
+
+
+def _searched(standing: Standing) -> Any:
+    """The best trials of a search, with what was set."""
+    table = _table([*_keys(standing.done), "parameters", "accuracy", "seconds", "run"])
+    finished = [row for row in standing.done if row.state == "finished"]
+    for row in sorted(finished, key=lambda row: (-(row.value or 0), row.slot))[:_MOST_ROWS]:
+        table.add_row(
+            *(_text(row.settings.get(key)) for key in _keys(standing.done)), f"{row.facts['parameters']:,}",
+            f"{100 * (row.value or 0):.2f} %", f"{row.seconds:.1f}", row.run,
+        )  # fmt: skip
+    return table
+
+
+def _compared(standing: Standing) -> Any:
+    """Each combination of a grid with the mean over its seeds."""
+    from tinydigits.stats import mean_and_sd, mean_interval
+
+    keys = _keys(standing.done)
+    table = _table([*keys, "n", "accuracy", "95 % interval", "seconds"])
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in standing.done:
+        groups.setdefault(tuple(_text(row.settings.get(key)) for key in keys), []).append(row)
+    for values, rows in groups.items():
+        accuracies = [100 * row.value for row in rows if row.state == "finished" and row.value is not None]
+        seconds = f"{sum(row.seconds for row in rows) / len(rows):.1f}"
+        if not accuracies:
+            table.add_row(*values, "0", rows[0].state, "", seconds)
+            continue
+        mean, sd = mean_and_sd(accuracies)
+        several = len(accuracies) > 1
+        interval = mean_interval(accuracies) if several else None
+        table.add_row(
+            *values, str(len(accuracies)), f"{mean:.2f} ± {sd:.2f} %" if several else f"{mean:.2f} %",
+            f"{interval.low:.2f} to {interval.high:.2f}" if interval else "", seconds,
+        )  # fmt: skip
+    return table
+
+
+def _table(columns: list[str]) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold", justify="left" if column == "run" else "right")
+    return table
+
+
+def _keys(rows: tuple[Row, ...]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row.settings))
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

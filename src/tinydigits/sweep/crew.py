@@ -1,0 +1,164 @@
+"""The workers of one machine: processes that run many trials each, with the cores divided among them."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from types import FrameType
+
+from tinydigits.errors import Interrupted, TinydigitsError
+from tinydigits.sweep.fields import Sweep
+from tinydigits.sweep.standing import Standing
+from tinydigits.sweep.study import Study, create
+
+__all__ = ["join", "run"]
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_TO_STOP = 60.0
+
+
+def run(sweep: Sweep, out: str = "runs", *, workers: int = 1) -> Study:
+    """Run a sweep to its end: a study that is there already goes on, a finished one runs nothing.
+
+    >>> import tempfile
+    >>> sweep = Sweep(name="mine", recipe="digits", set={"epochs": 1}, vary={"optimizer.lr": [0.01, 0.02]})
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     study = run(sweep, out)
+    ...     [(row.settings, row.facts["seen"]) for row in study.standing().done]
+    [({'optimizer.lr': 0.01}, 200), ({'optimizer.lr': 0.02}, 200)]
+    """
+    study = create(sweep, out)
+    join(study, workers=workers)
+    return study
+
+
+def join(
+    study: Study,
+    *,
+    workers: int = 1,
+    threads: int | None = None,
+    device: str = "auto",
+    on_progress: Callable[[Standing], None] = lambda standing: None,
+) -> Standing:
+    """Work on a study with so many processes of this machine, until it is finished; gives where it stands then.
+
+    Each process has its share of the cores as threads, or `threads`. One that is killed is missed by its trial alone,
+    which another takes over. Raises Interrupted after Ctrl-C (each worker keeps a checkpoint of its trial), and
+    TinydigitsError for what stopped a worker, or when none is left.
+    """
+    standing = study.standing()
+    on_progress(standing)
+    if standing.is_finished:
+        return standing
+    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+    share = max(1, _num_cores() // workers)
+    before = os.environ.get("OMP_NUM_THREADS")
+    crew, ears = [], []
+    try:
+        os.environ["OMP_NUM_THREADS"] = str(threads or share)  # torch reads it as it is imported
+        for _ in range(workers):
+            ear, mouth = context.Pipe(duplex=False)
+            process = context.Process(target=_work, args=(study, mouth, threads, device), name="tinydigits-sweep")
+            process.start()
+            mouth.close()
+            crew.append(process)
+            ears.append(ear)
+    finally:
+        os.environ.pop("OMP_NUM_THREADS") if before is None else os.environ.update(OMP_NUM_THREADS=before)
+    try:
+        with _terminated_as_interrupted():
+            while any(process.is_alive() for process in crew):
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+                on_progress(study.standing())
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"study {study.folder}", "every trial that has ended is kept") from error
+    finally:
+        _stop(crew)
+    standing = study.standing()
+    on_progress(standing)
+    if not standing.is_finished:
+        said = [word for word in map(_listen, ears) if word]
+        raise TinydigitsError(f"study {study.folder}", said[0] if said else "all its workers were killed")
+    return standing
+
+
+def _work(study: Study, mouth: Connection, threads: int | None, device: str) -> None:
+    """A worker's process."""
+    from tinydigits.sweep.worker import work
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    _stop_when_orphaned(os.getppid())
+    try:
+        work(study, threads=threads, device=device)
+    except (Interrupted, KeyboardInterrupt):
+        os._exit(130)  # a trial is given up by now, and there is nothing to tidy up
+    except TinydigitsError as error:
+        mouth.send(str(error))
+    except Exception as error:
+        import traceback
+
+        if os.environ.get("TINYDIGITS_DEBUG") == "1":
+            traceback.print_exc()
+        mouth.send(f"{type(error).__name__}: {error}")
+
+
+def _stop_when_orphaned(parent: int) -> None:
+    """End as by SIGTERM once the process that started this one is gone: nobody would see or stop it any more."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(2.0)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted():  # type: ignore[no-untyped-def]
+    """SIGTERM stops the crew as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(crew: list[multiprocessing.context.SpawnProcess]) -> None:
+    """Let the workers write their checkpoints; a terminal's Ctrl-C has reached them already."""
+    for process in crew:
+        if process.is_alive():
+            process.terminate()
+    until = time.monotonic() + _SECONDS_TO_STOP
+    for process in crew:
+        process.join(max(0.0, until - time.monotonic()))
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def _listen(ear: Connection) -> str:
+    try:
+        return str(ear.recv()) if ear.poll() else ""
+    except EOFError:
+        return ""
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

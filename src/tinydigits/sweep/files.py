@@ -1,0 +1,85 @@
+"""Sweeps as files: found by name or path, read, and written back."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
+from tinydigits.sweep.fields import Sweep
+
+__all__ = ["check", "is_sweep", "load", "names", "sweep_file", "to_toml"]
+
+_ROOM = Path(__file__).parents[1] / "sweeps"
+
+
+def names() -> list[str]:
+    """The sweeps that come with the package.
+
+    >>> "two-conv-batch-size" in names()
+    True
+    """
+    return sorted(path.stem for path in _ROOM.glob("*.toml"))
+
+
+def is_sweep(name_or_path: str) -> bool:
+    """Whether a name or a TOML file is a sweep's, not a recipe's: a sweep names its recipe.
+
+    >>> is_sweep("two-conv-batch-size"), is_sweep("two-conv")
+    (True, False)
+    """
+    if name_or_path in names():
+        return True
+    if not name_or_path.endswith(".toml") or not Path(name_or_path).is_file():
+        return False
+    try:
+        return "recipe" in tomllib.loads(Path(name_or_path).read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return False
+
+
+def sweep_file(name_or_path: str | Path) -> Path:
+    """The file of a sweep: one of `names()`, or a path that ends in `.toml`."""
+    text = str(name_or_path)
+    if text in names():
+        return _ROOM / f"{text}.toml"
+    if not text.endswith(".toml"):
+        raise unknown_name("sweep", text, names(), kind="sweep", hint="a path that ends in .toml")
+    if not Path(text).is_file():
+        raise TinydigitsError(f"sweep {text}", "no such file", hint=f"tinydigits sweeps cp {names()[0]} {text}")
+    return Path(text)
+
+
+def load(name_or_path: str | Path) -> Sweep:
+    """Read a sweep by name or path.
+
+    >>> load("two-conv-dropout").seeds
+    5
+
+    Raises TinydigitsError for unknown names and keys (with near matches), and for ranges that cannot be read.
+    """
+    path = sweep_file(name_or_path)
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise TinydigitsError(f"sweep {path.stem}", f"not TOML: {error}") from error
+    return check({"name": path.stem, **tree})
+
+
+def check(tree: dict[str, Any]) -> Sweep:
+    """A sweep from its fields; raises TinydigitsError where they do not fit."""
+    try:
+        return Sweep.model_validate(tree)
+    except ValidationError as error:
+        fields = list(Sweep.model_fields)
+        raise explain_validation(f"sweep {tree.get('name', '')}", error, tree, lambda location: fields) from error
+
+
+def to_toml(sweep: Sweep) -> str:
+    """A sweep as TOML text that `load` reads back to an equal sweep."""
+    import tomli_w
+
+    return tomli_w.dumps(sweep.model_dump(mode="json", exclude_defaults=True))

@@ -1,0 +1,67 @@
+"""What a model says of its own options: the range in which a search may look for each."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from tinydigits import models
+from tinydigits.errors import TinydigitsError
+from tinydigits.sweep.ranges import Range, parse_range
+
+__all__ = ["compose", "declared_ranges"]
+
+
+def declared_ranges(spec: str) -> dict[str, Range]:
+    """The ranges that a model's class declares, by setting; an option of several numbers has one for each.
+
+    >>> declared_ranges("separable-cnn")["model.depths.1"]
+    Numbers(low=1.0, high=6.0, log=False, whole=True)
+
+    An option declares one beside its limits: `Annotated[int, Field(ge=1, json_schema_extra={"search": "int:4..48"})]`.
+    Raises TinydigitsError for a model that declares none.
+    """
+    parameters = inspect.signature(models.find(spec).__init__, eval_str=True).parameters
+    found: dict[str, Range] = {}
+    for name, parameter in parameters.items():
+        annotation = parameter.annotation
+        if get_origin(annotation) is tuple:
+            for number, inner in enumerate(get_args(annotation)):
+                _take(found, f"model.{name}.{number}", inner)
+        else:
+            _take(found, f"model.{name}", annotation)
+    if not found:
+        raise TinydigitsError(
+            f"model {spec}", "declares no range for any of its options",
+            hint="--search model.OPTION=int:4..48, or json_schema_extra={'search': 'int:4..48'} in the option's Field",
+        )  # fmt: skip
+    return found
+
+
+def _take(found: dict[str, Range], key: str, annotation: Any) -> None:
+    for part in getattr(annotation, "__metadata__", ()):
+        extra = part.json_schema_extra if isinstance(part, FieldInfo) else None
+        if isinstance(extra, dict) and "search" in extra:
+            text: Any = extra["search"]
+            found[key] = parse_range(key, text)
+
+
+def compose(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a trial, options of several numbers put together.
+
+    >>> compose({"optimizer.lr": 0.1, "model.widths.0": 8, "model.widths.1": 16})
+    {'optimizer.lr': 0.1, 'model.widths': [8, 16]}
+    """
+    settings: dict[str, Any] = {}
+    parts: dict[str, dict[int, Any]] = {}
+    for key, value in values.items():
+        found = re.fullmatch(r"(model\.\w+)\.(\d+)", key)
+        if found:
+            parts.setdefault(found[1], {})[int(found[2])] = value
+        else:
+            settings[key] = value
+    return settings | {key: [numbered[number] for number in sorted(numbered)] for key, numbered in parts.items()}

@@ -1,0 +1,287 @@
+"""A worker: takes one trial after the other, trains it, says what came out, until the study is finished."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from tinydigits import data
+from tinydigits.errors import Interrupted, TinydigitsError, TrainingDiverged
+from tinydigits.recipe import Recipe
+from tinydigits.run import Record, Run
+from tinydigits.sweep.fields import Point
+from tinydigits.sweep.lease import Lease
+from tinydigits.sweep.options import compose
+from tinydigits.sweep.standing import counts, occupies, stand
+from tinydigits.sweep.study import Study
+from tinydigits.train import Progress, Reporter, resume, train
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial, Trial
+
+__all__ = ["work"]
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+_MOST_REJECTED_IN_A_ROW = 500
+
+_load = functools.lru_cache(maxsize=1)(data.load)  # a worker reads the images once, not once a trial
+
+
+def work(study: Study, *, lease: Lease | None = None, threads: int | None = None, device: str = "auto") -> None:
+    """Work on a study until it is finished, whoever else works on it.
+
+    A place in the sweep belongs to the first trial, by Optuna's number, that was begun for it and is not given up. A
+    worker begins a trial, looks whether an earlier one has the place, and if so withdraws. The trial of a worker that
+    has died is closed as failed, which only one can do and which frees the place; whoever was taken for dead and was
+    not finds its trial closed, and what it has measured does not count.
+
+    Raises Interrupted after Ctrl-C or SIGTERM, once the trial is given up; its checkpoint is used by whoever takes over.
+    """
+    worker = _Worker(study, lease or Lease(), threads, device)
+    while (trial := worker.claim()) is not None:
+        worker.run(trial)
+
+
+class _Worker:
+    def __init__(self, study: Study, lease: Lease, threads: int | None, device: str) -> None:
+        import optuna
+
+        self.study, self.lease, self.threads, self.device = study, lease, threads, device
+        self.optuna_study = study.optuna
+        self.storage = self.optuna_study._storage
+        self.study_id = self.optuna_study._study_id
+        self.states = optuna.trial.TrialState
+        self.rejected_in_a_row = 0
+
+    # Claiming.
+
+    def claim(self) -> Trial | None:
+        """The next trial, as soon as there is one; None when the study is finished."""
+        while True:
+            trials = self.storage.get_all_trials(self.study_id, deepcopy=False)
+            if any(self._closed(trial) for trial in trials if not trial.state.is_finished()):
+                continue  # look again: places have become free
+            standing = stand(self.study.sweep, trials)
+            if standing.is_finished:
+                return None
+            taken = {row.slot for row in standing.rows}
+            total = len(taken) + 1 if standing.total is None else standing.total
+            slot = next((slot for slot in range(total) if slot not in taken), None)
+            if slot is None or standing.is_closed:
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+            elif (trial := self._begin(slot, trials)) is not None:
+                return trial
+
+    def _closed(self, trial: FrozenTrial) -> bool:
+        """Close the trial of a worker that has died; says whether it is closed now."""
+        attributes = trial.user_attrs
+        if not self.lease.has_ended(trial._trial_id, attributes.get("owner", ""), attributes.get("beat", 0)):
+            return False
+        self._settle(trial._trial_id, self.states.FAIL)
+        return True
+
+    def _begin(self, slot: int, trials: list[FrozenTrial]) -> Trial | None:
+        import optuna
+
+        before = [trial for trial in trials if trial.user_attrs.get("slot") == slot]
+        attributes: dict[str, Any] = {"slot": slot, "owner": self.lease.owner, "beat": 0}
+        template = optuna.create_trial(
+            state=self.states.RUNNING, user_attrs=attributes, system_attrs=self._inherited(before)
+        )
+        trial_id = self.storage.create_new_trial(self.study_id, template)
+        trials = self.storage.get_all_trials(self.study_id, deepcopy=False)
+        number = next(trial.number for trial in trials if trial._trial_id == trial_id)
+        if any(
+            trial.user_attrs.get("slot") == slot and trial.number < number and occupies(trial) for trial in trials
+        ):
+            self._settle(trial_id, self.states.FAIL)
+            return None
+        self.optuna_study.sampler = self._sampler(slot, len(before))
+        return optuna.trial.Trial(self.optuna_study, trial_id)
+
+    def _inherited(self, before: list[FrozenTrial]) -> dict[str, Any]:
+        """What was drawn for a trial that was lost is what the one in its place takes."""
+        lost = [trial for trial in before if trial.state == self.states.FAIL and trial.params]
+        return {"fixed_params": lost[-1].params} if lost and self.study.sweep.search else {}
+
+    def _sampler(self, slot: int, attempt: int) -> Any:
+        """A sampler of the trial's own seed: with one worker, a search is the same each time."""
+        import warnings
+
+        import optuna
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            # The liar keeps workers that draw at the same moment apart.
+            return optuna.samplers.TPESampler(seed=1000 * slot + attempt, constant_liar=True)
+
+    # One trial.
+
+    def run(self, trial: Trial) -> None:
+        """Train a trial and tell what came out, or give it up."""
+        import optuna
+
+        with self.lease.beating(lambda beat: trial.set_user_attr("beat", beat)) as lost:
+            try:
+                self._run(trial, lost)
+            except (Interrupted, KeyboardInterrupt) as error:
+                if not lost.is_set():
+                    self._settle(trial._trial_id, self.states.FAIL)
+                    raise Interrupted(f"study {self.study.name}", "a worker was stopped") from error
+            except optuna.exceptions.UpdateFinishedTrialError:
+                pass  # taken for dead and closed by another worker: it does not count
+            except BaseException:
+                self._settle(trial._trial_id, self.states.FAIL)
+                raise
+
+    def _run(self, trial: Trial, lost: Event) -> None:
+        point = self._draw(trial)
+        trial.set_user_attr("settings", point.settings)
+        try:
+            recipe = self.study.recipe(point.settings, point.seed_offset)
+            broken = self._broken(recipe)
+        except TinydigitsError as error:
+            if not self.study.sweep.search:
+                raise
+            broken = {"recipe": str(error)}  # settings that do not go together
+        if broken:
+            self._reject(trial, broken)
+            return
+        self.rejected_in_a_row = 0
+        trial.set_user_attr("seed", recipe.seed)
+        reporter = _Reporter(trial, lost, may_prune=bool(self.study.sweep.search))
+        try:
+            run = self._train(trial, recipe, reporter)
+        except TrainingDiverged:
+            self._close(trial, self.states.PRUNED, "diverged")
+        except Interrupted:
+            if not reporter.pruned:
+                raise
+            self._close(trial, self.states.PRUNED, "pruned")
+        else:
+            facts = self._measure(run)
+            trial.set_user_attr("facts", facts)
+            self._close(trial, self.states.COMPLETE, "finished", facts["correct"] / facts["seen"])
+
+    def _draw(self, trial: Trial) -> Point:
+        slot = trial.user_attrs["slot"]
+        if self.study.sweep.search:
+            return Point(compose({key: found.suggest(trial, key) for key, found in self.study.ranges.items()}))
+        return self.study.grid[slot]
+
+    def _broken(self, recipe: Recipe) -> dict[str, str]:
+        if not (self.study.sweep.search and self.study.sweep.contract):
+            return {}
+        from tinydigits.sweep.limits import broken_limits
+
+        num_train = len(_load(recipe.data.source, "train")) - recipe.data.validation
+        return {found.check: found.measured for found in broken_limits(recipe, self.study.sweep.contract, num_train)}
+
+    def _reject(self, trial: Trial, broken: Mapping[str, str]) -> None:
+        """Close a trial that would break a limit; the sampler learns from it, and its place is free again."""
+        for check in broken:
+            trial.set_constraint(check, 1.0)
+        trial.set_user_attr("broken", dict(broken))
+        self._close(trial, self.states.PRUNED, "rejected")
+        self.rejected_in_a_row += 1
+        if self.rejected_in_a_row >= _MOST_REJECTED_IN_A_ROW:
+            check, measured = next(iter(broken.items()))
+            raise TinydigitsError(
+                f"study {self.study.name}", f"{self.rejected_in_a_row} trials in a row break a limit, the last {check}",
+                got=measured, hint="narrower ranges",
+            )  # fmt: skip
+
+    def _train(self, trial: Trial, recipe: Recipe, reporter: Reporter) -> Run:
+        begun = self._begun(trial, recipe)
+        if begun is not None:
+            return resume(begun, device=self.device, threads=self.threads, reporter=reporter)
+        images = _load(recipe.data.source, "train")
+        return train(
+            recipe, out=self.study.folder, device=self.device, threads=self.threads, reporter=reporter, images=images
+        )
+
+    def _begun(self, trial: Trial, recipe: Recipe) -> Run | None:
+        """The run of a worker that was stopped or has died on this machine, with its checkpoint."""
+        from tinydigits.sweep.lease import is_gone
+
+        for other in reversed(self.storage.get_all_trials(self.study_id, deepcopy=False)):
+            attributes = other.user_attrs
+            if attributes.get("slot") != trial.user_attrs["slot"] or "run" not in attributes or counts(other):
+                continue
+            run = Run(self.study.folder / attributes["run"])
+            over = is_gone(attributes["owner"]) or attributes["owner"] == self.lease.owner
+            with suppress(TinydigitsError):
+                record = run.record
+                if over and record.status != "diverged" and record.recipe == _tree(recipe):
+                    return run
+        return None
+
+    def _measure(self, run: Run) -> dict[str, Any]:
+        record = run.record
+        assert record.result is not None  # a finished run has one
+        facts: dict[str, Any] = {
+            "split": record.result.split, "correct": record.result.correct, "seen": record.result.seen,
+            "parameters": record.num_parameters, "training_seconds": round(record.seconds.training, 3),
+        }  # fmt: skip
+        if self.study.sweep.verify:
+            from tinydigits.verify import keep, verify
+
+            verdict = verify(run.folder, threads=self.threads or record.threads)
+            keep(verdict)
+            facts["verdict"] = verdict.word
+            for (_, split), (images, answers) in verdict.evaluations.items():
+                facts |= {"split": split, "correct": int(answers.correct), "seen": len(images)}
+        return facts
+
+    def _close(self, trial: Trial, state: Any, outcome: str, value: float | None = None) -> None:
+        """Tell what came out, unless the trial was closed by another that took this worker for dead."""
+        import optuna
+
+        try:
+            trial.set_user_attr("outcome", outcome)
+            self.optuna_study.tell(trial, value, state=state)
+        except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
+            if not self.storage.get_trial(trial._trial_id).state.is_finished():
+                raise
+
+    def _settle(self, trial_id: int, state: Any) -> None:
+        """Give a trial up; another may have been faster."""
+        import optuna
+
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            self.storage.set_trial_state_values(trial_id, state)
+
+
+class _Reporter(Reporter):
+    """Writes what Optuna needs as the training goes, and ends one that is hopeless or belongs to another by now."""
+
+    def __init__(self, trial: Trial, lost: Event, *, may_prune: bool) -> None:
+        self.trial, self.lost, self.may_prune, self.pruned = trial, lost, may_prune, False
+        self.epochs = 0
+
+    def on_start(self, run: Run, record: Record) -> None:
+        self.trial.set_user_attr("run", run.name)
+        self.epochs = record.recipe["epochs"]
+        if self.may_prune and (run.folder / "history.csv").is_file():  # a run that is taken up
+            for row in run.table("history.csv"):
+                self.trial.report(row["validation_accuracy"] or 0.0, int(row["epoch"] or 0))
+
+    def on_progress(self, progress: Progress) -> None:
+        if self.lost.is_set():
+            raise Interrupted("trial", "another worker has it")
+
+    def on_epoch(self, row: Mapping[str, Any]) -> None:
+        if not self.may_prune:
+            return
+        self.trial.report(row["validation_accuracy"], row["epoch"])
+        if row["epoch"] < self.epochs and self.trial.should_prune():
+            self.pruned = True
+            raise Interrupted("trial", "pruned")
+
+
+def _tree(recipe: Recipe) -> dict[str, Any]:
+    return recipe.model_dump(mode="json", exclude_none=True)
