@@ -23,7 +23,7 @@ import typer
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from tinydigits import checks, contract, data, models, recipe
+from tinydigits import checks, contract, data, models, recipe, sweep
 from tinydigits.cli.main import app
 from tinydigits.report import load_rows
 from tinydigits.run import write_atomic
@@ -104,6 +104,20 @@ def list_recipes() -> Iterator[str]:
             [f"`{name}`{mark}", f"`{found.model.name}`", found.data.source, str(found.epochs), claim, found.description]
         )
     yield from table(["recipe", "model", "data", "epochs", "contract", "what it is"], rows)
+
+
+def list_sweeps() -> Iterator[str]:
+    found = [sweep.load(name) for name in sweep.names()]
+    yield from table(
+        ["sweep", "recipe", "what it asks"], ([f"`{s.name}`", f"`{s.recipe}`", s.description] for s in found)
+    )
+
+
+def list_sweep_fields() -> Iterator[str]:
+    schema = sweep.Sweep.model_json_schema()
+    schema["required"].remove("name")  # `sweep.load` fills it in
+    schema["properties"]["name"]["default"] = "the file's name"
+    yield from fields_of(schema, {})
 
 
 def list_contracts() -> Iterator[str]:
@@ -326,6 +340,8 @@ def describe_option(option: Any) -> str:
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "models": list_models,
     "recipes": list_recipes,
+    "sweeps": list_sweeps,
+    "sweep fields": list_sweep_fields,
     "contracts": list_contracts,
     "datasets": list_datasets,
     "recipe fields": list_recipe_fields,

@@ -56,7 +56,10 @@ def find_command(words: list[str]) -> tuple[Any, list[str]]:
     """The command that words lead to, and the words that are left for it."""
     command: Any = typer.main.get_command(app)
     while hasattr(command, "commands"):
-        name, *words = words
+        name, *rest = words
+        if name not in command.commands and hasattr(command, "implied"):
+            name, rest = command.implied, words
+        words = rest
         assert name in command.commands, f"no command {name!r} among {', '.join(command.commands)}"
         command = command.commands[name]
     return command, words

@@ -17,9 +17,11 @@ _MOST_ROWS = 10
 class _RunByDefault(TyperGroup):
     """`tinydigits sweep RECIPE …` is `tinydigits sweep run RECIPE …`."""
 
+    implied = "run"
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = ["run", *args]
+            args = [self.implied, *args]
         return super().parse_args(ctx, args)
 
 
@@ -50,17 +52,18 @@ def run(
     search: Annotated[
         list[str] | None,
         typer.Option(
-            "--search", metavar="KEY=RANGE",
+            "--search",
+            metavar="KEY=RANGE",
             help="A search: 0..0.5, log:1e-4..1e-1, int:4..48 or A,B,…; `model` alone: all ranges that it declares.",
         ),
     ] = None,
     trials: Annotated[int | None, typer.Option("--trials", min=1, help="A search: so many trials.")] = None,
     budget: Annotated[
-        str | None, typer.Option("--budget", metavar="TIME", help="A search: no trial starts after 90s, 30m, 2h.")
+        str | None, typer.Option("--budget", metavar="TIME", help="A search: so long, as in 90s, 30m, 2h.")
     ] = None,
     contract: Annotated[
         str | None,
-        typer.Option(help="A search keeps its static limits; alone, it searches the model's options and learning rate."),
+        typer.Option(help="A search keeps its static limits; alone: search the model's options and the rate."),
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="A grid: put each run to the contract, test images included.")
@@ -81,8 +84,9 @@ def run(
     """
     from tinydigits.sweep import create
 
-    changes = [bool(vary), seeds is not None, bool(search), trials is not None, budget, contract, verify, bool(settings)]
-    sweep = _read(target, any(changes), vary or [], seeds, search or [], trials, budget, contract, verify, settings or [])
+    given: dict[str, Any] = {"seeds": seeds, "trials": trials, "budget": budget, "contract": contract}
+    lists = {"--vary": vary or [], "--search": search or [], "--set": settings or []}
+    sweep = _read(target, {key: value for key, value in given.items() if value is not None}, lists, verify)
     _work(create(sweep, out, storage=storage), workers, threads, device)
 
 
@@ -101,30 +105,26 @@ def join(
     _work(open_study(target, out, storage=storage), workers, threads, device)
 
 
-def _read(
-    target: str, changed: bool, vary: list[str], seeds: int | None, search: list[str], trials: int | None,
-    budget: str | None, contract: str | None, verify: bool, settings: list[str],
-) -> Sweep:  # fmt: skip
+def _read(target: str, given: dict[str, Any], lists: dict[str, list[str]], verify: bool) -> Sweep:
     from tinydigits.errors import TinydigitsError
     from tinydigits.sweep import check, is_sweep, load
 
     if is_sweep(target):
-        if changed:
+        if given or verify or any(lists.values()):
             raise TinydigitsError(
                 f"sweep {target}", "is a file that says all of it", hint=f"tinydigits sweeps cp {target} mine.toml"
             )
         return load(target)
     name = Path(target).stem if target.endswith(".toml") else target
-    tree: dict[str, Any] = {"name": name, "recipe": target, "verify": verify}
-    tree |= {"trials": trials, "budget": budget, "contract": contract} | ({"seeds": seeds} if seeds else {})
-    tree["set"] = _values("--set", settings, many=False)
-    tree["vary"] = _values("--vary", vary, many=True)
+    tree = given | {"name": name, "recipe": target, "verify": verify}
+    tree["set"] = _values("--set", lists["--set"], many=False)
+    tree["vary"] = _values("--vary", lists["--vary"], many=True)
     tree["search"] = {
         key: text if ".." in text or not text else _split(text)
-        for key, _, text in (option.partition("=") for option in search)
+        for key, _, text in (option.partition("=") for option in lists["--search"])
     }
-    if contract and not verify and not (vary or seeds or search):
-        tree["search"] = {"model": ""} | _around_lr(target)
+    if "contract" in given and not (verify or tree["vary"] or tree["search"] or "seeds" in given):
+        tree["search"] = {"model": "", **_around_lr(target)}
     return check(tree)
 
 
@@ -203,12 +203,13 @@ def _split_name(standing: Standing) -> str:
 
 def _searched(standing: Standing) -> Any:
     """The best trials of a search, with what was set."""
-    table = _table([*_keys(standing.done), "parameters", "accuracy", "seconds", "run"])
+    keys = _keys(standing.done)
+    table = _table(["trial", *_short(keys), "parameters", "accuracy", "seconds"])
     finished = [row for row in standing.done if row.state == "finished"]
     for row in sorted(finished, key=lambda row: (-(row.value or 0), row.slot))[:_MOST_ROWS]:
         table.add_row(
-            *(_text(row.settings.get(key)) for key in _keys(standing.done)), f"{row.facts['parameters']:,}",
-            f"{100 * (row.value or 0):.2f} %", f"{row.seconds:.1f}", row.run,
+            str(row.slot + 1), *(_text(row.settings.get(key)) for key in keys), f"{row.facts['parameters']:,}",
+            f"{100 * (row.value or 0):.2f} %", f"{row.seconds:.1f}",
         )  # fmt: skip
     return table
 
@@ -218,7 +219,7 @@ def _compared(standing: Standing) -> Any:
     from tinydigits.stats import mean_and_sd, mean_interval
 
     keys = _keys(standing.done)
-    table = _table([*keys, "n", "accuracy", "95 % interval", "seconds"])
+    table = _table([*_short(keys), "n", "accuracy", "95 % interval", "seconds"])
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in standing.done:
         groups.setdefault(tuple(_text(row.settings.get(key)) for key in keys), []).append(row)
@@ -233,7 +234,7 @@ def _compared(standing: Standing) -> Any:
         interval = mean_interval(accuracies) if several else None
         table.add_row(
             *values, str(len(accuracies)), f"{mean:.2f} ± {sd:.2f} %" if several else f"{mean:.2f} %",
-            f"{interval.low:.2f} to {interval.high:.2f}" if interval else "", seconds,
+            f"{max(interval.low, 0):.2f} to {min(interval.high, 100):.2f}" if interval else "", seconds,
         )  # fmt: skip
     return table
 
@@ -243,12 +244,18 @@ def _table(columns: list[str]) -> Any:
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold", justify="left" if column == "run" else "right")
+        table.add_column(column, overflow="fold", justify="right")
     return table
 
 
 def _keys(rows: tuple[Row, ...]) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row.settings))
+
+
+def _short(keys: list[str]) -> list[str]:
+    """The last part of each setting's name, where that says which is meant."""
+    last = [key.rpartition(".")[2] for key in keys]
+    return [name if last.count(name) == 1 else key for key, name in zip(keys, last, strict=True)]
 
 
 def _text(value: Any) -> str:

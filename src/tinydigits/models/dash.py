@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 __all__ = ["Dash"]
 
-_Width = Annotated[int, Field(ge=1)]
+_Width = Annotated[int, Field(ge=1, json_schema_extra={"search": "int:log:4..128"})]
 
 
 class Dash(nn.Module):

@@ -21,7 +21,9 @@ class GapCNN(nn.Module):
     Architecture of the published project "MNIST CNN Classifier with PyTorch"; its layer list is met exactly.
     """
 
-    def __init__(self, *, dropout: Annotated[float, Field(ge=0, lt=1)] = 0.01) -> None:
+    def __init__(
+        self, *, dropout: Annotated[float, Field(ge=0, lt=1, json_schema_extra={"search": "0..0.5"})] = 0.01
+    ) -> None:
         super().__init__()
         self.features = nn.Sequential(
             *_block(1, 4),  # 28×28

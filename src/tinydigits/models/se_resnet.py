@@ -24,7 +24,9 @@ class SEResNet(nn.Module):
     average and the maximum (Woo et al. 2018).
     """
 
-    def __init__(self, *, dropout: Annotated[float, Field(ge=0, lt=1)] = 0.015) -> None:
+    def __init__(
+        self, *, dropout: Annotated[float, Field(ge=0, lt=1, json_schema_extra={"search": "0..0.5"})] = 0.015
+    ) -> None:
         super().__init__()
         self.stage1 = _Stage(1, 16, dropout, residual=True)  # 28×28
         self.transition1 = _transition(16, 24)  # 14×14

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 __all__ = ["SeparableCNN"]
 
-Width = Annotated[int, Field(ge=1, le=256)]
-Depth = Annotated[int, Field(ge=1, le=16)]
+Width = Annotated[int, Field(ge=1, le=256, json_schema_extra={"search": "int:log:8..64"})]
+Depth = Annotated[int, Field(ge=1, le=16, json_schema_extra={"search": "int:1..6"})]
 
 
 class SeparableCNN(nn.Module):
@@ -35,7 +35,7 @@ class SeparableCNN(nn.Module):
         *,
         widths: tuple[Width, Width] = (16, 20),
         depths: tuple[Depth, Depth] = (3, 2),
-        repeats: Annotated[int, Field(ge=1, le=8)] = 1,
+        repeats: Annotated[int, Field(ge=1, le=8, json_schema_extra={"search": "int:1..3"})] = 1,
     ) -> None:
         super().__init__()
         first, second = widths

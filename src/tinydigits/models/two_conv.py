@@ -21,7 +21,9 @@ class TwoConv(nn.Module):
     "MNIST Classification with PyTorch" (two-conv in the results table), whose document says 14,410 parameters.
     """
 
-    def __init__(self, *, dropout: Annotated[float, Field(ge=0, lt=1)] = 0.005) -> None:
+    def __init__(
+        self, *, dropout: Annotated[float, Field(ge=0, lt=1, json_schema_extra={"search": "0..0.5"})] = 0.005
+    ) -> None:
         super().__init__()
         self.features = nn.Sequential(
             nn.Conv2d(1, 4, 3, padding=1),

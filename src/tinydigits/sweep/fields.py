@@ -68,7 +68,9 @@ class Sweep(BaseModel):
         {}, description="a search: each setting with its range, as in `log:1e-4..1e-1`, or a list to choose from"
     )
     trials: Count | None = Field(None, description="a search: so many trials, rejected ones not counted")
-    budget: str | None = Field(None, description="a search: no trial starts after so long, as in `30m`")
+    budget: str | None = Field(
+        None, description="a search: so long, as in `30m`; trials that still run are cut short once one has finished"
+    )
     contract: str | None = Field(
         None, description="its static limits bound a search; `verify` asks for it in place of the recipe's"
     )

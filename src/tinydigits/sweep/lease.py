@@ -97,7 +97,7 @@ class Lease:
 
     @contextmanager
     def beating(self, beat: Callable[[int], None]) -> Iterator[threading.Event]:
-        """Call `beat` with 1, 2, … within the block; gives an event that is set when a beat fails: the trial is lost."""
+        """Call `beat` with 1, 2, … within the block; sets the event that it gives when one fails: it is lost."""
         stop, lost = threading.Event(), threading.Event()
 
         def go_on() -> None:

@@ -68,7 +68,7 @@ class Standing:
     @property
     def is_finished(self) -> bool:
         """Whether nothing is left to do."""
-        return self.is_closed and (self.total is not None and len(self.done) >= self.total or not self.num_running)
+        return self.is_closed and (not self.num_running or len(self.done) == self.total)
 
     @property
     def seconds_left(self) -> float | None:

@@ -56,8 +56,9 @@ class Study:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it says of each trial, the progress says
         return optuna.create_study(
-            study_name=self.name, storage=_storage(self.folder, self.storage), direction="maximize", load_if_exists=True,
-            sampler=optuna.samplers.RandomSampler(), pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
+            study_name=self.name, storage=_storage(self.folder, self.storage), load_if_exists=True,
+            direction="maximize", sampler=optuna.samplers.RandomSampler(),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
         )  # fmt: skip
 
     @cached_property
@@ -80,8 +81,9 @@ class Study:
         return stand(self.sweep, self.optuna.get_trials(deepcopy=False))
 
     def recipe(self, settings: dict[str, Any] | None = None, seed_offset: int = 0) -> Recipe:
-        """The recipe of one trial; without `verify`, a sixth of the training images is held out where it holds out none.
+        """The recipe of one trial.
 
+        Without `verify` a sixth of the training images is held out where the recipe holds out none.
         Raises TinydigitsError for settings that the recipe does not have or that do not fit.
         """
         changes = as_settings(self.sweep.set) + as_settings(settings or {})

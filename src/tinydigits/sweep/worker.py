@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -39,7 +40,7 @@ def work(study: Study, *, lease: Lease | None = None, threads: int | None = None
     has died is closed as failed, which only one can do and which frees the place; whoever was taken for dead and was
     not finds its trial closed, and what it has measured does not count.
 
-    Raises Interrupted after Ctrl-C or SIGTERM, once the trial is given up; its checkpoint is used by whoever takes over.
+    Raises Interrupted after Ctrl-C or SIGTERM, once the trial is given up; whoever takes over uses its checkpoint.
     """
     worker = _Worker(study, lease or Lease(), threads, device)
     while (trial := worker.claim()) is not None:
@@ -56,6 +57,7 @@ class _Worker:
         self.study_id = self.optuna_study._study_id
         self.states = optuna.trial.TrialState
         self.rejected_in_a_row = 0
+        self.seconds_left: float | None = None
 
     # Claiming.
 
@@ -74,6 +76,8 @@ class _Worker:
             if slot is None or standing.is_closed:
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
             elif (trial := self._begin(slot, trials)) is not None:
+                if standing.budget_seconds is not None and standing.best is not None:
+                    self.seconds_left = standing.budget_seconds - standing.spent_seconds
                 return trial
 
     def _closed(self, trial: FrozenTrial) -> bool:
@@ -95,9 +99,7 @@ class _Worker:
         trial_id = self.storage.create_new_trial(self.study_id, template)
         trials = self.storage.get_all_trials(self.study_id, deepcopy=False)
         number = next(trial.number for trial in trials if trial._trial_id == trial_id)
-        if any(
-            trial.user_attrs.get("slot") == slot and trial.number < number and occupies(trial) for trial in trials
-        ):
+        if any(trial.user_attrs.get("slot") == slot and trial.number < number and occupies(trial) for trial in trials):
             self._settle(trial_id, self.states.FAIL)
             return None
         self.optuna_study.sampler = self._sampler(slot, len(before))
@@ -112,12 +114,14 @@ class _Worker:
         """A sampler of the trial's own seed: with one worker, a search is the same each time."""
         import warnings
 
+        import numpy as np
         import optuna
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             # The liar keeps workers that draw at the same moment apart.
-            return optuna.samplers.TPESampler(seed=1000 * slot + attempt, constant_liar=True)
+            seed = int(np.random.SeedSequence([slot, attempt]).generate_state(1)[0])
+            return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
 
     # One trial.
 
@@ -153,7 +157,7 @@ class _Worker:
             return
         self.rejected_in_a_row = 0
         trial.set_user_attr("seed", recipe.seed)
-        reporter = _Reporter(trial, lost, may_prune=bool(self.study.sweep.search))
+        reporter = _Reporter(trial, lost, may_prune=bool(self.study.sweep.search), seconds_left=self.seconds_left)
         try:
             run = self._train(trial, recipe, reporter)
         except TrainingDiverged:
@@ -259,9 +263,10 @@ class _Worker:
 class _Reporter(Reporter):
     """Writes what Optuna needs as the training goes, and ends one that is hopeless or belongs to another by now."""
 
-    def __init__(self, trial: Trial, lost: Event, *, may_prune: bool) -> None:
+    def __init__(self, trial: Trial, lost: Event, *, may_prune: bool, seconds_left: float | None) -> None:
         self.trial, self.lost, self.may_prune, self.pruned = trial, lost, may_prune, False
         self.epochs = 0
+        self.until = math.inf if seconds_left is None else time.monotonic() + seconds_left
 
     def on_start(self, run: Run, record: Record) -> None:
         self.trial.set_user_attr("run", run.name)
@@ -273,6 +278,9 @@ class _Reporter(Reporter):
     def on_progress(self, progress: Progress) -> None:
         if self.lost.is_set():
             raise Interrupted("trial", "another worker has it")
+        if time.monotonic() > self.until:
+            self.pruned = True
+            raise Interrupted("trial", "the budget is spent")
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:
         if not self.may_prune:
