@@ -6,13 +6,14 @@ BIN = $(VENV)/bin
 INSTALL = tools/install pyproject.toml constraints.txt requirements.lock
 
 .DELETE_ON_ERROR:
-.PHONY: help train test lint docs clean
+.PHONY: help train test lint docs fuzz clean
 
 help:
 	@echo 'make train   train the default recipe, then verify the result against its contract'
 	@echo 'make test    run every test, and the examples of every docstring'
 	@echo 'make lint    check style and types'
 	@echo 'make docs    write the generated parts of README.md and docs/ anew'
+	@echo 'make fuzz    give 20,000 damaged files to every reader; for the night'
 	@echo 'make clean   remove the environment and all caches; runs/ stays'
 
 train: $(VENV)/installed
@@ -35,6 +36,9 @@ docs: $(VENV)/installed
 	$(BIN)/python -m benchmarks.time_to_accuracy page
 	$(BIN)/python -m benchmarks.reliability page
 	$(BIN)/python docs/generate.py
+
+fuzz: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.reliability fuzz
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

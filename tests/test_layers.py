@@ -16,6 +16,7 @@ import tinydigits
 SOURCE = Path(tinydigits.__file__).parent
 FLOORS = (
     {"errors", "stats", "machine"},
+    {"text"},
     {"models", "data", "recipe", "contract", "run"},
     {"evaluate", "optim", "page", "pretrained", "trace"},
     {"train", "checks"},
@@ -34,7 +35,7 @@ MAX_LINES = 350
 HEAVY = ("torch", "matplotlib", "scipy", "sklearn", "onnxruntime", "optuna")
 LIGHT_ROOMS = [
     "", "cli", "pytest_plugin", "data", "recipe", "run", "contract", "errors", "machine", "models", "predict",
-    "pretrained", "stats",
+    "pretrained", "stats", "text",
 ]  # fmt: skip
 
 

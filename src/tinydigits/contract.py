@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
+from tinydigits.text import read_text, toml_tree
 
 __all__ = ["Contract", "file", "load", "names", "source"]
 
@@ -135,13 +135,7 @@ def load(name_or_path: str | Path) -> Contract:
     given = str(name_or_path)
     path = Path(given)
     if path.suffix == ".toml" or path.is_file():
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise TinydigitsError(f"contract {given}", f"cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise TinydigitsError(f"contract {given}", "is not UTF-8 text") from error
-        return parse(text, where=given, name=path.stem)
+        return parse(read_text(path, f"contract {given}"), where=given, name=path.stem)
     return parse(source(given), where=given, name=given)
 
 
@@ -151,10 +145,7 @@ def parse(text: str, *, where: str, name: str) -> Contract:
     >>> parse("[model.parameters]\\nmax = 100", where="here", name="tiny").model
     {'parameters': {'max': 100}}
     """
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise TinydigitsError(f"contract {where}", f"is not valid TOML: {error}") from error
+    values = toml_tree(text, f"contract {where}")
     known = ["name", "description", *_groups()]
     try:
         contract = Contract.model_validate({"name": name} | values)

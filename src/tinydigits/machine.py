@@ -10,7 +10,26 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe_machine", "describe_versions", "find_git_commit", "keep_freed_memory", "peak_memory_bytes"]
+__all__ = [
+    "cache_root",
+    "describe_machine",
+    "describe_versions",
+    "find_git_commit",
+    "keep_freed_memory",
+    "peak_memory_bytes",
+]
+
+
+def cache_root() -> Path:
+    """The folder of what can be had again: downloads; `TINYDIGITS_CACHE`, or else in the user's cache folder.
+
+    >>> cache_root().is_absolute()
+    True
+    """
+    from platformdirs import user_cache_path
+
+    root = os.environ.get("TINYDIGITS_CACHE")
+    return Path(root).expanduser().absolute() if root else user_cache_path("tinydigits")
 
 
 def describe_machine() -> dict[str, Any]:

@@ -17,9 +17,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tinydigits.errors import TinydigitsError
+from tinydigits.text import json_tree, read_text
 
 __all__ = [
-    "FORMAT", "Record", "Result", "Run", "Seconds", "create", "open_run", "read_text", "runs_in", "write_atomic",
+    "FORMAT", "Record", "Result", "Run", "Seconds", "create", "open_run", "runs_in", "write_atomic",
     "write_new",
 ]  # fmt: skip
 
@@ -111,19 +112,16 @@ class Run:
         path = self.folder / "record.json"
         if not path.is_file():
             raise TinydigitsError(f"run {self.folder}", "incomplete: it has no record.json", hint="tinydigits runs ls")
-        import json
-
         try:
-            tree = json.loads(path.read_text(encoding="utf-8"))
+            tree = json_tree(read_text(path), f"{path}: damaged record")
             if isinstance(tree, dict) and isinstance(tree.get("format"), int) and tree["format"] > FORMAT:
                 raise TinydigitsError(
                     f"run {self.folder}", "written by a newer version of tinydigits",
                     got=f"format {tree['format']}", expected=f"at most {FORMAT}", hint="pip install -U tinydigits",
                 )  # fmt: skip
             return Record.model_validate(tree)
-        except (ValueError, RecursionError) as error:
-            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-            raise TinydigitsError(f"{path}", f"damaged record: {reason}") from error
+        except ValidationError as error:
+            raise TinydigitsError(f"{path}", f"damaged record: {error.errors()[0]['msg']}") from error
 
     def file(self, name: str) -> Path:
         """A file of the run; raises TinydigitsError where it is missing."""
@@ -276,20 +274,6 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def read_text(path: Path) -> str:
-    """The text of a file of the user's; raises TinydigitsError where it cannot be read.
-
-    >>> read_text(Path("nowhere.md"))
-    Traceback (most recent call last):
-    tinydigits.errors.TinydigitsError: nowhere.md: cannot be read: No such file or directory
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise TinydigitsError(str(path), f"cannot be read: {reason}") from error
 
 
 def write_new(path: Path, content: str) -> None:

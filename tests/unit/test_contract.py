@@ -54,7 +54,7 @@ def test_all_checks_are_used_by_some_contract_of_the_package() -> None:
         ("[behaviour]\nfinite = true\n[latency]", ["mine: latency: max_ms", "is required"]),
         ("[accuracy.per_clas]\nmin = 0.9", ["mine: accuracy: unknown key 'per_clas'", "try: per_class"]),
         ("accuracy = 0.9", ["accuracy", "got 0.9"]),
-        ("[model", ["mine", "not valid TOML"]),
+        ("[model", ["mine", "not TOML"]),
     ],
 )
 def test_what_does_not_fit_is_refused_by_contract_and_key(tmp_path: Path, text: str, says: list[str]) -> None:

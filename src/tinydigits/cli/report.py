@@ -19,7 +19,8 @@ def report(
 ) -> None:
     """Draw a run's pictures and write its report.md anew, with the verdict if there is one."""
     from tinydigits.report import fill_readme, write_run_report
-    from tinydigits.run import open_run, read_text, write_atomic
+    from tinydigits.run import open_run, write_atomic
+    from tinydigits.text import read_text
 
     runs = [open_run(target, out) for target in targets or []] or [open_run(None, out)]
     for run in runs:

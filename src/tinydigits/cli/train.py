@@ -75,10 +75,12 @@ def _train_seeds(first: Recipe, seeds: int, out: Path, device: str | None, threa
 
 
 def _train(recipe: Recipe, out: Path, device: str | None, threads: int | None) -> Run:
+    from tinydigits import models
     from tinydigits.cli.progress import make_reporter
     from tinydigits.report import write_run_report
     from tinydigits.train import train as train_recipe
 
+    models.allow(recipe.model.name, lasting=True)  # `verify` will find the name in the run
     run = train_recipe(recipe, out=out, device=device or "auto", threads=threads, reporter=make_reporter())
     write_run_report(run)
     return run

@@ -81,6 +81,7 @@ def verify(
     from rich.console import Console
 
     _collect_rarely()
+    from tinydigits import models
     from tinydigits.cli.github import tell_github
     from tinydigits.errors import TinydigitsError
     from tinydigits.verify import Retraining, keep
@@ -88,6 +89,8 @@ def verify(
 
     if not retrain and (recipe or train or seeds):
         raise TinydigitsError("verify", "--recipe, --train and --seeds say how to train anew", hint="--retrain")
+    if target is not None:
+        models.allow(target, lasting=True)
     files = {"json": json, "junit": junit, "markdown": markdown, "badge": badge}
     printed = _printed(files)
     before = _earlier(compare)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, final
 
 from tinydigits.errors import DataUnavailable, TinydigitsError
+from tinydigits.machine import cache_root
 
 __all__ = ["Published", "cache_folder", "fetch", "mirror_urls"]
 
@@ -44,10 +45,7 @@ def cache_folder(name: str) -> Path:
     >>> cache_folder("mnist").name
     'mnist'
     """
-    from platformdirs import user_cache_path
-
-    root = os.environ.get("TINYDIGITS_CACHE")
-    return (Path(root).expanduser() if root else user_cache_path("tinydigits")) / "data" / name
+    return cache_root() / "data" / name
 
 
 def mirror_urls(name: str, public: Iterable[str]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from tinydigits import data
 from tinydigits.errors import TinydigitsError
 from tinydigits.export.trained import Trained
 from tinydigits.run import Record, write_atomic
+from tinydigits.text import json_tree, read_text
 
 __all__ = ["NEEDS", "write"]
 
@@ -42,7 +43,7 @@ def _verdict(trained: Trained) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        verdict: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        verdict: dict[str, Any] = json_tree(read_text(path), path)
         judged = verdict["target"]["weights_sha256"]
     except (ValueError, KeyError, TypeError) as error:
         hint = f"tinydigits verify {trained.run.folder}"

@@ -3,6 +3,7 @@
 Importing this room does not import torch; building a model does.
 """
 
+from tinydigits.models.allowed import allow, require_allowed
 from tinydigits.models.registry import build, find, module_file, names, summary
 from tinydigits.models.weights import (
     CARD_KEY,
@@ -17,6 +18,6 @@ from tinydigits.models.weights import (
 )
 
 __all__ = [
-    "CARD_KEY", "WeightsCard", "build", "card_in", "find", "fit_weights", "load_weights", "module_file", "names",
-    "read_card", "read_weights", "save_weights", "summary", "weights_bytes",
+    "CARD_KEY", "WeightsCard", "allow", "build", "card_in", "find", "fit_weights", "load_weights", "module_file",
+    "names", "read_card", "read_weights", "require_allowed", "save_weights", "summary", "weights_bytes",
 ]  # fmt: skip

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, ValidationError, create_model
 
 from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
+from tinydigits.models.allowed import allow
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["build", "find", "module_file", "names", "summary"]
 
 _ROOM = Path(__file__).parent
-_NOT_MODELS = {"__init__", "registry", "weights"}
+_NOT_MODELS = {"__init__", "allowed", "registry", "weights"}
 
 
 def names() -> list[str]:
@@ -87,8 +88,10 @@ def find(spec: str) -> Any:
     >>> find("gap-cnn").__name__, find("math:sqrt")(4)
     ('GapCNN', 2.0)
 
-    Naming a file runs it. Raises TinydigitsError for a file, a module or a name that does not exist.
+    Naming a file runs it, and allows later readers to run it again. Raises TinydigitsError for a file, a module or a
+    name that does not exist.
     """
+    allow(spec)
     if ":" not in spec:
         module = importlib.import_module(f"tinydigits.models.{module_file(spec).stem}")
         return getattr(module, module.__all__[0])

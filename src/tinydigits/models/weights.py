@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tinydigits.errors import TinydigitsError
+from tinydigits.models.allowed import require_allowed
 from tinydigits.models.registry import build
 
 if TYPE_CHECKING:
@@ -98,12 +99,14 @@ def load_weights(path: str | Path, *, spec: str | None = None) -> tuple[nn.Modul
     """Build the model that a weights file names and load the weights into it; gives (model in eval mode, card).
 
     `spec` names the class to use instead of the card's. Raises TinydigitsError when the file holds no weights, has no
-    card, or does not fit the model.
+    card, names code that the user has not named, or does not fit the model.
     """
     where = str(path)
     state, card = read_weights(path)
     if card is None:
         raise _no_card(where)
+    if spec is None:
+        require_allowed(card.model, where)
     model = build(spec or card.model, card.options)
     fit_weights(model, state, where)
     return model.eval(), card

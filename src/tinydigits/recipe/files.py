@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
 from tinydigits.recipe import fields
+from tinydigits.text import read_text, toml_tree
 
 __all__ = ["DEFAULT", "apply_settings", "load", "names", "parse", "recipe_file", "to_toml"]
 
@@ -49,16 +49,13 @@ def load(name_or_path: str | Path = DEFAULT, settings: Sequence[str] = ()) -> fi
     Raises TinydigitsError for unknown names and keys (with near matches), wrong types and impossible values.
     """
     path = recipe_file(name_or_path)
-    return parse(path.read_text(encoding="utf-8"), name=path.stem, settings=settings)
+    return parse(read_text(path, f"recipe {path}"), name=path.stem, settings=settings)
 
 
 def parse(text: str, *, name: str, settings: Sequence[str] = ()) -> fields.Recipe:
     """Check a recipe given as TOML text; `name` is used where the text names none."""
     where = f"recipe {name}"
-    try:
-        tree = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise TinydigitsError(where, f"not TOML: {error}") from error
+    tree = toml_tree(text, where)
     apply_settings(where, tree, settings)
     try:
         return fields.Recipe(**{"name": name, **tree})
@@ -81,8 +78,8 @@ def apply_settings(where: str, tree: dict[str, Any], settings: Sequence[str]) ->
         if not equals or not key.strip():
             raise TinydigitsError(where, got=f"--set {setting}", expected="key=value", hint="--set optimizer.lr=0.01")
         try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+            value = toml_tree(f"value = {text}", where)["value"]
+        except TinydigitsError:
             value = text
         *path, last = _spell_out(key.strip().split("."))
         branch: Any = tree

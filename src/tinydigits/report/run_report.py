@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from tinydigits.report.style import png_bytes
 from tinydigits.report.verdict.markdown import findings
 from tinydigits.run import Record, Run
 from tinydigits.stats import wilson_interval
+from tinydigits.text import json_tree, read_text
 
 __all__ = ["verdict_of", "write_run_report"]
 
@@ -153,7 +153,7 @@ def verdict_of(run: Run) -> dict[str, Any] | None:
     if not path.is_file() or not weights.is_file():
         return None
     try:
-        verdict = json.loads(path.read_text(encoding="utf-8"))
+        verdict = json_tree(read_text(path), path)
         judged = verdict["target"]["weights_sha256"]
     except (ValueError, KeyError, TypeError) as error:
         raise TinydigitsError(str(path), f"damaged: {error}", hint=f"tinydigits verify {run.folder}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 
 from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
 from tinydigits.sweep.fields import Sweep
+from tinydigits.text import read_text, toml_tree
 
 __all__ = ["check", "is_sweep", "load", "names", "sweep_file", "to_toml"]
 
@@ -36,8 +36,8 @@ def is_sweep(name_or_path: str) -> bool:
     if not name_or_path.endswith(".toml") or not Path(name_or_path).is_file():
         return False
     try:
-        return "recipe" in tomllib.loads(Path(name_or_path).read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return "recipe" in toml_tree(read_text(Path(name_or_path)), name_or_path)
+    except TinydigitsError:
         return False
 
 
@@ -62,10 +62,7 @@ def load(name_or_path: str | Path) -> Sweep:
     Raises TinydigitsError for unknown names and keys (with near matches), and for ranges that cannot be read.
     """
     path = sweep_file(name_or_path)
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise TinydigitsError(f"sweep {path.stem}", f"not TOML: {error}") from error
+    tree = toml_tree(read_text(path, f"sweep {path}"), f"sweep {path.stem}")
     return check({"name": path.stem, **tree})
 
 

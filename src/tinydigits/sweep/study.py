@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinydigits import data, recipe
+from tinydigits import data, models, recipe
 from tinydigits.errors import TinydigitsError
 from tinydigits.recipe import Recipe
 from tinydigits.run import write_atomic
@@ -18,6 +18,7 @@ from tinydigits.sweep.fields import Point, Sweep, as_settings
 from tinydigits.sweep.files import check, load, to_toml
 from tinydigits.sweep.ranges import Range
 from tinydigits.sweep.standing import Standing, stand
+from tinydigits.text import read_text
 
 if TYPE_CHECKING:
     import optuna
@@ -103,7 +104,7 @@ def create(sweep: Sweep, out: str | Path = "runs", *, storage: str | None = None
     The same sweep of the same recipe always has the same folder. `storage` is a PostgreSQL address; without one the
     study keeps a journal in its folder. Raises TinydigitsError where one of the settings does not fit the recipe.
     """
-    text = recipe.recipe_file(sweep.recipe).read_text(encoding="utf-8")
+    text = read_text(recipe.recipe_file(sweep.recipe), f"recipe {sweep.recipe}")
     identity = hashlib.sha256(json.dumps([sweep.model_dump(mode="json"), text]).encode()).hexdigest()[:8]
     safe_name = re.sub(r"[^A-Za-z0-9.-]+", "-", sweep.name)
     study = Study(Path(out) / f"sweep_{safe_name}_{identity}", sweep, text, storage)
@@ -126,7 +127,7 @@ def open_study(target: str | Path, out: str | Path = "runs", *, storage: str | N
                 storage = kept.read_text("utf-8").strip()
             if storage is None and not (folder / "journal.log").is_file():
                 raise TinydigitsError(f"study {target}", "its storage had a password", hint="--storage postgresql://…")
-            return Study(folder, load(folder / "sweep.toml"), (folder / "recipe.toml").read_text("utf-8"), storage)
+            return _named(Study(folder, load(folder / "sweep.toml"), read_text(folder / "recipe.toml"), storage))
     if storage is None:
         raise TinydigitsError(f"study {target}", "no such folder", hint=f"ls {out}, or --storage postgresql://…")
     import optuna
@@ -137,6 +138,12 @@ def open_study(target: str | Path, out: str | Path = "runs", *, storage: str | N
         raise TinydigitsError(f"study {target}", "is not in this storage") from error
     study = Study(Path(out) / str(target), check(found.user_attrs["sweep"]), found.user_attrs["recipe"], storage)
     _write(study)
+    return _named(study)
+
+
+def _named(study: Study) -> Study:
+    """A study that others may have begun: raises TinydigitsError for a model's code that this user has not named."""
+    models.require_allowed(study.recipe().model.name, f"study {study.folder}")
     return study
 
 
@@ -157,11 +164,13 @@ def _must_fit(study: Study) -> None:
         from tinydigits import contract
 
         contract.load(study.sweep.contract)
+    models.allow(study.recipe().model.name, lasting=True)  # workers, and `verify`, will find the names in files
     if study.sweep.search:
         study.recipe({key: found.first for key, found in study.ranges.items() if not key.startswith("model.")})
         return
     for point in study.grid:
         found = study.recipe(point.settings)
+        models.allow(found.model.name, lasting=True)
         if study.sweep.verify and found.contract is None:
             raise TinydigitsError(
                 f"sweep {study.sweep.name}", "verify asks for a contract, and the recipe names none", hint="--contract"

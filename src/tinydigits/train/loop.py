@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tinydigits import models
 from tinydigits.data import ImageSet
 from tinydigits.data.batches import seed_for
 from tinydigits.data.mix import mix
@@ -74,15 +75,18 @@ def train(
 def resume(run: Run, *, device: str | None = None, threads: int | None = None, reporter: Reporter | None = None) -> Run:
     """Take a run up at its checkpoint and finish it: with the same device and threads, to the same bits.
 
-    A finished run is given back as it is. Raises TinydigitsError where the folder is incomplete.
+    A finished run is given back as it is. Raises TinydigitsError where the folder is incomplete, or its recipe names
+    code that the user has not named.
     """
     started = time.perf_counter()
     record = run.record
     run.discard_drafts()
     if record.status == "finished":
         return run
+    recipe = load(run.file("recipe.toml"))
+    models.require_allowed(recipe.model.name, f"run {run.folder}")
     with limit_threads(threads or record.threads):
-        state = State(load(run.file("recipe.toml")), pick_device(device or record.device))
+        state = State(recipe, pick_device(device or record.device))
         state.load_checkpoint(run)
         return _finish(state, run, reporter or Reporter(), started)
 

@@ -133,7 +133,7 @@ def test_unknown_formats_and_files_that_are_no_verdict_are_refused(tmp_path: Pat
     with pytest.raises(TinydigitsError, match=r"unknown format 'junt'[^\n]*\n  try: junit"):
         render("junt", MIXED)
     path = tmp_path / "verdict.json"
-    for content, says in (("{", "cannot be read"), ("[]", "is no verdict"), ('{"verdict": 1}', "is no verdict")):
+    for content, says in (("{", "not JSON"), ("[]", "is no verdict"), ('{"verdict": 1}', "is no verdict")):
         path.write_text(content, encoding="utf-8")
         with pytest.raises(TinydigitsError, match=says):
             load_verdict(path)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from json import loads  # the name `json` is the format's here
 from pathlib import Path
 from typing import Any
 
 from tinydigits.errors import TinydigitsError, unknown_name
 from tinydigits.report.verdict._words import count
+from tinydigits.text import json_tree, read_text
 
 __all__ = ["count", "formats", "load_verdict", "render"]
 
@@ -51,12 +51,12 @@ def load_verdict(path: str | Path) -> dict[str, Any]:
       try: tinydigits verify --json nowhere.json
     """
     try:
-        tree = loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        hint = f"tinydigits verify --json {path}"
-        raise TinydigitsError(f"verdict {path}", "no such file", hint=hint) from error
-    except (OSError, ValueError) as error:
-        raise TinydigitsError(f"verdict {path}", f"cannot be read: {error}") from error
+        tree = json_tree(read_text(Path(path), f"verdict {path}"), f"verdict {path}")
+    except TinydigitsError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            hint = f"tinydigits verify --json {path}"
+            raise TinydigitsError(f"verdict {path}", "no such file", hint=hint) from error
+        raise
     if not isinstance(tree, dict) or not {"verdict", "target", "contract", "findings"} <= tree.keys():
         raise TinydigitsError(f"verdict {path}", "is no verdict", hint="the file that `tinydigits verify --json` wrote")
     return tree

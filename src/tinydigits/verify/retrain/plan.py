@@ -137,7 +137,10 @@ def _recipe_of(asked: Asked, how: Retraining) -> Recipe:
     """The recipe that was named, else the run's own, else the one of the model's name; with the target as its model."""
     is_run = asked.is_folder or (asked.target is None and how.recipe is None)
     if how.recipe is None and is_run:
-        return recipe.load(open_run(asked.text or None, asked.out).file("recipe.toml"))
+        run = open_run(asked.text or None, asked.out)
+        own = recipe.load(run.file("recipe.toml"))
+        models.require_allowed(own.model.name, f"run {run.folder}")
+        return own
     named = how.recipe or asked.text or recipe.DEFAULT
     if how.recipe is None and named not in recipe.names():
         raise TinydigitsError(
@@ -145,8 +148,10 @@ def _recipe_of(asked: Asked, how: Retraining) -> Recipe:
             hint="--recipe RECIPE, or --train file.py:function",
         )  # fmt: skip
     followed = recipe.load(named)
+    models.allow(followed.model.name)
     if not asked.text or is_run or asked.text == followed.model.name:
         return followed
+    models.allow(asked.text)
     return followed.model_copy(
         update={"model": followed.model.model_copy(update={"name": asked.text, "options": dict(asked.options)})}
     )
@@ -158,6 +163,7 @@ def _by_function(asked: Asked, how: Retraining, budget: Budget, source: str | No
             "--train", "needs a model to train, and takes no recipe", hint="verify file.py:Class --train …"
         )
     spec = asked.text
+    models.allow(spec)
     find_function(str(how.function))
     images = data.load(source or "mnist", "train")
     max_images = budget.max_images(len(images))

@@ -1,0 +1,75 @@
+"""Text that others wrote: read within bounds, and taken apart as TOML or JSON without running out of anything."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tinydigits.errors import TinydigitsError
+
+__all__ = ["json_tree", "read_text", "toml_tree"]
+
+MAX_BYTES = 4_000_000
+"""No honest recipe, contract, record or verdict is larger: a record of 256 classes is a tenth of it."""
+MAX_DEPTH = 40
+"""Tables in tables; honest ones have five. What writes a tree back calls itself once for each."""
+
+
+def read_text(path: Path, where: object = None) -> str:
+    """The text of a file of the user's; raises TinydigitsError where it cannot be read or is larger than 4 MB.
+
+    >>> read_text(Path("nowhere.md"))
+    Traceback (most recent call last):
+    tinydigits.errors.TinydigitsError: nowhere.md: cannot be read: No such file or directory
+    """
+    where = str(path) if where is None else where
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise TinydigitsError(where, got="a larger file", expected=f"at most {MAX_BYTES:,} bytes")
+        return content.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise TinydigitsError(where, f"cannot be read: {reason}") from error
+
+
+def toml_tree(text: str, where: object) -> dict[str, Any]:
+    """TOML as a tree; raises TinydigitsError where it is none, or tables lie in tables beyond reason.
+
+    >>> toml_tree("a = {b = 1}", "here")
+    {'a': {'b': 1}}
+    """
+    tree: dict[str, Any] = _tree(tomllib.loads, text, where, "TOML")
+    return tree
+
+
+def json_tree(text: str, where: object) -> Any:
+    """JSON as a tree; raises TinydigitsError where it is none, or lists lie in lists beyond reason.
+
+    >>> json_tree("[1, 2", "here")
+    Traceback (most recent call last):
+    tinydigits.errors.TinydigitsError: here: not JSON: Expecting ',' delimiter: line 1 column 6 (char 5)
+    """
+    return _tree(json.loads, text, where, "JSON")
+
+
+def _tree(parse: Callable[[str], Any], text: str, where: object, kind: str) -> Any:
+    try:
+        tree = parse(text)
+    except RecursionError as error:
+        raise TinydigitsError(where, f"not {kind} that can be read: nested too deeply") from error
+    except ValueError as error:  # the readers' own errors, and numbers of thousands of digits
+        raise TinydigitsError(where, f"not {kind}: {error}") from error
+    level = [tree]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner for branch in level if isinstance(branch, dict | list)
+            for inner in (branch.values() if isinstance(branch, dict) else branch)
+        ]  # fmt: skip
+        if not level:
+            return tree
+    raise TinydigitsError(where, f"not {kind} that can be read: nested more than {MAX_DEPTH} deep")
