@@ -32,9 +32,9 @@ def here() -> str:
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
 
 
-def owner() -> str:
+def owner(place: str = "") -> str:
     """This process, so that no later one with its number is taken for it."""
-    return f"{here()}:{os.getpid()}:{_birth(os.getpid())}"
+    return f"{place or here()}:{os.getpid()}:{_birth(os.getpid())}"
 
 
 def is_gone(owner: str) -> bool:
@@ -77,13 +77,18 @@ class Lease:
 
     While it trains, a worker writes a new number into its trial every `heartbeat_seconds`. A process of this machine
     that has ended is found at once; of another, one whose number has not changed for `grace_seconds` on the clock of
-    whoever looks, so that no two clocks need to agree.
+    whoever looks, so that no two clocks need to agree. `place` is what tells machines apart.
     """
 
-    owner: str = field(default_factory=owner)
+    place: str = field(default_factory=here)
     heartbeat_seconds: float = 10.0
     grace_seconds: float = 90.0
     _seen: dict[int, tuple[int, float]] = field(default_factory=dict, repr=False)
+
+    @property
+    def owner(self) -> str:
+        """What the running trials of this process say of it."""
+        return owner(self.place)
 
     def has_ended(self, trial_id: int, owner: str, beat: int) -> bool:
         """Whether the worker of a running trial is to be taken for dead."""

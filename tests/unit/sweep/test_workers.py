@@ -1,0 +1,144 @@
+"""Workers that are killed, stopped, or taken for dead: no trial is lost, none counts twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from tinydigits import sweep
+from tinydigits.run import Run, runs_in
+from tinydigits.sweep import Study, Sweep
+
+QUICK = {"data.source": "digits", "data.batch_size": 100, "epochs": 3}
+CODE = """
+import sys
+from tinydigits.sweep import Lease, open_study, work
+target, out, storage, place = sys.argv[1:]
+lease = Lease(heartbeat_seconds=0.2, grace_seconds=3, **({"place": place} if place else {}))
+work(open_study(target, out, storage=storage or None), lease=lease, threads=1, device="cpu")
+"""
+
+
+def start(study: Study, out: Path, *, storage: str = "", place: str = "") -> subprocess.Popen[bytes]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-c", CODE, study.name, str(out), storage, place], env=environment)
+
+
+def wait_until(holds: Callable[[], object], seconds: float = 120) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "nothing happened"
+        time.sleep(0.02)
+
+
+def assert_each_place_counts_once(study: Study, total: int) -> None:
+    standing = study.standing()
+    assert standing.is_finished and [row.slot for row in standing.done] == list(range(total))
+    counted = [trial for trial in study.optuna.trials if trial.state.name == "COMPLETE"]
+    assert Counter(trial.user_attrs["slot"] for trial in counted) == Counter(range(total))
+    assert len({row.run for row in standing.done}) == total
+
+
+def test_four_workers_killed_at_random_lose_and_double_nothing(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    study = sweep.create(Sweep(name="k", recipe="two-conv", set=QUICK, vary={"epochs": [3, 4]}, seeds=10), tmp_path)
+    workers = [start(study, tmp_path) for _ in range(4)]
+    for number in range(4):
+        wait_until(lambda number=number: len(study.standing().done) >= 3 * number and study.standing().num_running > 1)
+        time.sleep(rng.uniform(0, 0.2))
+        victim = workers.pop(rng.randrange(len(workers)))
+        victim.kill()
+        victim.wait()
+        if number < 2:
+            workers.append(start(study, tmp_path))
+    for worker in workers:
+        worker.kill()
+        worker.wait()
+    assert not study.standing().is_finished  # else nothing was tested
+    with (study.folder / "journal.log").open("ab") as file:
+        file.write(b'{"op_code":')  # what a full disk leaves of a line
+
+    last = start(study, tmp_path)
+    assert last.wait(120) == 0
+    assert_each_place_counts_once(study, 20)
+    # What was begun by a killed worker went on from its checkpoint: there is no run beside the 20.
+    records = [run.record for run in runs_in(study.folder)]
+    assert len(records) == 20 and all(record.status == "finished" for record in records)
+    journal = (study.folder / "journal.log").read_bytes()
+    sweep.work(study)  # a finished study runs nothing
+    assert (study.folder / "journal.log").read_bytes() == journal
+
+
+def test_a_worker_that_was_taken_for_dead_does_not_count(tmp_path: Path) -> None:
+    """It stands still for longer than the others wait, and then goes on."""
+    study = sweep.create(Sweep(name="z", recipe="two-conv", set=QUICK, vary={"epochs": [60, 1]}), tmp_path)
+    slow = start(study, tmp_path, place="elsewhere")
+    wait_until(lambda: study.standing().rows and study.standing().rows[0].run)
+    slow.send_signal(signal.SIGSTOP)
+    try:
+        assert start(study, tmp_path).wait(120) == 0
+        before = study.standing().done
+    finally:
+        slow.send_signal(signal.SIGCONT)
+    assert slow.wait(120) == 0
+    assert_each_place_counts_once(study, 2)
+    assert study.standing().done == before
+    (_, other) = sorted(trial.user_attrs["owner"].partition(":")[0] == "elsewhere" for trial in study.optuna.trials)[
+        -2:
+    ]
+    assert other
+
+
+def test_a_stopped_study_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    study = sweep.create(Sweep(name="c", recipe="two-conv", set=QUICK, vary={"epochs": [40]}), tmp_path)
+    worker = start(study, tmp_path)
+    wait_until(lambda: any((run.folder / "history.csv").is_file() for run in runs_in(study.folder)))
+    worker.send_signal(signal.SIGINT)
+    assert worker.wait(60) != 0
+    assert not study.standing().rows  # given up, so that anyone may take it
+    assert start(study, tmp_path).wait(120) == 0
+    (row,) = study.standing().done
+    assert Run(study.folder / row.run).record.resumed == 1
+    assert len(runs_in(study.folder)) == 1
+
+
+def test_ctrl_c_ends_the_command_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    words = "sweep two-conv --set data.source=digits --vary optimizer.lr=0.01,0.02 --set epochs=60 --workers 2"
+    command = [sys.executable, "-m", "tinydigits", *words.split(), "--threads", "1", "--out", str(tmp_path)]
+    begun = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: len(list(tmp_path.glob("*/*_*/history.csv"))) == 2)
+    begun.send_signal(signal.SIGINT)
+    _, errors = begun.communicate(timeout=120)
+    assert begun.returncode == 130 and "sweep join" in errors
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    assert "2 of 2 done" in done.stdout
+    again = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    assert "were there already" in again.stdout
+    (folder,) = tmp_path.iterdir()
+    assert [run.record.resumed for run in runs_in(folder)] == [1, 1]
+
+
+def test_two_machines_share_a_study_by_postgresql_and_one_is_killed(postgres: str, tmp_path: Path) -> None:
+    """Each has a working folder of its own; what tells the one that the other is dead is its silence."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    asked = Sweep(name="p", recipe="two-conv", set=QUICK, vary={"epochs": [60, 1, 2]}, seeds=2)
+    study = sweep.create(asked, first, storage=postgres)
+    killed = start(study, first, storage=postgres, place="first")
+    wait_until(lambda: study.standing().rows and study.standing().rows[0].run)
+    survivor = start(study, second, storage=postgres, place="second")
+    wait_until(lambda: study.standing().num_running == 2 or study.standing().done)
+    killed.kill()
+    killed.wait()
+    assert survivor.wait(180) == 0
+    assert_each_place_counts_once(study, 6)
+    theirs = {run.name for run in runs_in(second / study.name)}
+    assert {row.run for row in study.standing().done} == theirs
+    assert study.standing().rows[0].run not in {run.name for run in runs_in(first / study.name)}
+    assert sweep.open_study(study.name, second).storage == postgres  # known from the folder by now
