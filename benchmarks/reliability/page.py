@@ -18,7 +18,7 @@ def page(folder: Path = RESULTS) -> str:
         "<!-- written by `python -m benchmarks.reliability page`; change that -->", "",
         "What was thrown at tinydigits, and what it held. Every figure is from a file of "
         "`benchmarks/results/reliability/`, which the command below its table writes anew. `make test` injects the "
-        "same faults in smaller numbers. What is trusted: [architecture](architecture.md#what-is-trusted).", "",
+        "same faults in smaller numbers. What is trusted: [security](security.md).", "",
         "| what goes wrong | injected | held |", "| :--- | ---: | ---: |",
     ]  # fmt: skip
     for kind in every:

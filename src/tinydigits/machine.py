@@ -11,13 +11,9 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
-    "cache_root",
-    "describe_machine",
-    "describe_versions",
-    "find_git_commit",
-    "keep_freed_memory",
-    "peak_memory_bytes",
-]
+    "cache_root", "describe_arithmetic", "describe_machine", "describe_versions", "find_git_commit",
+    "keep_freed_memory", "peak_memory_bytes",
+]  # fmt: skip
 
 
 def cache_root() -> Path:
@@ -32,29 +28,63 @@ def cache_root() -> Path:
     return Path(root).expanduser().absolute() if root else user_cache_path("tinydigits")
 
 
+_INSTRUCTIONS = (
+    "sse4_2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16", "avx512_fp16",
+    "avx_vnni", "amx_tile", "amx_bf16", "amx_int8", "asimd", "asimddp", "bf16", "i8mm", "sve", "sve2",
+)  # fmt: skip
+
+
 def describe_machine() -> dict[str, Any]:
     """Processor, cores, memory in bytes and operating system; nothing that names the user or the host.
 
     >>> sorted(describe_machine())
-    ['memory_bytes', 'num_cores', 'processor', 'system']
+    ['instructions', 'memory_bytes', 'num_cores', 'processor', 'system']
+
+    `instructions` are the sets of vector and matrix instructions by which libraries choose their kernels, where the
+    system tells them: another set, other bits.
     """
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
     return {
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": _cpu_info("model name") or platform.processor() or platform.machine(),
+        "instructions": [flag for flag in _cpu_info("flags", "Features").split() if flag in _INSTRUCTIONS],
         "num_cores": os.cpu_count() or 1,
         "memory_bytes": pages,
     }
 
 
-def _processor() -> str:
+def _cpu_info(*names: str) -> str:
+    """What Linux says of the first processor under one of some names; nothing elsewhere."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+            name, _, value = line.partition(":")
+            if name.strip() in names:
+                return value.strip()
     except OSError:
         pass  # not Linux
-    return platform.processor() or platform.machine()
+    return ""
+
+
+def describe_arithmetic(device: str = "cpu") -> dict[str, Any]:
+    """What of torch decides in which order numbers are added, and so the last bits: kernels, libraries, the GPU.
+
+    >>> sorted(describe_arithmetic())
+    ['kernels', 'libraries']
+
+    `kernels` is the instruction set that torch's own kernels use, `libraries` are those that are there. For a CUDA
+    device also `gpu`, `cuda` and `cudnn`. Imports torch.
+    """
+    import torch
+
+    backends = {"mkl": torch.backends.mkl, "onednn": torch.backends.mkldnn, "openmp": torch.backends.openmp}
+    found: dict[str, Any] = {
+        "kernels": torch.backends.cpu.get_cpu_capability(),
+        "libraries": [name for name, backend in backends.items() if backend.is_available()],
+    }
+    if device.startswith("cuda"):
+        found |= {"gpu": torch.cuda.get_device_name(device), "cuda": torch.version.cuda,
+                  "cudnn": torch.backends.cudnn.version()}  # fmt: skip
+    return found
 
 
 def describe_versions() -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import re
 import resource
@@ -19,7 +18,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from PIL import Image
+
+from benchmarks.reliability._requests import FORMS, GET, MALFORMED, OTHER_FILES, PATHS, dots, post, small_bomb
 
 PICTURE = next((Path(__file__).parents[1] / "pictures").glob("2_plain_*.png")).read_bytes()
 QUICK = "head_seconds=1, body_seconds=1, body_bytes_a_second=1_000_000, answer_seconds=2, body_bytes=300_000"
@@ -99,42 +99,6 @@ def status_of(answer: bytes) -> int:
     return int(answer.split(b" ")[1]) if answer else 0
 
 
-def post(body: bytes, *headers: str) -> bytes:
-    lines = ["POST /predict HTTP/1.1", "host: localhost", f"content-length: {len(body)}", *headers]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
-GET = b"GET /health HTTP/1.1\r\nhost: localhost\r\n"
-MALFORMED = {
-    "nothing but noise": bytes(range(256)) * 20,
-    "TLS": bytes.fromhex("16030102000100") + b"\x01" * 400,
-    "HTTP/2's preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    "no version": b"GET /health\r\n\r\n",
-    "another version": b"GET /health HTTP/9.9\r\nhost: localhost\r\n\r\n",
-    "no such method": b"STEAL /health HTTP/1.1\r\nhost: localhost\r\n\r\n",
-    "a space in the path": b"GET /he alth HTTP/1.1\r\nhost: localhost\r\n\r\n",
-    "bytes over 127 in the path": b"GET /\xff\xfe HTTP/1.1\r\nhost: localhost\r\n\r\n",
-    "a null in the path": b"GET /\x00 HTTP/1.1\r\nhost: localhost\r\n\r\n",
-    "a null in a header": GET + b"x: a\x00b\r\n\r\n",
-    "a header without a name": GET + b": x\r\n\r\n",
-    "a space before the colon": GET + b"x : y\r\n\r\n",
-    "a folded header": GET + b"x: y\r\n  z\r\n\r\n",
-    "two lengths": GET + b"content-length: 3\r\ncontent-length: 5\r\n\r\nabcde",
-    "a length below zero": GET + b"content-length: -1\r\n\r\n",
-    "a length that is no number": GET + b"content-length: many\r\n\r\n",
-    "a length of 30 digits": GET + b"content-length: " + b"9" * 30 + b"\r\n\r\n",
-    "a length and chunks": GET + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
-    "chunks of another kind": GET + b"transfer-encoding: xchunked\r\n\r\n",
-    "a chunk's size that is no number": b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\n"
-    b"transfer-encoding: chunked\r\n\r\nzz\r\n",
-    "a chunk's size over 64 bits": b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\n"
-    b"transfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
-    "a path without a slash": b"GET health HTTP/1.1\r\nhost: localhost\r\n\r\n",
-    "no more than a line's end": b"\r\n\r\n\r\n",
-    "a proxy's question": b"CONNECT localhost:22 HTTP/1.1\r\nhost: localhost\r\n\r\n",
-}
-
-
 @pytest.mark.parametrize("sent", MALFORMED.values(), ids=MALFORMED.keys())
 def test_malformed_http_is_refused_and_others_are_answered(service: Service, sent: bytes) -> None:
     assert status_of(service.say(sent)) in (0, 400, 404, 405, 408, 421)
@@ -146,35 +110,6 @@ def test_a_websocket_is_not_opened(service: Service) -> None:
         b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: AAAA\r\nsec-websocket-version: 13\r\n\r\n"
     )
     assert status_of(service.say(GET + upgrade)) == 200 and service.reads_a_two()
-
-
-PART = b'--x\r\ncontent-disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
-FORMS = {
-    "no boundary": ("multipart/form-data", b"x", 400),
-    "a boundary that never comes": ("multipart/form-data; boundary=x", b"abc" * 100, 400),
-    "cut in a header": ("multipart/form-data; boundary=x", b"--x\r\ncontent-dispo", 422),
-    "cut in a file": ("multipart/form-data; boundary=x", PART + b"abc", 422),
-    "no name": ("multipart/form-data; boundary=x", b"--x\r\ncontent-disposition: form-data\r\n\r\na\r\n--x--", 400),
-    "no disposition": ("multipart/form-data; boundary=x", b"--x\r\n\r\na\r\n--x--", 400),
-    "a boundary of 10 kB": (f"multipart/form-data; boundary={'x' * 10_000}", b"abc", 400),
-    "a charset that is no text": ("multipart/form-data; charset=base64; boundary=x", PART + b"abc\r\n--x--", 422),
-    "2,000 files": ("multipart/form-data; boundary=x", (PART + b"\r\n") * 2_000 + b"--x--", 400),
-    "2,000 fields": (
-        "multipart/form-data; boundary=x",
-        b'--x\r\ncontent-disposition: form-data; name="a"\r\n\r\n\r\n' * 2_000 + b"--x--",
-        400,
-    ),
-    "a field of the file's name": (
-        "multipart/form-data; boundary=x",
-        b'--x\r\ncontent-disposition: form-data; name="file"\r\n\r\n/etc/passwd\r\n--x--\r\n',
-        422,
-    ),
-    "a file of the machine's name": (
-        "multipart/form-data; boundary=x",
-        PART.replace(b"a.png", b"/etc/passwd") + b"file:///etc/passwd\r\n--x--\r\n",
-        422,
-    ),
-}
 
 
 @pytest.mark.parametrize(("kind", "body", "status"), FORMS.values(), ids=FORMS.keys())
@@ -201,17 +136,6 @@ def test_malformed_forms_get_a_reason(service: Service, kind: str, body: bytes, 
 )
 def test_a_body_that_is_not_what_its_type_says(service: Service, kind: str, body: bytes, status: int) -> None:
     assert status_of(service.say(post(body, f"content-type: {kind}", "connection: close"))) == status
-
-
-PATHS = [
-    "/../../../../etc/passwd", "/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd", "/..%2f..%2f..%2f..%2fetc%2fpasswd",
-    "/networks/../../../../etc/passwd", "/networks/..%2f..%2f..%2fetc%2fpasswd", "/networks/%2e%2e%2fetc%2fpasswd",
-    "/networks//etc/passwd", "/networks/%2fetc%2fpasswd", "/networks/gap-cnn-tuned%00", "/networks/%00",
-    "/networks/..%5c..%5cetc%5cpasswd", "/networks/gap-cnn-tuned/../../x", "//etc/passwd", "/%252e%252e/etc/passwd",
-    "/networks/%c0%ae%c0%ae%c0%afetc%c0%afpasswd", "/networks/file:%2f%2f%2fetc%2fpasswd", "/static/draw.js",
-    "/page/draw.html", "/openapi.json/../../../etc/passwd", "file:///etc/passwd", "http://localhost/../etc/passwd",
-    "/predict?model=../../../etc/passwd", "/networks/..;/etc/passwd", "/docs/..%2f..%2fetc%2fpasswd",
-]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -281,23 +205,6 @@ def test_chromium_finds_nothing_to_complain_of(service: Service, browser) -> Non
                       " document.body.append(s) }")  # fmt: skip
         assert page.evaluate("window.stolen === undefined") and "Content Security Policy" in said[0]
         page.close()
-
-
-def a_picture(format: str) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (40, 40), "white").save(file, format)
-    return file.getvalue()
-
-
-OTHER_FILES = {
-    **{name: lambda name=name: a_picture(name) for name in ("EPS", "PDF", "TGA", "PCX", "ICO", "JPEG2000", "SGI")},
-    "SVG": lambda: b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
-    "SVG with an entity": lambda: b'<!DOCTYPE s [<!ENTITY x SYSTEM "file:///etc/passwd">]><svg>&x;</svg>',
-    "MVG": lambda: b"push graphic-context\nimage over 0,0 0,0 'ephemeral:/etc/passwd'\n",
-    "M3U": lambda: b"#EXTM3U\n#EXTINF:1,\nconcat:file:///etc/passwd\n",
-    "a path": lambda: b"/etc/passwd",
-    "an address": lambda: b"file:///etc/passwd",
-}
 
 
 @pytest.mark.parametrize("make", OTHER_FILES.values(), ids=OTHER_FILES.keys())
@@ -493,18 +400,10 @@ def test_large_bodies_share_a_bound() -> None:
 
 
 def test_small_files_that_cost_much_are_refused(service: Service) -> None:
-    dots = Image.new("L", (800, 800))
-    dots.putdata([255 if x % 20 == 0 and y % 20 < 5 else 0 for y in range(800) for x in range(800)])
-    blank = Image.new("1", (5_000, 5_000))
-    files = []
-    for image in (dots, blank):
-        file = io.BytesIO()
-        image.save(file, "png")
-        files.append(file.getvalue())
     headers = {"content-type": "image/png"}
-    many = httpx.post(f"{service.address}/predict?many=true", content=files[0], headers=headers, timeout=60)
+    many = httpx.post(f"{service.address}/predict?many=true", content=dots(), headers=headers, timeout=60)
     assert many.status_code == 422 and "at most 500" in many.json()["detail"]
-    form = [("file", ("a.png", files[1], "image/png"))] * 6
+    form = [("file", ("a.png", small_bomb(), "image/png"))] * 6
     pixels = httpx.post(f"{service.address}/predict", files=form, timeout=60)
     assert pixels.status_code == 422 and "pixels" in pixels.json()["detail"]
     assert service.reads_a_two()

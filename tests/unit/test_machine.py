@@ -24,6 +24,17 @@ def test_the_machine_is_described_in_full() -> None:
     assert found["processor"] and platform.machine() in found["system"]
 
 
+def test_what_decides_the_last_bits_is_named() -> None:
+    import torch
+
+    found = machine.describe_machine() | machine.describe_arithmetic("cpu")
+    assert found["kernels"] == torch.backends.cpu.get_cpu_capability() and "openmp" in found["libraries"]
+    flags = Path("/proc/cpuinfo")
+    if flags.is_file() and platform.machine() == "x86_64":
+        assert ("avx512f" in found["instructions"]) == (" avx512f " in flags.read_text())
+        assert "avx2" in found["instructions"] or found["kernels"] == "DEFAULT"
+
+
 def test_nothing_names_the_user_or_the_host() -> None:
     text = str(machine.describe_machine()) + str(machine.describe_versions())
     for name in (platform.node(), getpass.getuser(), str(Path.home())):

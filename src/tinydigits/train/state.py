@@ -16,7 +16,13 @@ from tinydigits import data, models
 from tinydigits.data.batches import Batches
 from tinydigits.errors import TinydigitsError, TrainingDiverged
 from tinydigits.evaluate import Evaluation, evaluate, frozen
-from tinydigits.machine import describe_machine, describe_versions, find_git_commit, peak_memory_bytes
+from tinydigits.machine import (
+    describe_arithmetic,
+    describe_machine,
+    describe_versions,
+    find_git_commit,
+    peak_memory_bytes,
+)
 from tinydigits.optim import Average, Schedule, build_optimizer
 from tinydigits.recipe import Recipe
 from tinydigits.run import Record, Result, Run
@@ -105,7 +111,7 @@ class State:
             num_buffers=sum(buffer.numel() for buffer in self.model.buffers()),
             device=str(self.device),
             threads=torch.get_num_threads(),
-            machine=describe_machine(),
+            machine=describe_machine() | describe_arithmetic(str(self.device)),
             versions=describe_versions(),
             git_commit=find_git_commit(),
         )
