@@ -23,6 +23,9 @@ import typer
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
+sys.path.append(str(Path(__file__).parents[1]))  # beside the installed package
+
+from benchmarks import service
 from tinydigits import checks, contract, data, models, recipe, sweep
 from tinydigits.cli.main import app
 from tinydigits.report import load_rows
@@ -281,6 +284,34 @@ def list_records() -> Iterator[str]:
     )
 
 
+def list_service() -> Iterator[str]:
+    """What `python -m benchmarks.service` found, each figure beside what is aimed at."""
+    found = json.loads(service.FILE.read_text(encoding="utf-8"))
+    machine, versions = found["machine"], found["versions"]
+    yield (
+        f"On {machine['processor']} with {machine['num_cores']} cores, which service and client share; Python "
+        f"{versions['python']}; {found['connections']} connections, one image of 784 numbers a request; medians of "
+        f"{len(found['start']['predict'])} starts."
+    )
+    rows = [[what, aim, value, "yes" if holds else "**no**"] for what, aim, value, holds in service.figures(found)]
+    yield from table(["figure", "aimed at", "measured", "holds"], rows)
+
+
+def list_pictures() -> Iterator[str]:
+    """What `python -m benchmarks.pictures compare` found, the model that is best on the tuning pictures first."""
+    found = json.loads((ROOT / "benchmarks" / "results" / "pictures.json").read_text(encoding="utf-8"))
+    rows = []
+    for name, model in sorted(found["models"].items(), key=lambda item: -item[1]["sets"]["tuning"]["right"]):
+        tuning, test, other = (model["sets"][key] for key in ("tuning", "test", "no digit"))
+        mark = " (default)" if name == found["default"] else ""
+        kept, warned = 1 - tuning["unsure"] / tuning["seen"], other["unsure"] / other["seen"]
+        cells = [f"{row['right']} of {row['seen']}" for row in (tuning, test)]
+        cells += [str(tuning["wrong_and_sure"] + test["wrong_and_sure"]), f"{model['unsure_below']:.2f}"]
+        rows.append([f"`{name}`{mark}", *cells, f"{100 * kept:.1f} %", f"{100 * warned:.0f} %"])
+    head = ["model", "tuning pictures", "test pictures", "wrong and sure", "unsure below", "tuning pictures above it"]
+    yield from table([*head, "letters below it"], rows)
+
+
 def show_verdict(name: str) -> Iterator[str]:
     """The findings of a recipe's first row, as `tinydigits verify` gave them."""
     for row in load_rows(ROOT / "benchmarks" / "results" / "reference"):
@@ -351,6 +382,8 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "commands": list_commands,
     "results": list_results,
     "records": list_records,
+    "service": list_service,
+    "pictures": list_pictures,
     "verdict of gap-cnn-tuned": lambda: show_verdict("gap-cnn-tuned"),
 }
 

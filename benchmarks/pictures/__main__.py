@@ -1,34 +1,43 @@
-"""Make the test pictures, or ask a model for them: `python -m benchmarks.pictures make|score|sheet`.
+"""Make the test pictures, or ask models for them: `python -m benchmarks.pictures make|score|compare|sheet`.
 
 `make` writes tests/pictures/: four pictures of each scene, a digit's name in each file's name. `score` asks a model for
 a fresh set, of the hand `left` unless told otherwise: that is the set to tune on. The figure that is claimed is that of
-tests/pictures/, of the other hand's forms and fonts, which a test holds. `sheet` writes docs/picture.png, the steps
-from a picture to 28×28.
+tests/pictures/, of the other hand's forms and fonts, which a test holds. `compare` asks every shipped model for both
+sets, and for letters and signs that are no digits; it writes benchmarks/results/pictures.json, of which docs/picture.md
+has its table. `sheet` writes docs/picture.png, the steps from a picture to 28×28.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.pictures.scenes import SCENES, make_picture
+from benchmarks.pictures.scenes import FONTS, SCENES, find_font, make_picture
+from tinydigits import pretrained
 from tinydigits.data.picture import find_digits, read_picture
 from tinydigits.data.picture.ink import find_ink
-from tinydigits.predict import UNSURE, classify_picture, open_model
+from tinydigits.predict import DEFAULT, Classifier, classify_picture, open_model
+from tinydigits.run import write_atomic
 
 FOLDER = Path(__file__).parents[2] / "tests" / "pictures"
+RESULTS = Path(__file__).parents[1] / "results" / "pictures.json"
+NO_DIGITS = "ABCDEFGHKLMNPQRTUVWXYZabdefghkmnpqrtwxy&%@#?+*="
 _SEED, _PER_SCENE, _CELL = 28, 4, 124
+_COMPARED = {"seed": 2, "per_digit": 10}  # 1,900 pictures: with 380 the models are too close to tell apart
 
 
 def main() -> None:
     """Do what the words ask for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["make", "score", "sheet"])
+    parser.add_argument("what", choices=["make", "score", "compare", "sheet"])
     parser.add_argument("model", nargs="?", help="as `tinydigits predict --model`")
     parser.add_argument("--hand", choices=["left", "right"], default="left")
     parser.add_argument("--per-digit", type=int, default=2, help="pictures of each digit in each scene")
@@ -38,6 +47,8 @@ def main() -> None:
         make()
     elif options.what == "sheet":
         sheet()
+    elif options.what == "compare":
+        compare()
     else:
         score(options.model, options.hand, options.per_digit, options.seed)
 
@@ -89,8 +100,8 @@ def score(model: str | None, hand: str, per_digit: int, seed: int) -> None:
             is_right = label == str(digit)
             right[name] += is_right
             seen += 1
-            unsure += probability < UNSURE
-            wrong_and_sure += not is_right and probability >= UNSURE
+            unsure += probability < classifier.unsure_below
+            wrong_and_sure += not is_right and probability >= classifier.unsure_below
             confidence.append(probability)
             correct.append(is_right)
             if not is_right:
@@ -100,6 +111,57 @@ def score(model: str | None, hand: str, per_digit: int, seed: int) -> None:
     print(f"{classifier.name}: {total} of {seen} right ({100 * total / seen:.2f} %), {unsure} unsure, ", end="")
     error = calibration_error(np.array(confidence), np.array(correct))
     print(f"{wrong_and_sure} wrong and sure, calibration error {error:.3f}")
+
+
+def compare() -> None:
+    """Ask every shipped model for the tuning pictures, for those of tests/pictures, and for what is no digit."""
+    rng = np.random.default_rng(_COMPARED["seed"])
+    tuning = [
+        (make_picture(digit, scene, "left", rng), digit)
+        for scene in SCENES.values() for digit in list(range(10)) * _COMPARED["per_digit"]
+    ]  # fmt: skip
+    test = [(path.read_bytes(), int(path.name[0])) for path in sorted(FOLDER.iterdir())]
+    sets = {"tuning": _seen(tuning), "test": _seen(test), "no digit": _seen([(one, -1) for one in make_no_digits()])}
+    models: dict[str, Any] = {}
+    for name in pretrained.names():
+        classifier = open_model(name)
+        asked = {key: ask(classifier, *found) for key, found in sets.items()}
+        models[name] = {"unsure_below": classifier.unsure_below, "sets": asked}
+    write_atomic(RESULTS, json.dumps({"default": DEFAULT, **_COMPARED, "models": models}, indent=1) + "\n")
+    print(f"{RESULTS}\nnext: make docs")
+
+
+def make_no_digits() -> list[np.ndarray]:
+    """Letters and signs that no hand takes for a digit, in the tuning fonts: uint8 (200, 200, 4) each."""
+    pictures = []
+    for name in FONTS["left"]:
+        for sign in NO_DIGITS:
+            picture = Image.new("RGBA", (200, 200), (255, 255, 255, 255))
+            font = ImageFont.truetype(find_font(name), 120)
+            ImageDraw.Draw(picture).text((100, 100), sign, fill=(0, 0, 0, 255), font=font, anchor="mm")
+            pictures.append(np.asarray(picture))
+    return pictures
+
+
+def _seen(pictures: Sequence[tuple[Any, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """The 28×28 of each picture (N, 28, 28) and its digit (N,); where no ink is found, an empty image."""
+    images, digits = [], []
+    for picture, digit in pictures:
+        found = find_digits(picture if isinstance(picture, np.ndarray) else read_picture(picture))
+        images.append(found[0].image_HW if found else np.zeros((28, 28), np.uint8))
+        digits.append(digit)
+    return np.stack(images), np.array(digits)
+
+
+def ask(classifier: Classifier, images_NHW: np.ndarray, digits_N: np.ndarray) -> dict[str, int]:
+    """How many a model was shown, got right, was unsure of, and got wrong without being unsure."""
+    probability_NK = classifier.probabilities(images_NHW)
+    is_right_N = probability_NK.argmax(axis=1) == digits_N
+    is_unsure_N = probability_NK.max(axis=1) < classifier.unsure_below
+    return {
+        "seen": len(digits_N), "right": int(is_right_N.sum()), "unsure": int(is_unsure_N.sum()),
+        "wrong_and_sure": int((~is_right_N & ~is_unsure_N).sum()),
+    }  # fmt: skip
 
 
 def calibration_error(probability_N: np.ndarray, is_right_N: np.ndarray, num_bins: int = 15) -> float:

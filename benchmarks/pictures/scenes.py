@@ -14,10 +14,10 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from benchmarks.pictures.strokes import HANDS, curve
 
-__all__ = ["SCENES", "Scene", "make_picture", "write_digit"]
+__all__ = ["FONTS", "SCENES", "Scene", "find_font", "make_picture", "write_digit"]
 
 _SIDE = 640  # a digit is drawn this large, then shrunk
-_FONTS = {
+FONTS = {
     "left": ["DejaVuSans.ttf", "DejaVuSerif.ttf", "DejaVuSans-Oblique.ttf", "STIXGeneral.ttf", "cmtt10.ttf"],
     "right": [
         "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSerif-Italic.ttf", "STIXGeneralItalic.ttf", "cmss10.ttf",
@@ -109,8 +109,8 @@ def write_digit(digit: int, scene: Scene, hand: str, rng: np.random.Generator) -
     mask = Image.new("L", (2 * _SIDE, 2 * _SIDE), 0)
     draw = ImageDraw.Draw(mask)
     if scene.source == "font":
-        name = _FONTS[hand][rng.integers(len(_FONTS[hand]))]
-        draw.text((_SIDE, _SIDE), str(digit), fill=255, font=ImageFont.truetype(_font_file(name), _SIDE), anchor="mm")
+        name = FONTS[hand][rng.integers(len(FONTS[hand]))]
+        draw.text((_SIDE, _SIDE), str(digit), fill=255, font=ImageFont.truetype(find_font(name), _SIDE), anchor="mm")
     else:
         forms = HANDS[hand][digit]
         form = forms[rng.integers(len(forms))]
@@ -174,7 +174,7 @@ def _cloud(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     return 0.6 * np.asarray(broad) + 0.4 * np.asarray(fine.resize((width, height), 2))
 
 
-def _font_file(name: str) -> str:
+def find_font(name: str) -> str:
     import matplotlib
 
     return str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name)

@@ -39,6 +39,8 @@ _NUM_NAMED = 6
 class WeightsCard(BaseModel):
     """What a weights file says of itself: architecture, normalisation and classes.
 
+    In an exported file `unsure_below` is the probability under which an answer is not to be relied on.
+
     >>> WeightsCard(model="two-conv", source="mnist", classes=["0", "1"], mean=0.1307, std=0.3081).input_shape
     (1, 28, 28)
     """
@@ -53,6 +55,7 @@ class WeightsCard(BaseModel):
     mean: float
     std: float
     recipe: str = ""
+    unsure_below: float | None = None
 
 
 def save_weights(path: str | Path, model: nn.Module, card: WeightsCard) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tinydigits.page.network import network_of
+from tinydigits.page.network import UNSURE_BELOW, network_of
 
-__all__ = ["assemble", "hash_of", "network_of", "policy"]
+__all__ = ["UNSURE_BELOW", "assemble", "hash_of", "network_of", "policy"]
 
 _ROOM = Path(__file__).parent
 _SCRIPTS = ("picture.js", "network.js", "draw.js")

@@ -7,7 +7,6 @@
   const pad = $("pad"), paper = pad.getContext("2d");
   const SIDE = 280; // the drawing is put before the model in this size, whatever the screen's
   const PEN = 0.075; // the pen's width, as a share of the side
-  const UNSURE = 0.9;
   const sheet = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
   const sheetPaper = sheet.getContext("2d", { willReadFrequently: true });
   const models = JSON.parse($("models").textContent);
@@ -185,7 +184,7 @@
       say(strokes.length || opened ? "No ink found" : "Nothing drawn yet");
       speakSoon("");
     } else {
-      const isUnsure = shares[best] < UNSURE;
+      const isUnsure = shares[best] < model.unsureBelow;
       say(isUnsure ? `Unsure: perhaps ${model.classes[second]}, or no digit` : `${percent(shares[best])} sure`, isUnsure);
       speakSoon(`${model.classes[best]}, ${percent(shares[best])}${isUnsure ? `, or ${model.classes[second]}` : ""}`);
     }

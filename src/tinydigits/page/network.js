@@ -214,7 +214,7 @@ const network = (() => {
       const powers = logits.map((value) => Math.exp(value - top)), total = powers.reduce((a, b) => a + b, 0);
       return { probabilities: powers.map((power) => power / total), layers };
     }
-    return { name: form.name, source: form.source, classes: form.classes, ask };
+    return { name: form.name, source: form.source, classes: form.classes, unsureBelow: form.unsure_below, ask };
   }
 
   return { load };

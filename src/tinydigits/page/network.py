@@ -11,7 +11,10 @@ import numpy as np
 
 from tinydigits.errors import TinydigitsError
 
-__all__ = ["network_of"]
+__all__ = ["UNSURE_BELOW", "network_of"]
+
+UNSURE_BELOW = 0.9
+"""The probability under which an answer is unsure, for files that were exported before their cards said it."""
 
 # What network.js has; a batch normalisation becomes one scale and one shift for each channel.
 _OPERATIONS = {
@@ -67,6 +70,7 @@ def network_of(source: Path | bytes, name: str) -> dict[str, Any]:
         "name": name,
         "source": card["source"],
         "classes": card["classes"],
+        "unsure_below": card.get("unsure_below") or UNSURE_BELOW,
         "input": model.graph.input[0].name,
         "output": model.graph.output[0].name,
         "nodes": nodes,

@@ -204,7 +204,7 @@ def _read(
 
 def _brief(classifier: Classifier, probability_K: np.ndarray) -> dict[str, Any]:
     """An answer as `tinydigits predict --json` has it, without a file's name and a box."""
-    answer = Answer("", classifier.classes, probability_K, (0, 0, 28, 28), np.empty(0))
+    answer = Answer("", classifier.classes, probability_K, (0, 0, 28, 28), np.empty(0), classifier.unsure_below)
     return {key: value for key, value in answer.as_dict().items() if key not in ("source", "box")}
 
 

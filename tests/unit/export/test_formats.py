@@ -53,7 +53,10 @@ def test_onnx_takes_grey_levels_in_batches_of_any_size_and_carries_the_card(trai
     onnx.checker.check_model(proto, full_check=True)
     assert [(entry.domain, entry.version) for entry in proto.opset_import] == [("", 18)]
     card = WeightsCard(**json.loads({entry.key: entry.value for entry in proto.metadata_props}["tinydigits"]))
-    assert card == trained.card.model_copy(update={"mean": 0.0, "std": 1.0})
+    assert card.unsure_below is not None
+    assert card == trained.card.model_copy(update={"mean": 0.0, "std": 1.0, "unsure_below": card.unsure_below})
+    top_N = trained.answer(data.load("digits", "train").images_NHW).max(axis=1)
+    assert abs((top_N >= card.unsure_below).mean() - 0.99) < 0.002, "the limit that 99 of 100 training images reach"
     assert proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
     session = onnxruntime.InferenceSession(path)
     for size in (1, 2, 7, 596):

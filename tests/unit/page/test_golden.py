@@ -64,6 +64,13 @@ def assert_seen_alike(given: list[Any], pictures: list[np.ndarray]) -> None:
     assert num_seen >= len(PICTURES)
 
 
+@pytest.mark.parametrize("name", pretrained.names())
+def test_the_page_and_predict_warn_below_the_same_probability(name: str, node: Any) -> None:
+    form = network_of(pretrained.find(name).onnx, name)
+    below = node("return network.load(given).unsureBelow;", form)
+    assert below == Classifier(pretrained.find(name).onnx).unsure_below and 0.3 < below < 1
+
+
 def test_node_sees_what_python_sees(node: Any) -> None:
     pictures = golden()
     assert_seen_alike(node(SEE, as_json(pictures)), pictures)
