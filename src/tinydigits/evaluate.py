@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinydigits.data.model_input import Levels, ModelInput
+from tinydigits.stats import reliability_bins
 
 __all__ = ["Evaluation", "Output", "evaluate", "frozen", "log_probabilities", "logits_of", "recognise_output"]
 
@@ -58,10 +59,12 @@ class Evaluation:
         Equally wide bins of the predicted class's probability, weighted by their images (Naeini, Cooper, Hauskrecht,
         AAAI 2015).
         """
-        bin_N = np.minimum((self.probability_N * bins).astype(np.int64), bins - 1)
-        right_N = self.predicted_N == labels_N
-        sureness = np.bincount(bin_N, self.probability_N, bins) - np.bincount(bin_N, right_N, bins)
-        return float(np.abs(sureness).sum() / self.seen)
+        reliability = self.reliability(labels_N, bins)
+        return float(np.abs(reliability[2] - reliability[1]).sum() / self.seen)
+
+    def reliability(self, labels_N: np.ndarray, bins: int = 15) -> np.ndarray:
+        """Images, right answers and the sum of probabilities (3, bins), see `stats.reliability_bins`."""
+        return reliability_bins(self.probability_N, self.predicted_N == labels_N, bins)
 
     @classmethod
     def of(

@@ -10,10 +10,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean, stdev
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = [
-    "Interval", "images_to_decide", "mcnemar", "mean_and_sd", "mean_interval", "paired_interval", "seeds_to_decide",
-    "wilson_interval",
+    "Interval", "adjust_holm", "images_to_decide", "mcnemar", "mean_and_sd", "mean_interval", "paired_interval",
+    "reliability_bins", "seeds_to_decide", "wilson_interval",
 ]  # fmt: skip
 
 
@@ -160,6 +164,36 @@ def paired_interval(won: int, lost: int, seen: int, confidence: float = 0.95) ->
     low = float(betaincinv(won, lost + 1, tail)) if won else 0.0
     high = float(betaincinv(won + 1, lost, 1 - tail)) if lost else 1.0
     return Interval((2 * low - 1) * differing / seen, (2 * high - 1) * differing / seen)
+
+
+def adjust_holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values of several tests, raised so that any of them misleads by chance as seldom as a single one would.
+
+    >>> [round(p, 3) for p in adjust_holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+
+    Source: S. Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6 (1979).
+    """
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def reliability_bins(probability_N: np.ndarray, right_N: np.ndarray, bins: int = 15) -> np.ndarray:
+    """Images, right answers and the sum of probabilities (3, bins) in equally wide bins of the answer's probability.
+
+    >>> import numpy as np
+    >>> reliability_bins(np.array([0.9, 0.75]), np.array([True, False]), bins=2).tolist()
+    [[0.0, 2.0], [0.0, 1.0], [0.0, 1.65]]
+
+    A well calibrated model has as many right answers in a bin as its probabilities add up to.
+    """
+    import numpy as np
+
+    bin_N = np.minimum((probability_N * bins).astype(np.int64), bins - 1)
+    return np.stack([np.bincount(bin_N, weights, bins) for weights in (np.ones(len(bin_N)), right_N, probability_N)])
 
 
 def _z(confidence: float) -> float:

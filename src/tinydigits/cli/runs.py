@@ -1,80 +1,144 @@
-"""`tinydigits runs`: the runs of a folder, and the facts of one."""
+"""`tinydigits runs`: the runs of a folder listed, shown, compared and removed."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from tinydigits.run import Record
+    from tinydigits.run import Difference, Paired, Record, Run
 
-app = typer.Typer(help="List the runs of this folder, show one.", no_args_is_help=True)
+app = typer.Typer(help="List the runs of this folder, show, compare and remove them.", no_args_is_help=True)
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="The folder of runs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, with shares and seconds as plain numbers.")]
+Target = Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run's folder or name; else the latest.")]
 
 
 @app.command()
-def ls(out: Out = Path("runs")) -> None:
-    """List the runs, oldest first."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from tinydigits.errors import TinydigitsError
-    from tinydigits.run import runs_in
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("run", overflow="fold")
-    table.add_column("data", no_wrap=True)
-    for column in ("parameters", "epochs", "accuracy", "seconds"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("state", overflow="fold")
-    runs = runs_in(out)
-    for run in runs:
-        try:
-            record = run.record
-        except TinydigitsError as error:  # one damaged run must not hide the others
-            table.add_row(run.name, "", "", "", "", "", error.problem)
-            continue
-        table.add_row(
-            run.name, record.source, f"{record.num_parameters:,}", f"{record.epochs}/{record.recipe['epochs']}",
-            _accuracy(record), f"{record.seconds.training:.1f}", record.status,
-        )  # fmt: skip
-    if not runs:
-        typer.echo(f"no run in {out} yet\nnext: tinydigits train")
-        return
-    Console().print(table)
-    typer.echo(f"next: tinydigits runs show {runs[-1].name}")
-
-
-@app.command()
-def show(
-    target: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="A run's folder or name; else the latest.")
-    ] = None,
+def ls(
     out: Out = Path("runs"),
+    sort: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Smallest first; largest first with - before the column.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CONDITION", help="As in 'parameters<10000', 'test>=99.4%', 'data=mnist'; repeatable."),
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(help="Only runs of this recipe.")] = None,
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
+    """List the runs, oldest first, with those in folders inside, such as a sweep's.
+
+    Columns: run, recipe, model, data, seed, parameters, epochs, accuracy, split, test, verdict, seconds, state,
+    started. Accuracy is the training's own, on its split; test is what `verify` counted. Settings are columns too, as
+    in --sort optimizer.lr or --where 'data.batch_size<64', and are shown where they are named.
+    """
+    from tinydigits.errors import TinydigitsError
+    from tinydigits.run import COLUMNS, list_runs, parse_condition, select, sort_rows
+
+    if json and csv:
+        raise TinydigitsError("runs ls", "--json or --csv, not both")
+    listing = list_runs(out)
+    conditions = [parse_condition(text) for text in [*(where or []), *([f"recipe={recipe}"] if recipe else [])]]
+    rows = select(listing.rows, conditions)
+    if sort is not None:
+        rows = sort_rows(rows, sort)
+    named = [condition.column for condition in conditions] + ([sort.removeprefix("-")] if sort else [])
+    columns = list(dict.fromkeys([*COLUMNS, *named]))
+    if json or csv:
+        _print_plain(rows, columns, as_json=json)
+    elif rows:
+        _print_table(rows, columns, named)
+    if listing.skipped:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in listing.skipped.items())
+        typer.echo(f"skipped {len(listing.skipped)}: {reasons}", err=True)
+    if json or csv:
+        return
+    if rows:
+        typer.echo(f"next: tinydigits runs show {rows[-1]['run']}")
+    elif listing.rows:
+        typer.echo(f"none of {len(listing.rows):,} runs in {out} is like that")
+    else:
+        typer.echo(f"no run in {out} yet\nnext: tinydigits train")
+
+
+def _print_plain(rows: list[Any], columns: list[str], *, as_json: bool) -> None:
+    import csv
+    import json
+    import sys
+
+    from tinydigits.run import value_of
+
+    chosen = [{column: value_of(row, column) for column in columns} for row in rows]
+    if as_json:
+        typer.echo(json.dumps(chosen, indent=1))
+        return
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(chosen)
+
+
+_ALWAYS = ("run", "data", "parameters", "epochs", "accuracy", "split", "test", "seconds", "state")
+
+
+def _print_table(rows: list[Any], columns: list[str], named: list[str]) -> None:
+    """Plain columns: laying out thousands of rows with rich takes many times as long as reading them."""
+    from tinydigits.run import value_of
+
+    shown = [column for column in columns if column in _ALWAYS or column in named]
+    cells = [[_cell(column, value_of(row, column)) for column in shown] for row in rows]
+    numbers = [all(not isinstance(value_of(row, column), str) for row in rows) for column in shown]
+    widths = [max(map(len, column)) for column in zip(shown, *cells, strict=True)]
+
+    def line(words: list[str]) -> str:
+        places = zip(words, widths, numbers, strict=True)
+        return "  ".join(word.rjust(width) if number else word.ljust(width) for word, width, number in places).rstrip()
+
+    typer.echo("\n".join([typer.style(line(shown), bold=True), *map(line, cells)]))
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if column in ("accuracy", "test"):
+        return f"{100 * value:.2f} %"
+    if column == "seconds":
+        return f"{value:.1f}"
+    return f"{value:,}" if column == "parameters" else str(value)
+
+
+@app.command()
+def show(target: Target = None, out: Out = Path("runs"), json: Json = False) -> None:
     """Show the facts of one run."""
     from rich.console import Console
     from rich.table import Table
 
-    from tinydigits.run import open_run
+    from tinydigits.run import open_run, tested_counts, verdict_of
 
     run = open_run(target, out)
     record = run.record
-    seconds, machine = record.seconds, record.machine
+    if json:
+        typer.echo(record.model_dump_json(indent=2))
+        return
+    verdict = verdict_of(run)
+    seconds, machine, tested = record.seconds, record.machine, tested_counts(verdict or {})
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for label, value in (
         ("run", str(run.folder)),
         ("state", record.status),
-        ("recipe", record.recipe["name"]),
+        ("recipe", f"{record.recipe['name']}, seed {record.recipe['seed']}"),
         ("model", f"{record.recipe['model']['name']}, {record.num_parameters:,} parameters"),
         ("data", f"{record.source}: {record.num_train:,} training images, {record.num_validation:,} held out"),
         ("epochs", f"{record.epochs} of {record.recipe['epochs']}, {record.images_seen:,} images seen"),
         ("accuracy", _accuracy(record)),
+        ("test", f"{100 * tested[0] / tested[1]:.2f} % ({tested[0]:,} of {tested[1]:,})" if tested else "not asked"),
+        ("contract", f"{verdict['contract']['name']}: {verdict['verdict']}" if verdict else "not verified"),
         ("seconds", f"{seconds.training:.1f} training, {seconds.evaluation:.1f} evaluation"),
         ("peak memory", f"{record.peak_memory_bytes / 1e6:.0f} MB"),
         ("machine", f"{machine['processor']}, {machine['num_cores']} cores; {record.device}, {record.threads} threads"),
@@ -90,3 +154,118 @@ def show(
 def _accuracy(record: Record) -> str:
     result = record.result
     return f"{100 * result.accuracy:.2f} % ({result.split})" if result else ""
+
+
+@app.command()
+def diff(
+    first: Annotated[str, typer.Argument(metavar="A", help="A run's folder or name.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    out: Out = Path("runs"),
+    json: Json = False,
+) -> None:
+    """Show in what two runs differ: settings, circumstances, results, and their answers to the same images.
+
+    McNemar's exact test asks whether one is really better, from the images that only one of them gets right: on test
+    images once both were verified, and on validation images where both held out the same ones.
+    """
+    from tinydigits.run import answers_of, find_differences, open_run, pair
+
+    runs = [open_run(target, out) for target in (first, second)]
+    differences = find_differences(*runs)
+    one, other = ({answers.images: answers for answers in answers_of(run)} for run in runs)
+    pairs = [pair(one[images], other[images]) for images in one if images in other]
+    if json:
+        _print_json(runs, differences, pairs)
+        return
+    _print_differences(runs, differences)
+    for found in pairs:
+        low, high = 100 * found.interval.low, 100 * found.interval.high
+        typer.echo(
+            f"\non the same {found.seen:,} {found.what} images: both right {found.both_right:,}, only A {found.won:,}, "
+            f"only B {found.lost:,}, both wrong {found.both_wrong:,}\n"
+            f"  A - B = {100 * found.difference:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}; "
+            f"McNemar's p = {_p_value(found.p_value)}"
+        )
+    if not pairs:
+        typer.echo("\nno set of images that both were asked and whose answers both keep")
+    unasked = [run for run, found in zip(runs, (one, other), strict=True) if not any(i[1] == "test" for i in found)]
+    for run in unasked:
+        typer.echo(f"next: tinydigits verify {run.folder}")
+    if not unasked:
+        typer.echo(f"next: tinydigits report {runs[0].folder} {runs[1].folder}")
+
+
+def _print_json(runs: list[Run], differences: list[Difference], pairs: list[Paired]) -> None:
+    import json
+    from dataclasses import asdict
+
+    tests = [
+        asdict(found) | {"difference": found.difference, "p_value": found.p_value, "interval": asdict(found.interval)}
+        for found in pairs
+    ]
+    tree = {"runs": [str(run.folder) for run in runs], "differences": list(map(asdict, differences)), "paired": tests}
+    typer.echo(json.dumps(tree, indent=1))
+
+
+def _print_differences(runs: list[Run], differences: list[Difference]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for letter, run in zip("AB", runs, strict=True):
+        table.add_column(f"{letter}: {run.name}", overflow="fold")
+    kind = ""
+    for difference in differences:
+        values = [_value(difference.name, value) for value in (difference.first, difference.second)]
+        if values[0] == values[1]:
+            continue  # they differ in less than is shown
+        if difference.kind != kind:
+            kind = difference.kind
+            table.add_row(Text(f"{kind}s", style="dim"))
+        table.add_row(f"  {difference.name}", *map(Text, values))
+    if differences:
+        Console().print(table)
+    else:
+        typer.echo("the same in all settings and results")
+
+
+def _value(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if name.endswith("accuracy"):
+        return f"{100 * value:.2f} %"
+    if isinstance(value, float):
+        return f"{value:.4g}" if not name.startswith("seconds") else f"{value:.1f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _p_value(p_value: float) -> str:
+    return f"{p_value:.3f}" if p_value >= 0.001 else f"{p_value:.1e}"
+
+
+@app.command()
+def rm(
+    targets: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs' folders or names.")],
+    out: Out = Path("runs"),
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove runs for good. Asks first; removes nothing that is not a run, and nothing behind a link."""
+    import sys
+
+    from tinydigits.errors import TinydigitsError
+    from tinydigits.run import find_removable, remove
+
+    runs = list({run.folder: run for run in (find_removable(target, out) for target in targets)}.values())
+    for run in runs:
+        files = [path for path in run.folder.rglob("*") if path.is_file() and not path.is_symlink()]
+        size = sum(path.stat().st_size for path in files)
+        typer.echo(f"{run.folder}: {run.record.status}, {len(files)} files, {size / 1e6:.1f} MB")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise TinydigitsError("runs rm", "there is nobody to ask", hint="--yes")
+        typer.confirm(f"remove {'this run' if len(runs) == 1 else f'these {len(runs)} runs'}?", abort=True)
+    for run in runs:
+        remove(run)
+    typer.echo(f"removed {len(runs)}\nnext: tinydigits runs ls")

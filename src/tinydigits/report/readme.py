@@ -7,9 +7,8 @@ import re
 from tinydigits.errors import TinydigitsError
 from tinydigits.report import text
 from tinydigits.report.command import train_command
-from tinydigits.report.run_report import verdict_of
 from tinydigits.report.verdict import count
-from tinydigits.run import Run
+from tinydigits.run import Run, verdict_of
 
 __all__ = ["BEGIN", "END", "fill_readme"]
 

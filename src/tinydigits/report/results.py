@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tinydigits.errors import TinydigitsError
 from tinydigits.report import text
 from tinydigits.report.command import train_command, what_decides
-from tinydigits.run import Record
+from tinydigits.run import Record, tested_counts
 from tinydigits.stats import mean_and_sd
 
 __all__ = ["Claims", "Row", "Structure", "System", "load_claims", "load_rows", "results_page"]
@@ -77,10 +77,9 @@ class Row(_Part):
     @property
     def test_counts(self) -> tuple[int, int]:
         """Right answers and images asked, of the whole test split."""
-        for finding in self.verdict["findings"]:
-            details = finding["details"]
-            if finding["check"] == "accuracy" and details.get("data_sha256") == self.test_set["sha256"]:
-                return int(details["correct"]), int(details["seen"])
+        counts = tested_counts(self.verdict)
+        if counts is not None:
+            return counts
         raise TinydigitsError(f"row {self.recipe} s{self.seed}", "its verdict has no count of right test images")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +18,10 @@ from tinydigits.report.curves import Line, draw_curves
 from tinydigits.report.sheets import Mistakes, draw_augmented, draw_mistakes
 from tinydigits.report.style import png_bytes
 from tinydigits.report.verdict.markdown import findings
-from tinydigits.run import Record, Run
+from tinydigits.run import Record, Run, arrays_of, verdict_of
 from tinydigits.stats import wilson_interval
-from tinydigits.text import json_tree, read_text
 
-__all__ = ["verdict_of", "write_run_report"]
+__all__ = ["write_run_report"]
 
 _STATUS = {
     "running": "The training has not ended yet.",
@@ -77,7 +74,7 @@ def write_run_report(run: Run) -> Path:
     if epochs or steps:
         run.write("curves.png", png_bytes(_curves(record, name, epochs, steps)))
         sections.append(_section("Curves", "curves.png", f"Loss, accuracy and learning rate of {name}"))
-    samples = _arrays(run, "samples.npz")
+    samples = arrays_of(run, "samples.npz")
     own = _own_answers(record, samples)
     verdict = verdict_of(run)
     tested = _tested_answers(run, verdict)
@@ -119,17 +116,6 @@ def _rows(run: Run, file: str, columns: Sequence[str]) -> list[dict[str, float |
         raise TinydigitsError(str(run.folder / file), f"damaged: {type(error).__name__}: {error}") from error
 
 
-def _arrays(run: Run, file: str) -> dict[str, np.ndarray]:
-    path = run.folder / file
-    if not path.is_file():
-        return {}
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            return dict(arrays)
-    except Exception as error:  # a damaged zip fails in many ways
-        raise TinydigitsError(str(path), f"damaged: {type(error).__name__}: {error}") from error
-
-
 def _own_answers(record: Record, samples: Mapping[str, np.ndarray]) -> _Answers | None:
     if record.result is None:
         return None
@@ -147,22 +133,9 @@ def _mistakes(arrays: Mapping[str, np.ndarray]) -> Mistakes:
     return Mistakes(*(arrays[f"mistakes_{part}"] for part in parts))
 
 
-def verdict_of(run: Run) -> dict[str, Any] | None:
-    """The verdict of these very weights; one of other weights is none."""
-    path, weights = run.folder / "verdict.json", run.folder / "weights.safetensors"
-    if not path.is_file() or not weights.is_file():
-        return None
-    try:
-        verdict = json_tree(read_text(path), path)
-        judged = verdict["target"]["weights_sha256"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise TinydigitsError(str(path), f"damaged: {error}", hint=f"tinydigits verify {run.folder}") from error
-    return verdict if judged == hashlib.sha256(weights.read_bytes()).hexdigest() else None
-
-
 def _tested_answers(run: Run, verdict: Mapping[str, Any] | None) -> _Answers | None:
     asked = [data for data in (verdict or {}).get("data", []) if data["split"] == "test"]
-    arrays = _arrays(run, "predictions.npz")
+    arrays = arrays_of(run, "predictions.npz")
     if not asked or not arrays or int(arrays["confusion"].sum()) != asked[-1]["num_images"]:
         return None
     found = [finding["details"] for finding in (verdict or {})["findings"] if finding["check"] == "accuracy"]

@@ -257,7 +257,8 @@ class State:
         run.write_record(self.record)
 
     def _samples_bytes(self, evaluation: Evaluation, images: data.ImageSet) -> bytes:
-        """The worst mistakes (wrong, and surest of it) and the first augmented training images, as uint8 pictures."""
+        """What reports show: the worst mistakes (wrong, and surest of it) and the first augmented training images as
+        uint8 pictures, the places of all wrong answers, how sure the model was, and its first layer's filters."""
         wrong_N = np.flatnonzero(evaluation.predicted_N != images.labels_N)
         worst = wrong_N[np.argsort(-evaluation.probability_N[wrong_N], kind="stable")][:_SHEET_IMAGES]
         augmented_BCHW, augmented_labels_B = next(self.batches.epoch(1, _SHEET_IMAGES))
@@ -271,5 +272,14 @@ class State:
             mistakes_probability=evaluation.probability_N[worst],
             augmented_images=pixels.round().clamp(0, 255).to(torch.uint8).numpy(),
             augmented_labels=augmented_labels_B.cpu().numpy(),
+            wrong_index=wrong_N,
+            reliability=evaluation.reliability(images.labels_N),
+            filters=_first_filters(self.average.model),
         )
         return buffer.getvalue()
+
+
+def _first_filters(model: nn.Module) -> np.ndarray:
+    """The first convolution's weights (filters, channels, rows, columns); of a model without one, no filters."""
+    kernels = (parameter.detach().cpu().float().numpy() for parameter in model.parameters() if parameter.dim() == 4)
+    return next(kernels, np.empty((0, 0, 0, 0), np.float32))[:_SHEET_IMAGES]

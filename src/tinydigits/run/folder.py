@@ -1,4 +1,4 @@
-"""Runs: plain folders of files that one training wrote, found, read and written without torch."""
+"""A run's folder: made, opened, read, and written file by file, each whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.text import json_tree, read_text
 
 __all__ = [
-    "FORMAT", "Record", "Result", "Run", "Seconds", "create", "open_run", "runs_in", "write_atomic",
+    "FORMAT", "Record", "Result", "Run", "Seconds", "create", "open_run", "point_latest", "runs_in", "write_atomic",
     "write_new",
 ]  # fmt: skip
 
@@ -187,7 +187,7 @@ def create(out: str | Path, recipe_name: str, seed: int, files: Mapping[str, str
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    _point_latest(out, run.name)
+    point_latest(out, run.name)
     return run
 
 
@@ -202,7 +202,7 @@ def _rename_to_free_name(draft: Path, out: Path, stem: str) -> Path:
     raise TinydigitsError(str(out), f"has a thousand runs named {stem}")
 
 
-def _point_latest(out: Path, name: str) -> None:
+def point_latest(out: Path, name: str) -> None:
     """Replace the link `latest` in one step. Where links cannot be made, `open_run` finds the newest by name."""
     draft = out / f".latest-{os.getpid()}"
     try:

@@ -1,0 +1,34 @@
+"""Runs: plain folders of files that one training wrote; found, read, written, compared and removed without torch."""
+
+from tinydigits.run.answers import Answers, Paired, answers_of, arrays_of, pair, verdict_of
+from tinydigits.run.difference import Difference, find_differences
+from tinydigits.run.folder import (
+    FORMAT,
+    Record,
+    Result,
+    Run,
+    Seconds,
+    create,
+    open_run,
+    runs_in,
+    write_atomic,
+    write_new,
+)
+from tinydigits.run.listing import (
+    COLUMNS,
+    Listing,
+    list_runs,
+    parse_condition,
+    select,
+    sort_rows,
+    tested_counts,
+    value_of,
+)
+from tinydigits.run.removal import find_removable, remove
+
+__all__ = [
+    "COLUMNS", "FORMAT", "Answers", "Difference", "Listing", "Paired", "Record", "Result", "Run", "Seconds",
+    "answers_of", "arrays_of", "create", "find_differences", "find_removable", "list_runs", "open_run", "pair",
+    "parse_condition", "remove", "runs_in", "select", "sort_rows", "tested_counts", "value_of", "verdict_of",
+    "write_atomic", "write_new",
+]  # fmt: skip
