@@ -17,6 +17,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import typer
@@ -121,6 +122,29 @@ def list_sweep_fields() -> Iterator[str]:
     schema["required"].remove("name")  # `sweep.load` fills it in
     schema["properties"]["name"]["default"] = "the file's name"
     yield from fields_of(schema, {})
+
+
+def list_sweep_speed() -> Iterator[str]:
+    """What `python -m benchmarks.sweeps` measured."""
+    path = ROOT / "benchmarks" / "results" / "sweeps.json"
+    if not path.is_file():
+        yield "Not measured yet."
+        return
+    found = json.loads(path.read_text(encoding="utf-8"))
+    extra = [row["worker"] - row["plain"] for row in found["overhead"]]
+    rates = {workers: [row[workers] for row in found["trials_a_minute"]] for workers in ("1", "2")}
+    gains = [row["2"] / row["1"] for row in found["trials_a_minute"]]
+    rows = [
+        ["overhead of a trial", f"{median(extra):.3f} s ({min(extra):.3f} to {max(extra):.3f})", "under 0.3 s"],
+        *(
+            [f"trials a minute, {n} worker{'s' if n == '2' else ''}", f"{median(rate):.0f}", ""]
+            for n, rate in rates.items()
+        ),
+        ["two workers against one", f"{median(gains):.2f}× ({min(gains):.2f} to {max(gains):.2f})", "at least 1.8×"],
+    ]
+    yield from table(["what", "median (least to most)", "limit"], rows)
+    machine = found["machine"]
+    yield f"{machine['processor']}, {machine['num_cores']} cores; {len(extra)} rounds of {found['trials']} trials each."
 
 
 def list_contracts() -> Iterator[str]:
@@ -373,6 +397,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "recipes": list_recipes,
     "sweeps": list_sweeps,
     "sweep fields": list_sweep_fields,
+    "sweep speed": list_sweep_speed,
     "contracts": list_contracts,
     "datasets": list_datasets,
     "recipe fields": list_recipe_fields,

@@ -1,0 +1,329 @@
+"""The published two-conv project's two studies, redone: does accuracy rise as batch size, and as dropout, falls?
+
+    python -m benchmarks.studies run            # hours on one core; the same command again goes on
+    python -m benchmarks.studies page           # docs/studies from the rows; --check: exit 1 where they differ
+
+`run` works on three sweeps that come with the package, and on a fourth: batch sizes once more, each with the learning
+rate that was best for it on held-out training images. Each trained model is asked for the official test images once, by
+the verifier. What has been measured goes to benchmarks/results/studies: settings, seed, right answers, wrong images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tinydigits import sweep
+from tinydigits.errors import Interrupted, TinydigitsError
+from tinydigits.report import png_bytes
+from tinydigits.report.style import BLUE, INK, ORANGE, QUIET, RULE, axes_at, new_figure, write_title
+from tinydigits.report.text import table
+from tinydigits.run import Run, write_atomic
+from tinydigits.stats import mcnemar, mean_and_sd, mean_interval
+from tinydigits.sweep import Study, Sweep
+
+ROOT = Path(__file__).parents[1]
+ROWS = ROOT / "benchmarks" / "results" / "studies"
+PAGES = ROOT / "docs" / "studies"
+RATES, TUNED = "two-conv-batch-size-rates", "two-conv-batch-size-tuned"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A published claim: accuracy rises from each of `values` to the next."""
+
+    page: str
+    title: str
+    key: str
+    values: tuple[float, ...]
+    sweeps: tuple[tuple[str, str], ...]
+    """What is fixed, and the sweep of it."""
+
+
+QUESTIONS = (
+    Question(
+        "batch-size", "Batch size", "data.batch_size", (128, 100, 50, 10),
+        (("the published learning rate, 0.005", "two-conv-batch-size"), ("a learning rate tuned for each", TUNED)),
+    ),
+    Question(
+        "dropout", "Dropout", "model.dropout", (0.25, 0.2, 0.1, 0.005),
+        (("all else as published", "two-conv-dropout"),),
+    ),
+)  # fmt: skip
+
+
+def tuned(rates: Sequence[Row]) -> Sweep:
+    """The batch sizes, each with the rate of the highest mean accuracy on validation images."""
+    best: dict[int, tuple[float, float]] = {}
+    groups: dict[tuple[int, float], list[float]] = {}
+    for row in rates:
+        assert row["split"] == "validation"
+        key = (row["settings"]["data.batch_size"], row["settings"]["optimizer.lr"])
+        groups.setdefault(key, []).append(row["correct"] / row["seen"])
+    for (size, rate), accuracies in groups.items():
+        best[size] = max(best.get(size, (0.0, 0.0)), (fmean(accuracies), rate))
+    published = sweep.load("two-conv-batch-size")
+    cases = [{"data.batch_size": size, "optimizer.lr": best[size][1]} for size in published.vary["data.batch_size"]]
+    return Sweep(name=TUNED, recipe=published.recipe, cases=cases, seeds=published.seeds, verify=True)
+
+
+def collect(study: Study) -> None:
+    """Write the rows of all trials of a study that have ended."""
+    rows, about = [], {}
+    for row in study.standing().done:
+        if row.state != "finished":
+            continue
+        run = Run(study.folder / row.run)
+        entry = {"settings": row.settings, "seed": row.seed} | {
+            key: row.facts[key] for key in _FACTS if key in row.facts
+        }
+        if (run.folder / "predictions.npz").is_file():
+            with np.load(run.folder / "predictions.npz") as kept:
+                entry["wrong"] = np.flatnonzero(kept["predicted"] != kept["labels"]).tolist()
+        rows.append(entry)
+        record = run.record
+        about = {"machine": record.machine, "versions": record.versions, "threads": record.threads}
+    total = study.standing().total
+    tree = {"sweep": study.sweep.model_dump(mode="json", exclude_defaults=True), "trials": total, **about}
+    text = json.dumps(tree, indent=1)[:-2] + ',\n "rows": [\n' + ",\n".join(json.dumps(row) for row in rows) + "\n]}\n"
+    ROWS.mkdir(parents=True, exist_ok=True)
+    write_atomic(ROWS / f"{study.sweep.name}.json", text)
+
+
+_FACTS = ("split", "correct", "seen", "training_seconds", "verdict")
+
+
+def load(name: str) -> tuple[dict[str, Any], list[Row]]:
+    """What has been measured of a sweep: about it, and its rows; both empty where nothing has."""
+    path = ROWS / f"{name}.json"
+    tree = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return tree, tree.pop("rows", [])
+
+
+# The pages.
+
+
+def page(question: Question) -> str:
+    """A study's page; what has not been measured to its end is said to be so."""
+    values = " → ".join(f"{value:g}" for value in question.values)
+    lines = [
+        f"# {question.title} of two-conv",
+        "Generated from `benchmarks/results/studies` by `python -m benchmarks.studies page`; measured by "
+        "`python -m benchmarks.studies run`.",
+        f"The published claim: accuracy rises as {question.title.lower()} falls {values}. It was one run each, counted "
+        "on training images, with other settings changed at the same time. Here: the published recipe, one epoch of "
+        "all 60,000 images, the same seeds for every value, and the 10,000 official test images, asked once for each "
+        "trained model by the verifier.",
+        f"![Accuracy by {question.title.lower()}]({question.page}.png)",
+    ]
+    for fixed, name in question.sweeps:
+        about, rows = load(name)
+        lines += [f"## With {fixed}" if "rate" in fixed else f"## {fixed.capitalize()}"]
+        lines += _study(question, name, about, rows) if rows else ["Not measured yet."]
+    lines += [
+        "## How to read this",
+        "± is the sample standard deviation over seeds, the interval Student's of the mean. *Difference* is paired: "
+        "the same seed with one value and the next, so the same first weights; its interval is Student's, at 95 % for "
+        "all steps together (Bonferroni). It says whether the *setting* matters. McNemar's test, on the same images, "
+        "says whether two *trained models* differ; it is counted for how many seeds they do (p < 0.05) and which way.",
+    ]
+    return "\n\n".join(lines) + "\n"
+
+
+def _study(question: Question, name: str, about: dict[str, Any], rows: Sequence[Row]) -> list[str]:
+    groups = {value: _of(rows, question.key, value) for value in question.values}
+    machine = about["machine"]
+    found = [
+        f"`{name}`: {machine['processor']}, {about['threads']} thread, torch {about['versions']['torch']}.",
+        _accuracies(question, groups),
+    ]
+    if len(rows) < about["trials"]:
+        return [*found, f"{len(rows)} of {about['trials']} trainings are done, so nothing is concluded yet."]
+    steps = list(zip(question.values, question.values[1:], strict=False))
+    compared = [_step(groups[before], groups[after], len(steps)) for before, after in steps]
+    whole = _step(groups[question.values[0]], groups[question.values[-1]], 1)
+    cells = [
+        [f"{before:g} → {after:g}", *step.cells()]
+        for (before, after), step in [
+            *zip(steps, compared, strict=True), ((question.values[0], question.values[-1]), whole),
+        ]
+    ]  # fmt: skip
+    header = ["step", "difference, points", "interval", "McNemar: better, worse", "accuracy"]
+    return [*found, table(header, cells, "lrrrl"), _conclusion(question, steps, compared, whole)]
+
+
+def _of(rows: Sequence[Row], key: str, value: float) -> list[Row]:
+    return sorted((row for row in rows if row["settings"][key] == value), key=lambda row: row["seed"])
+
+
+def _accuracies(question: Question, groups: dict[float, list[Row]]) -> str:
+    cells = []
+    for value, group in groups.items():
+        if not group:
+            cells.append([f"{value:g}", "", "0", "not measured yet", ""])
+            continue
+        figures = [_percent(row) for row in group]
+        mean, sd = mean_and_sd(figures)
+        interval = mean_interval(figures) if len(figures) > 1 else None
+        cells.append([
+            f"{value:g}", f"{group[0]['settings'].get('optimizer.lr', 0.005):g}", str(len(group)),
+            f"{mean:.3f} ± {sd:.3f}" if interval else f"{mean:.3f}",
+            f"{interval.low:.3f} to {interval.high:.3f}" if interval else "",
+        ])  # fmt: skip
+    header = [question.title.lower(), "learning rate", "seeds", "test accuracy, %", "95 % interval"]
+    return table(header, cells, "rrrrr")
+
+
+def _percent(row: Row) -> float:
+    return float(100 * row["correct"] / row["seen"])
+
+
+@dataclass(frozen=True)
+class Step:
+    """One value against the next: the mean difference in points with its interval, and McNemar by seed."""
+
+    difference: float
+    low: float
+    high: float
+    better: int
+    worse: int
+
+    @property
+    def word(self) -> str:
+        return "rises" if self.low > 0 else "falls" if self.high < 0 else "undecided"
+
+    def cells(self) -> list[str]:
+        interval = f"{self.low:+.3f} to {self.high:+.3f}"
+        return [f"{self.difference:+.3f}", interval, f"{self.better}, {self.worse}", self.word]
+
+
+def _step(before: Sequence[Row], after: Sequence[Row], num_steps: int) -> Step:
+    pairs = list(zip(before, after, strict=True))
+    assert all(old["seed"] == new["seed"] for old, new in pairs)
+    differences = [_percent(new) - _percent(old) for old, new in pairs]
+    interval = mean_interval(differences, 1 - 0.05 / num_steps)
+    better = worse = 0
+    for old, new in pairs:
+        won, lost = len(set(old["wrong"]) - set(new["wrong"])), len(set(new["wrong"]) - set(old["wrong"]))
+        if mcnemar(won, lost) < 0.05:
+            better, worse = better + (won > lost), worse + (won < lost)
+    return Step(fmean(differences), interval.low, interval.high, better, worse)
+
+
+def _conclusion(question: Question, steps: Sequence[tuple[float, float]], compared: Sequence[Step], whole: Step) -> str:
+    words = {step.word for step in compared}
+    by_word = []
+    for word, said in (("rises", "Rises"), ("falls", "Falls"), ("undecided", "Is undecided")):
+        found = [f"{a:g} → {b:g}" for (a, b), step in zip(steps, compared, strict=True) if step.word == word]
+        by_word += [f"{said}: {', '.join(found)}."] if found else []
+    first, last = question.values[0], question.values[-1]
+    verdict = "holds at every step" if words == {"rises"} else "does not hold at every step"
+    ends = {
+        "rises": f"from {first:g} to {last:g} accuracy rises by {whole.difference:.2f} points",
+        "falls": f"from {first:g} to {last:g} accuracy falls by {-whole.difference:.2f} points",
+        "undecided": f"from {first:g} to {last:g} no difference is certain ({whole.difference:+.2f} points)",
+    }[whole.word]
+    return f"**The claim {verdict}; {ends}.** {' '.join(by_word)}"
+
+
+def draw(question: Question) -> Any:
+    """Each seed as a dot, the mean and its 95 % interval beside them."""
+    figure = new_figure(1280, 720)
+    write_title(
+        figure, 60, f"two-conv's accuracy by {question.title.lower()}", "10,000 official test images, one epoch"
+    )
+    axes = axes_at(figure, 130, 130, 1090, 460)
+    for number, ((fixed, name), color) in enumerate(zip(question.sweeps, (BLUE, ORANGE), strict=False)):
+        rows, shift = load(name)[1], 0.16 * number
+        label = fixed
+        for place, value in enumerate(question.values):
+            figures = [_percent(row) for row in _of(rows, question.key, value)]
+            axes.plot([place + shift] * len(figures), figures, "o", color=color, alpha=0.35, markersize=5)
+            if len(figures) > 1:
+                interval = mean_interval(figures)
+                axes.plot([place + shift + 0.06] * 2, [interval.low, interval.high], color=color, linewidth=2)
+                axes.plot(place + shift + 0.06, fmean(figures), "os"[number], color=color, markersize=8, label=label)
+                label = ""
+    axes.set_xticks(range(len(question.values)), [f"{value:g}" for value in question.values], color=INK)
+    axes.set_xlabel(f"{question.title.lower()}; dots: seeds, mark and bar: mean and 95 % interval", color=QUIET)
+    axes.set_ylabel("test accuracy, %", color=QUIET)
+    axes.grid(axis="y", color=RULE)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    if len(question.sweeps) > 1 and axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def write_pages(*, check: bool) -> int:
+    """Write the pages and their pictures; with `check`, exit code 1 where one is not of these rows."""
+    stale = 0
+    PAGES.mkdir(parents=True, exist_ok=True)
+    for question in QUESTIONS:
+        text, path = page(question), PAGES / f"{question.page}.md"
+        mark = hashlib.sha256(text.encode()).hexdigest()  # another matplotlib draws other bytes
+        picture = path.with_suffix(".png")
+        if not check:
+            write_atomic(path, text)
+            write_atomic(picture, png_bytes(draw(question), description=mark))
+            print(path)
+            continue
+        with Image.open(picture) as drawn:
+            fresh = path.read_text(encoding="utf-8") == text and drawn.info.get("Description") == mark
+        if not fresh:
+            print(f"{path} is not what its rows say\nnext: python -m benchmarks.studies page")
+            stale = 1
+    return stale
+
+
+def run(out: Path, workers: int, threads: int | None) -> None:
+    """Measure all four sweeps, the quick ones first."""
+    for name in ("two-conv-batch-size", RATES, TUNED, "two-conv-dropout"):
+        study = sweep.create(tuned(load(RATES)[1]) if name == TUNED else sweep.load(name), out)
+        print(study.folder, flush=True)
+        try:
+            sweep.join(study, workers=workers, threads=threads)
+        finally:
+            collect(study)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mode", choices=["run", "collect", "page"])
+    parser.add_argument("studies", nargs="*", help="collect: folders of studies, as far as they are")
+    parser.add_argument("--check", action="store_true", help="page: write nothing; exit 1 where one differs")
+    parser.add_argument("--out", type=Path, default=Path("runs"))
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args(arguments)
+    try:
+        if options.mode == "page":
+            return write_pages(check=options.check)
+        for target in options.studies:
+            collect(sweep.open_study(target))
+        if options.mode == "run":
+            run(options.out, options.workers, options.threads)
+    except Interrupted as error:
+        print(f"{error}\nnext: the same command again", file=sys.stderr)
+        return 130
+    except TinydigitsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
