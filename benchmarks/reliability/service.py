@@ -15,7 +15,6 @@ import json
 import random
 import re
 import socket
-import statistics
 import subprocess
 import sys
 import threading
@@ -212,6 +211,7 @@ def never_reads(service: Service, rng: random.Random) -> bool:
 
 def connects_a_thousand_times(service: Service, rng: random.Random) -> bool:
     """1,000 connections held open at once, half of them in the middle of a request; then one that asks."""
+    time.sleep(2)
     with ExitStack() as open_ones:
         for number in range(CONNECTIONS):
             connection = open_ones.enter_context(service.connect())
@@ -354,12 +354,12 @@ def _is_as_before(service: Service, open_files: int) -> Row:
 
 
 def _memory(rss: list[int]) -> Row:
-    """The second quarter's median against the last quarter's: the first fills caches."""
+    """The least of the second quarter against the least of the last: between two pictures, with caches filled."""
     quarter = len(rss) // 4
-    early, late = (statistics.median(part) for part in (rss[quarter : 2 * quarter], rss[-quarter:]))
+    early, late = (min(part) for part in (rss[quarter : 2 * quarter], rss[-quarter:]))
     growth = late / early - 1
     return Row(
         f"The process's memory, growth at most {100 * MAX_GROWTH:.0f} %", 1, int(growth <= MAX_GROWTH),
-        f"{early / 1e6:.0f} MB in the second quarter, {late / 1e6:.0f} MB in the last ({100 * growth:+.1f} %), "
-        f"at most {max(rss) / 1e6:.0f} MB",
+        f"least of the second quarter {early / 1e6:.0f} MB, of the last {late / 1e6:.0f} MB ({100 * growth:+.1f} %); "
+        f"{max(rss) / 1e6:.0f} MB at most, while pictures of 25 million pixels are read",
     )  # fmt: skip
