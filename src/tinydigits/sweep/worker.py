@@ -28,6 +28,7 @@ __all__ = ["work"]
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 _MOST_REJECTED_IN_A_ROW = 500
+_MOST_LOSSES = 3
 
 _load = functools.lru_cache(maxsize=1)(data.load)  # a worker reads the images once, not once a trial
 
@@ -106,9 +107,10 @@ class _Worker:
         return optuna.trial.Trial(self.optuna_study, trial_id)
 
     def _inherited(self, before: list[FrozenTrial]) -> dict[str, Any]:
-        """What was drawn for a trial that was lost is what the one in its place takes."""
+        """What was drawn for a trial that was lost is what the one in its place takes, unless it kills its workers."""
         lost = [trial for trial in before if trial.state == self.states.FAIL and trial.params]
-        return {"fixed_params": lost[-1].params} if lost and self.study.sweep.search else {}
+        draws_again = not self.study.sweep.search or len(lost) % _MOST_LOSSES == 0
+        return {} if draws_again else {"fixed_params": lost[-1].params}
 
     def _sampler(self, slot: int, attempt: int) -> Any:
         """A sampler of the trial's own seed: with one worker, a search is the same each time."""
@@ -155,7 +157,6 @@ class _Worker:
         if broken:
             self._reject(trial, broken)
             return
-        self.rejected_in_a_row = 0
         trial.set_user_attr("seed", recipe.seed)
         reporter = _Reporter(trial, lost, may_prune=bool(self.study.sweep.search), seconds_left=self.seconds_left)
         try:
@@ -166,7 +167,12 @@ class _Worker:
             if not reporter.pruned:
                 raise
             self._close(trial, self.states.PRUNED, "pruned")
+        except TinydigitsError as error:
+            if not self.study.sweep.search or not str(error.where).startswith("model "):
+                raise
+            self._reject(trial, {"model": str(error)})  # settings whose model does not fit the images
         else:
+            self.rejected_in_a_row = 0
             facts = self._measure(run)
             trial.set_user_attr("facts", facts)
             self._close(trial, self.states.COMPLETE, "finished", facts["correct"] / facts["seen"])

@@ -139,3 +139,25 @@ def test_a_budget_ends_a_search_and_stays_spent(tmp_path: Path) -> None:
     assert before.is_finished and before.spent_seconds >= 1 and before.done
     sweep.work(study, threads=1, device="cpu")
     assert len(study.standing().rows) == len(before.rows)
+
+
+def test_a_search_rejects_a_model_that_does_not_fit_and_goes_on(tmp_path: Path) -> None:
+    code = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, kernel: int = 3) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 2, kernel), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 10))
+
+    def forward(self, images):
+        return self.layers(images)
+"""
+    (tmp_path / "net.py").write_text(code)
+    search = {"model.kernel": [3, 40]}  # 40 is larger than the image
+    fixed = QUICK | {"model.name": f"{tmp_path}/net.py:Net", "model.options": {}}
+    asked = Sweep(name="s", recipe="two-conv", set=fixed, search=search, trials=6)
+    study = sweep.create(asked, tmp_path)
+    sweep.work(study, threads=1, device="cpu")
+    standing = study.standing()
+    assert {row.settings["model.kernel"] for row in standing.done} == {3} and standing.rejected > 0

@@ -143,3 +143,16 @@ def test_two_machines_share_a_study_by_postgresql_and_one_is_killed(postgres: st
     assert {row.run for row in study.standing().done} == theirs
     assert study.standing().rows[0].run not in {run.name for run in runs_in(first / study.name)}
     assert sweep.open_study(study.name, second).storage == postgres  # known from the folder by now
+
+
+def test_a_command_joins_a_study_that_it_knows_by_the_storage_alone(postgres: str, tmp_path: Path) -> None:
+    study = sweep.create(
+        Sweep(name="q", recipe="two-conv", set=QUICK, vary={"epochs": [1, 2]}), tmp_path / "first", storage=postgres
+    )
+    words = ["sweep", "join", study.name, "--storage", postgres, "--workers", "2", "--out", str(tmp_path / "second")]
+    command = [sys.executable, "-m", "tinydigits", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 done" in done.stdout
+    assert_each_place_counts_once(study, 2)
+    assert not runs_in(study.folder) and len(runs_in(tmp_path / "second" / study.name)) == 2
