@@ -229,7 +229,8 @@ def _conclusion(question: Question, steps: Sequence[tuple[float, float]], compar
         found = [f"{a:g} → {b:g}" for (a, b), step in zip(steps, compared, strict=True) if step.word == word]
         by_word += [f"{said}: {', '.join(found)}."] if found else []
     first, last = question.values[0], question.values[-1]
-    verdict = "holds at every step" if words == {"rises"} else "does not hold at every step"
+    verdict = "holds at every step" if words == {"rises"} else "is not certain at every step"
+    verdict = "does not hold at every step" if "falls" in words else verdict
     ends = {
         "rises": f"from {first:g} to {last:g} accuracy rises by {whole.difference:.2f} points",
         "falls": f"from {first:g} to {last:g} accuracy falls by {-whole.difference:.2f} points",
