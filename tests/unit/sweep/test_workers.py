@@ -12,9 +12,13 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
+import pytest
+
 from tinydigits import sweep
 from tinydigits.run import Run, runs_in
 from tinydigits.sweep import Study, Sweep
+from tinydigits.sweep.standing import stand
 
 QUICK = {"data.source": "digits", "data.batch_size": 100, "epochs": 3}
 CODE = """
@@ -95,6 +99,21 @@ def test_a_worker_that_was_taken_for_dead_does_not_count(tmp_path: Path) -> None
         -2:
     ]
     assert other
+
+
+def test_of_two_workers_that_begin_at_the_same_place_the_later_one_withdraws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = sweep.create(Sweep(name="r", recipe="two-conv", set=QUICK, vary={"epochs": [1, 2]}), tmp_path)
+    rival = {"slot": 0, "owner": "elsewhere:1:1", "beat": 0}
+    study.optuna.add_trial(optuna.create_trial(state=optuna.trial.TrialState.RUNNING, user_attrs=rival))
+    blind = [stand(study.sweep, []), stand(study.sweep, study.optuna.trials)]  # the first look came too early
+    monkeypatch.setattr("tinydigits.sweep.worker.stand", lambda *found: blind.pop(0) if blind else stand(*found))
+    sweep.work(study, lease=sweep.Lease(grace_seconds=1), threads=1, device="cpu")
+    assert_each_place_counts_once(study, 2)
+    # The rival's place is left alone until it has been silent for long enough.
+    places = [(trial.user_attrs["slot"], trial.state.name) for trial in study.optuna.trials]
+    assert places == [(0, "FAIL"), (0, "FAIL"), (1, "COMPLETE"), (0, "COMPLETE")]
 
 
 def test_a_stopped_study_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
