@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,11 +21,13 @@ __all__ = ["Ended", "Forks"]
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: its exit code (negative: the signal that killed it), what it printed, and its steps."""
+    """How a command ended: its exit code (negative: the signal that killed it), what it printed, its steps,
+    and by how much its memory grew at most."""
 
     code: int
     output: str
     steps: list[tuple[str, str]]
+    grown_bytes: int = 0
 
 
 class Forks:
@@ -48,15 +52,24 @@ class Forks:
         self._folder.cleanup()
 
     def start(
-        self, arguments: Sequence[str], *, writes: Writes | None = None, settings: Mapping[str, Any] | None = None
+        self,
+        arguments: Sequence[str],
+        *,
+        writes: Writes | None = None,
+        settings: Mapping[str, Any] | None = None,
+        clock: float = 0.0,
+        cwd: Path | None = None,
+        memory_bytes: int | None = None,
     ) -> int:
         """Start `tinydigits ARGUMENTS` and give its process id; `finish` must follow.
 
-        `settings` are attributes of modules to set in it, as "package.module:NAME".
+        `settings` are attributes of modules to set in it, as "package.module:NAME". The clock of the day jumps by
+        `clock` seconds after it has been asked once. It may take `memory_bytes` more than it begins with.
         """
         self._task = {
             "arguments": list(arguments), "settings": dict(settings or {}),
             "writes": asdict(writes) | {"folder": str(writes.folder)} if writes is not None else None,
+            "clock": clock, "cwd": str(cwd) if cwd else None, "memory_bytes": memory_bytes,
             "output": f"{self._folder.name}/output", "steps": f"{self._folder.name}/steps",
         }  # fmt: skip
         Path(self._task["steps"]).write_text("[]", encoding="utf-8")
@@ -64,10 +77,10 @@ class Forks:
 
     def finish(self) -> Ended:
         """Wait for the end of what was started."""
-        code = int(self._ask(""))
+        code, grown = (int(word) for word in self._ask("").split())
         output = Path(self._task["output"]).read_text(encoding="utf-8", errors="replace")
         steps = [tuple(step) for step in json.loads(Path(self._task["steps"]).read_text(encoding="utf-8"))]
-        return Ended(code, output, steps)
+        return Ended(code, output, steps, grown)
 
     def run(self, arguments: Sequence[str], **options: Any) -> Ended:
         """`start` and `finish`."""
@@ -97,7 +110,28 @@ def _serve() -> None:
                 _be(json.loads(line))
             print(pid, flush=True)
         else:
-            print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+            _, status, used = os.wait4(pid, 0)
+            print(os.waitstatus_to_exitcode(status), max(0, used.ru_maxrss * 1024 - _resident_bytes()), flush=True)
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+
+
+def _jump(seconds: float) -> None:
+    """Set this process's clock of the day, after it has been asked once."""
+    asked = 0
+    plain_time, plain_strftime = time.time, time.strftime
+
+    def shifted() -> float:
+        nonlocal asked
+        asked += 1
+        return plain_time() + (seconds if asked > 1 else 0)
+
+    def strftime(form: str, moment: Any = None) -> str:
+        return plain_strftime(form, time.localtime(shifted()) if moment is None else moment)
+
+    time.time, time.strftime = shifted, strftime
 
 
 def _be(task: dict[str, Any]) -> None:
@@ -112,6 +146,15 @@ def _be(task: dict[str, Any]) -> None:
         for place, value in task["settings"].items():
             module, _, name = place.partition(":")
             setattr(importlib.import_module(module), name, value)
+        if task["clock"]:
+            _jump(task["clock"])
+        if task["cwd"]:
+            os.chdir(task["cwd"])
+        if task["memory_bytes"]:
+            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+            limit = pages * resource.getpagesize() + task["memory_bytes"]
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+            resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
         writes = Writes(**task["writes"] | {"folder": Path(task["writes"]["folder"])}) if task["writes"] else None
         if writes is not None:
             writes.watch()

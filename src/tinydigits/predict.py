@@ -120,15 +120,16 @@ class Classifier:
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             card = json.loads(self._session.get_modelmeta().custom_metadata_map["tinydigits"])
+            self.source, self.classes = str(card["source"]), tuple(map(str, card["classes"]))
+            self.unsure_below = float(card.get("unsure_below") or UNSURE_BELOW)
+            shape = list(card["input_shape"])
         except KeyError as error:
             raise TinydigitsError(str(path), "has no card of tinydigits", hint="tinydigits export RUN onnx") from error
         except Exception as error:  # onnxruntime has no common base for what it raises on a damaged file
             raise TinydigitsError(str(path), "is no ONNX model that can be read") from error
-        self.path, self.name, self.source = path, path.stem, str(card["source"])
-        self.classes: tuple[str, ...] = tuple(card["classes"])
-        self.unsure_below = float(card.get("unsure_below") or UNSURE_BELOW)
-        if list(card["input_shape"]) != [1, 28, 28]:
-            raise TinydigitsError(str(path), got=f"images of {card['input_shape']}", expected="1, 28, 28")
+        self.path, self.name = path, path.stem
+        if shape != [1, 28, 28]:
+            raise TinydigitsError(str(path), got=f"images of {shape}", expected="1, 28, 28")
 
     def probabilities(self, images_NHW: np.ndarray) -> np.ndarray:
         """From uint8 images (N, 28, 28), bright ink on 0, to probabilities, float32 (N, K)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ __all__ = ["json_tree", "read_text", "toml_tree"]
 
 MAX_BYTES = 4_000_000
 """No honest recipe, contract, record or verdict is larger: a record of 256 classes is a tenth of it."""
+_MAX_TOML_BYTES = 1_000_000
+_LONG_KEY = re.compile(r"""(?:\.[ \t]*(?:[\w-]{1,200}|"[^"\n]{0,200}"|'[^'\n]{0,200}')[ \t]*){40}""")
 MAX_DEPTH = 40
 """Tables in tables; honest ones have five. What writes a tree back calls itself once for each."""
 
@@ -43,6 +46,9 @@ def toml_tree(text: str, where: object) -> dict[str, Any]:
     >>> toml_tree("a = {b = 1}", "here")
     {'a': {'b': 1}}
     """
+    # The reader's time and memory grow with the square of a dotted key's length.
+    if len(text) > _MAX_TOML_BYTES or _LONG_KEY.search(text):
+        raise TinydigitsError(where, f"not TOML that can be read: larger than {_MAX_TOML_BYTES:,}, or a key too long")
     tree: dict[str, Any] = _tree(tomllib.loads, text, where, "TOML")
     return tree
 

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks.reliability import kills
 from benchmarks.reliability._forks import Forks
-
-
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    with Forks() as forks:
-        yield forks
-
-
-@pytest.fixture(scope="module")
-def wholes(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[int, kills.Whole]:
-    """The uninterrupted training on one thread and on two."""
-    return {threads: kills.train_whole(forks, tmp_path_factory.mktemp("whole"), threads) for threads in (1, 2)}
 
 
 @pytest.mark.parametrize(

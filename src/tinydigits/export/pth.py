@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
 
 from tinydigits import models
+from tinydigits.archive import require_honest
+from tinydigits.errors import TinydigitsError
 from tinydigits.export.trained import Answer, Trained, answer_of
 from tinydigits.run import write_atomic
 
@@ -31,7 +34,7 @@ def write(trained: Trained, folder: Path) -> Path:
     assert run is not None  # see NEEDS
     record = run.record
     assert record.result is not None  # a finished run has one
-    checkpoint = torch.load(run.file("checkpoint.pt"), map_location="cpu", weights_only=True)
+    checkpoint = _checkpoint(run.file("checkpoint.pt"))
     held_out = record.result.split == "validation"
     content = {
         "model_state_dict": load_file(run.file("weights.safetensors")),
@@ -52,6 +55,15 @@ def write(trained: Trained, folder: Path) -> Path:
     path = folder / f"{Path(record.source).name}_model_{moment}_acc{100 * record.result.accuracy:.2f}.pth"
     write_atomic(path, buffer.getvalue())
     return path
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    require_honest(path, path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        return {"optimizer": content["optimizer"], "history": content["history"]}
+    except Exception as error:  # torch.load raises whatever the damaged bytes provoke
+        raise TinydigitsError(path, f"damaged checkpoint: {type(error).__name__}") from error
 
 
 def load(path: Path) -> Answer:

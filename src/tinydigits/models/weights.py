@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tinydigits.archive import require_honest
 from tinydigits.errors import TinydigitsError
 from tinydigits.models.allowed import require_allowed
 from tinydigits.models.registry import build
+from tinydigits.text import json_tree
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,6 +35,9 @@ _STATE_KEYS = (
 # What DataParallel, torch.compile and Lightning put before each name.
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 _NUM_NAMED = 6
+# What a card may claim: more would take memory before the first weight is compared.
+_MAX_CLASSES = 10_000
+_Side = Annotated[int, Field(ge=1, le=1_024)]
 
 
 class WeightsCard(BaseModel):
@@ -50,8 +54,8 @@ class WeightsCard(BaseModel):
     model: str
     options: dict[str, Any] = {}
     source: str
-    classes: list[str]
-    input_shape: tuple[int, int, int] = (1, 28, 28)
+    classes: list[str] = Field(min_length=1, max_length=_MAX_CLASSES)
+    input_shape: tuple[_Side, _Side, _Side] = (1, 28, 28)
     mean: float
     std: float
     recipe: str = ""
@@ -110,6 +114,13 @@ def load_weights(path: str | Path, *, spec: str | None = None) -> tuple[nn.Modul
         raise _no_card(where)
     if spec is None:
         require_allowed(card.model, where)
+    if spec is None and ":" not in card.model:
+        import torch
+
+        # A card may ask for more layers than there is memory: first without any.
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that no weights are kept
+            fit_weights(build(card.model, card.options), state, where)
     model = build(spec or card.model, card.options)
     fit_weights(model, state, where)
     return model.eval(), card
@@ -187,6 +198,7 @@ def _read_pickled(where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     import torch
 
     _must_be_there(where)
+    require_honest(Path(where), where)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what it will raise anyway
@@ -229,8 +241,8 @@ def card_in(where: str, metadata: Mapping[str, Any]) -> WeightsCard | None:
     if CARD_KEY not in metadata:
         return None
     try:
-        return WeightsCard(**json.loads(metadata[CARD_KEY]))
-    except (ValueError, TypeError, ValidationError) as error:
+        return WeightsCard(**json_tree(metadata[CARD_KEY], "its card"))
+    except (TinydigitsError, TypeError, ValidationError) as error:
         raise TinydigitsError(where, f"damaged tinydigits metadata: {error}") from error
 
 

@@ -314,7 +314,7 @@ class Recipe(_Part):
     name: str
     description: str = ""
     contract: str | None = None
-    epochs: Count
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False

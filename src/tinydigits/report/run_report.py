@@ -68,6 +68,8 @@ def write_run_report(run: Run) -> Path:
     so far is shown. Raises TinydigitsError where the run has no record, or a file of it is damaged.
     """
     record = run.record
+    if not {"name", "seed", "model", "epochs"} <= record.recipe.keys():
+        raise TinydigitsError(str(run.folder / "record.json"), "damaged record: its recipe is not whole")
     name = f"{record.recipe['name']} on {record.source}, seed {record.recipe['seed']}"
     sections = []
     epochs, steps = _rows(run, "history.csv", _HISTORY), _rows(run, "steps.csv", _STEPS)

@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tinydigits.archive import require_honest
 from tinydigits.errors import TinydigitsError
 from tinydigits.run.folder import Run
 from tinydigits.stats import Interval, mcnemar, paired_interval
@@ -127,6 +128,9 @@ def verdict_of(run: Run) -> dict[str, Any] | None:
     return verdict if judged == hashlib.sha256(weights.read_bytes()).hexdigest() else None
 
 
+_MAX_ARRAYS_BYTES = 64_000_000  # 64 images of each sheet, and the answers to a test set
+
+
 def arrays_of(run: Run, file: str) -> dict[str, np.ndarray]:
     """The arrays of one of its `.npz` files, none where it has no such file; raises TinydigitsError where damaged."""
     path = run.folder / file
@@ -134,6 +138,7 @@ def arrays_of(run: Run, file: str) -> dict[str, np.ndarray]:
         return {}
     import numpy as np
 
+    require_honest(path, path, max_bytes=_MAX_ARRAYS_BYTES)
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             return dict(arrays)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from tinydigits.errors import TinydigitsError
 from tinydigits.text import json_tree, read_text
@@ -43,6 +43,13 @@ class Result(_Part):
     loss: float
     confusion: list[list[int]]
     calibration_error: float | None = None
+
+    @field_validator("confusion")
+    @classmethod
+    def _is_square(cls, confusion: list[list[int]]) -> list[list[int]]:
+        if any(len(row) != len(confusion) for row in confusion):
+            raise ValueError("the confusion is not square")
+        return confusion
 
     @property
     def accuracy(self) -> float:
@@ -157,9 +164,12 @@ class Run:
     def table(self, name: str) -> list[dict[str, float | None]]:
         """The rows of a CSV file, numbers as floats, empty cells as None."""
         with self.file(name).open(encoding="utf-8", newline="") as file:
-            return [
-                {key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(file)
-            ]
+            try:
+                return [
+                    {key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(file)
+                ]
+            except csv.Error as error:
+                raise ValueError(str(error)) from error
 
 
 def create(out: str | Path, recipe_name: str, seed: int, files: Mapping[str, str | bytes]) -> Run:
@@ -173,10 +183,10 @@ def create(out: str | Path, recipe_name: str, seed: int, files: Mapping[str, str
     try:
         out.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=out))
-        draft.chmod(0o755)
     except OSError as error:
         raise _write_error(out, error) from error
     try:
+        draft.chmod(0o755)
         for name, content in files.items():
             write_atomic(draft / name, content)
         run = Run(_rename_to_free_name(draft, out, stem))

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from tinydigits import data, models
+from tinydigits.archive import require_honest
 from tinydigits.data.batches import Batches
 from tinydigits.errors import TinydigitsError, TrainingDiverged
 from tinydigits.evaluate import Evaluation, evaluate, frozen
@@ -201,6 +202,7 @@ class State:
     def load_checkpoint(self, run: Run) -> None:
         """Stand where the run's checkpoint was written. Raises TinydigitsError where it is damaged or does not fit."""
         path = run.file("checkpoint.pt")
+        require_honest(path, path)
         try:
             content = torch.load(path, map_location=self.device, weights_only=True)
             self.model.load_state_dict(content["model"])

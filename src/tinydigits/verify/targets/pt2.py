@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import io
+import logging
 import os
 import pickle
 import zipfile
@@ -17,6 +18,7 @@ from torch import Tensor, fx, nn
 from torch.export.graph_signature import InputKind, OutputKind
 
 from tinydigits import models
+from tinydigits.archive import require_honest
 from tinydigits.checks import Subject
 from tinydigits.errors import TinydigitsError
 from tinydigits.train import pick_device
@@ -138,15 +140,19 @@ def _load(content: bytes, extra: dict[str, str] | None = None) -> torch.export.E
 
     Where reading with `weights_only` fails, torch's reader tries again without; only this variable keeps it from that.
     """
+    require_honest(content, "its archive")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for name in archive.namelist():
             if any(f"/{place}" in name for place in _CODE):
                 raise TinydigitsError("its archive", f"holds code ({name}), which is not run{_HINT}")
     before = os.environ.get(_FORCE)
     os.environ[_FORCE] = "1"
+    logger = logging.getLogger("torch.export")
+    was_silent, logger.disabled = logger.disabled, True  # it prints the traceback of what it raises anyway
     try:
         return torch.export.load(io.BytesIO(content), extra_files=extra)
     finally:
+        logger.disabled = was_silent
         os.environ.pop(_FORCE)
         if before is not None:
             os.environ[_FORCE] = before
