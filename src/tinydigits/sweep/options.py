@@ -11,9 +11,10 @@ from pydantic.fields import FieldInfo
 
 from tinydigits import models
 from tinydigits.errors import TinydigitsError
+from tinydigits.recipe import Recipe
 from tinydigits.sweep.ranges import Range, parse_range
 
-__all__ = ["compose", "declared_ranges"]
+__all__ = ["compose", "declared_ranges", "own_values"]
 
 
 def declared_ranges(spec: str) -> dict[str, Range]:
@@ -65,3 +66,27 @@ def compose(values: Mapping[str, Any]) -> dict[str, Any]:
         else:
             settings[key] = value
     return settings | {key: [numbered[number] for number in sorted(numbered)] for key, numbered in parts.items()}
+
+
+def own_values(recipe: Recipe, ranges: Mapping[str, Range]) -> dict[str, Any]:
+    """What the recipe itself says of the settings that are searched, where that is in their range, as Optuna keeps it.
+
+    >>> import tinydigits.recipe
+    >>> recipe = tinydigits.recipe.load("frontier-3k")
+    >>> own_values(recipe, {key: parse_range(key, "int:8..18") for key in ("model.widths.0", "model.widths.1")})
+    {'model.widths.0': 16}
+    """
+    tree = recipe.model_dump(mode="json")
+    tree["model"] = tree["model"]["options"] | tree["model"]
+    found = {}
+    for key, where in ranges.items():
+        value: Any = tree
+        for part in key.split("."):
+            if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+                value = value[int(part)]
+            else:
+                value = value.get(part) if isinstance(value, dict) else None
+        kept = where.keep(value)
+        if kept is not None:
+            found[key] = kept
+    return found

@@ -29,6 +29,11 @@ class Numbers:
             return trial.suggest_int(key, int(self.low), int(self.high), log=self.log)
         return trial.suggest_float(key, self.low, self.high, log=self.log)
 
+    def keep(self, value: Any) -> Any:
+        """A value as Optuna keeps it; None where it is not in the range."""
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return value if is_number and self.low <= value <= self.high and not (self.whole and value % 1) else None
+
     @property
     def first(self) -> Any:
         """One value of the range, to see that the setting exists."""
@@ -46,6 +51,10 @@ class Choice:
         # Optuna keeps numbers and text alone: a list is one of its texts.
         texts = [json.dumps(value) for value in self.values]
         return json.loads(trial.suggest_categorical(key, texts))
+
+    def keep(self, value: Any) -> Any:
+        """A value as Optuna keeps it; None where it is not one of these."""
+        return json.dumps(value) if value in self.values else None
 
     @property
     def first(self) -> Any:

@@ -16,7 +16,7 @@ from tinydigits.recipe import Recipe
 from tinydigits.run import Record, Run
 from tinydigits.sweep.fields import Point
 from tinydigits.sweep.lease import Lease
-from tinydigits.sweep.options import compose
+from tinydigits.sweep.options import compose, own_values
 from tinydigits.sweep.standing import counts, occupies, stand
 from tinydigits.sweep.study import Study
 from tinydigits.train import Progress, Reporter, resume, train
@@ -95,7 +95,7 @@ class _Worker:
         before = [trial for trial in trials if trial.user_attrs.get("slot") == slot]
         attributes: dict[str, Any] = {"slot": slot, "owner": self.lease.owner, "beat": 0}
         template = optuna.create_trial(
-            state=self.states.RUNNING, user_attrs=attributes, system_attrs=self._inherited(before)
+            state=self.states.RUNNING, user_attrs=attributes, system_attrs=self._fixed(slot, before)
         )
         trial_id = self.storage.create_new_trial(self.study_id, template)
         trials = self.storage.get_all_trials(self.study_id, deepcopy=False)
@@ -106,8 +106,13 @@ class _Worker:
         self.optuna_study.sampler = self._sampler(slot, len(before))
         return optuna.trial.Trial(self.optuna_study, trial_id)
 
-    def _inherited(self, before: list[FrozenTrial]) -> dict[str, Any]:
-        """What was drawn for a trial that was lost is what the one in its place takes, unless it kills its workers."""
+    def _fixed(self, slot: int, before: list[FrozenTrial]) -> dict[str, Any]:
+        """A search begins with what the recipe says itself, so that the best is no worse than that.
+
+        What was drawn for a trial that was lost is what the one in its place takes, unless it keeps killing workers.
+        """
+        if self.study.sweep.search and slot == 0 and not before:
+            return {"fixed_params": own_values(self.study.recipe(), self.study.ranges)}
         lost = [trial for trial in before if trial.state == self.states.FAIL and trial.params]
         draws_again = not self.study.sweep.search or len(lost) % _MOST_LOSSES == 0
         return {} if draws_again else {"fixed_params": lost[-1].params}

@@ -119,6 +119,7 @@ def test_the_same_search_with_one_worker_draws_the_same(tmp_path: Path) -> None:
         sweep.work(study, threads=1, device="cpu")
         drawn.append([(row.settings, row.value) for row in study.standing().done])
     assert drawn[0] == drawn[1] and len({str(settings) for settings, _ in drawn[0]}) == 3
+    assert drawn[0][0][0] == {"optimizer.lr": 0.005}  # the recipe's own comes first
 
 
 def test_a_hopeless_trial_is_pruned_by_validation_accuracy(tmp_path: Path) -> None:
