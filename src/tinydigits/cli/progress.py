@@ -28,10 +28,11 @@ class LineReporter(Reporter):
     def on_start(self, run: Run, record: Record) -> None:
         self.epochs = record.recipe["epochs"]
         validation = f", {record.num_validation:,} for validation" if record.num_validation else ""
+        together = f", {record.world_size} processes by {record.backend}" if record.world_size > 1 else ""
         typer.echo(
             f"{record.recipe['name']}: {record.recipe['model']['name']}, {record.num_parameters:,} parameters, "
             f"on {record.source} ({record.num_train:,} images{validation}), {_count(self.epochs, 'epoch')}, "
-            f"seed {record.recipe['seed']}, {record.device}, {_count(record.threads, 'thread')}"
+            f"seed {record.recipe['seed']}, {record.device}, {_count(record.threads, 'thread')}{together}"
         )
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:

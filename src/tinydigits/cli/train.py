@@ -45,6 +45,7 @@ def train(
     """
     from tinydigits.errors import DataUnavailable, TinydigitsError
     from tinydigits.recipe import DEFAULT, load
+    from tinydigits.train import is_first_process
 
     changes = list(settings or [])
     changes += [f"epochs={epochs}"] if epochs is not None else []
@@ -62,8 +63,11 @@ def train(
     except DataUnavailable as error:
         if recipe is not None or any(change.startswith("data.source=") for change in changes):
             raise  # asked for by name
-        typer.echo(f"{error}. Training the recipe {FALLBACK!r} on bundled data instead.")
+        if is_first_process():
+            typer.echo(f"{error}. Training the recipe {FALLBACK!r} on bundled data instead.")
         finished = _train_seeds(load(FALLBACK, changes), seeds, out, device, threads)
+    if not is_first_process():
+        return
     if seeds > 1:
         _print_spread(finished)
     typer.echo(f"next: tinydigits verify {_short(finished[-1])}")
@@ -78,11 +82,13 @@ def _train(recipe: Recipe, out: Path, device: str | None, threads: int | None) -
     from tinydigits import models
     from tinydigits.cli.progress import make_reporter
     from tinydigits.report import write_run_report
+    from tinydigits.train import is_first_process
     from tinydigits.train import train as train_recipe
 
     models.allow(recipe.model.name, lasting=True)  # `verify` will find the name in the run
     run = train_recipe(recipe, out=out, device=device or "auto", threads=threads, reporter=make_reporter())
-    write_run_report(run)
+    if is_first_process():
+        write_run_report(run)
     return run
 
 
@@ -90,13 +96,15 @@ def _resume(target: Path, out: Path, device: str | None, threads: int | None) ->
     from tinydigits.cli.progress import make_reporter
     from tinydigits.report import write_run_report
     from tinydigits.run import open_run
-    from tinydigits.train import resume
+    from tinydigits.train import is_first_process, resume
 
     run = open_run(target, out)
     was_finished = run.record.status == "finished"
-    if was_finished:
+    if was_finished and is_first_process():
         typer.echo(f"{run.folder} is finished already")
     resume(run, device=device, threads=threads, reporter=make_reporter())
+    if not is_first_process():
+        return
     if not was_finished or not (run.folder / "report.md").is_file():  # it may have been killed before its report
         write_run_report(run)
     typer.echo(f"next: tinydigits verify {_short(run)}")

@@ -49,18 +49,21 @@ class Batches:
         shuffle: bool = True,
         device: str | torch.device = "cpu",
         channels_last: bool = False,
+        smallest: int = 2,
     ) -> None:
         self.images_NHW = torch.from_numpy(images_NHW).to(device)
         self.labels_N = torch.from_numpy(labels_N).to(device).long()
         self.mean, self.std, self.seed, self.steps, self.shuffle = mean, std, seed, tuple(steps), shuffle
-        self.device = torch.device(device)
+        self.device, self.smallest = torch.device(device), smallest
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     def num_batches(self, batch_size: int) -> int:
-        """How many batches an epoch has; a single image left over joins the last batch."""
+        """How many batches an epoch has; fewer than `smallest` images left over join the last batch.
+
+        BatchNorm has no statistics of one value: a last batch of a single image would stop the training.
+        """
         whole, rest = divmod(len(self.images_NHW), batch_size)
-        # BatchNorm has no statistics of one value: a last batch of a single image would stop the training.
-        return max(1, whole) if rest == 1 else whole + (rest > 0)
+        return max(1, whole) if 0 < rest < self.smallest else whole + (rest > 0)
 
     def epoch(self, epoch: int, batch_size: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of one epoch (counted from 1), from batch number `start` (counted from 0) on."""

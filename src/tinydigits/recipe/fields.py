@@ -305,6 +305,9 @@ class Recipe(_Part):
     `model.named_modules()`) whose activations are computed again in the backward pass in place of being kept;
     `keep_memory = false` gives freed blocks over 0.5 MB back to the system after every step.
 
+    `batch_norm` is for a training in several processes: `synchronised` normalises by the whole batch, as one process
+    does; `local` by each process's share of it, with the mean of their running statistics kept.
+
     >>> import tinydigits.recipe
     >>> recipe = tinydigits.recipe.load("two-conv")
     >>> recipe.epochs, recipe.optimizer.lr, recipe.model.options
@@ -320,6 +323,7 @@ class Recipe(_Part):
     channels_last: bool = False
     recompute: tuple[str, ...] = ()
     keep_memory: bool = True
+    batch_norm: Literal["synchronised", "local"] = "synchronised"
     model: ModelPart
     data: DataPart = DataPart()
     optimizer: OptimizerPart

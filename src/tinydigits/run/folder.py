@@ -66,7 +66,11 @@ class Seconds(_Part):
 
 
 class Record(_Part):
-    """`record.json`: what was run, on what, with what result. Sizes in bytes, accuracy as counts."""
+    """`record.json`: what was run, on what, with what result. Sizes in bytes, accuracy as counts.
+
+    `world_size` processes trained together, over `backend` (gloo or nccl; None for one alone). Memory and times are
+    the first one's.
+    """
 
     format: int = FORMAT
     status: Literal["running", "interrupted", "diverged", "finished"] = "running"
@@ -82,6 +86,8 @@ class Record(_Part):
     num_buffers: int
     device: str
     threads: int
+    world_size: int = 1
+    backend: str | None = None
     machine: dict[str, Any]
     versions: dict[str, str]
     git_commit: str | None = None

@@ -28,6 +28,7 @@ from tinydigits.errors import Interrupted, TinydigitsError, TrainingDiverged
 from tinydigits.machine import keep_freed_memory
 from tinydigits.recipe import Recipe, load, to_toml
 from tinydigits.run import Run, create
+from tinydigits.train.distributed import is_first_process, local_device
 from tinydigits.train.reporter import Progress, Reporter
 from tinydigits.train.state import EpochTotals, State
 
@@ -68,8 +69,9 @@ def train(
     started = time.perf_counter()
     with limit_threads(threads or _default_threads(recipe)):
         state = State(recipe, pick_device(device), images)
-        run = create(out, recipe.name, recipe.seed, {"recipe.toml": to_toml(recipe), **state.first_files()})
-        return _finish(state, run, reporter or Reporter(), started)
+        files = {"recipe.toml": to_toml(recipe), **state.first_files()}
+        run = create(out, recipe.name, recipe.seed, files) if state.world.is_first else None
+        return _finish(state, state.world.gather(run)[0], reporter or Reporter(), started)
 
 
 def resume(run: Run, *, device: str | None = None, threads: int | None = None, reporter: Reporter | None = None) -> Run:
@@ -80,7 +82,8 @@ def resume(run: Run, *, device: str | None = None, threads: int | None = None, r
     """
     started = time.perf_counter()
     record = run.record
-    run.discard_drafts()
+    if is_first_process():
+        run.discard_drafts()
     if record.status == "finished":
         return run
     recipe = load(run.file("recipe.toml"))
@@ -92,17 +95,20 @@ def resume(run: Run, *, device: str | None = None, threads: int | None = None, r
 
 
 def _finish(state: State, run: Run, reporter: Reporter, started: float) -> Run:
+    if not state.world.is_first:
+        reporter = Reporter()
     keep_freed_memory(None if state.recipe.keep_memory else _LARGEST_KEPT_BYTES)
     reporter.on_start(run, state.record)
     state.record.seconds.start_up += time.perf_counter() - started
     try:
-        with _stop_request() as stop:
-            while state.epoch <= state.recipe.epochs:
-                _train_epoch(state, run, reporter, stop)
-                state.end_epoch()
-                state.write_checkpoint(run)
-                reporter.on_epoch(state.history[-1])
-        state.write_results(run)
+        with state.world.losses_told(f"run {run.folder}", hint=_resume_command(state, run)):
+            with _stop_request() as stop:
+                while state.epoch <= state.recipe.epochs:
+                    _train_epoch(state, run, reporter, stop)
+                    state.end_epoch()
+                    state.write_checkpoint(run)
+                    reporter.on_epoch(state.history[-1])
+            state.write_results(run)
     except TrainingDiverged:
         state.write_status(run, "diverged")
         raise
@@ -117,7 +123,7 @@ def _finish(state: State, run: Run, reporter: Reporter, started: float) -> Run:
 
 def _train_epoch(state: State, run: Run, reporter: Reporter, stop: threading.Event) -> None:
     """The rest of the current epoch, from the batch where the state stands."""
-    recipe, epoch, model, optimizer = state.recipe, state.epoch, state.model, state.optimizer
+    recipe, epoch, model, optimizer = state.recipe, state.epoch, state.spread_model, state.optimizer
     batch_size, accumulate = recipe.data.batch_size_at(epoch), recipe.optimizer.accumulate
     num_batches = state.batches.num_batches(batch_size)
     smoothing = recipe.loss.label_smoothing_at(epoch, recipe.epochs)
@@ -127,7 +133,9 @@ def _train_epoch(state: State, run: Run, reporter: Reporter, stop: threading.Eve
         lr = state.schedule.apply(optimizer, epoch, state.batch // accumulate)
         with torch.autocast(state.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
             loss, logits_BK = _loss(state, model, images_BCHW, labels_B, smoothing)
-        (loss / accumulate if accumulate > 1 else loss).backward()
+        # The backward pass gives the mean over the processes, whose shares of a batch may differ by an image.
+        divisor = accumulate * len(labels_B) / (len(logits_BK) * state.world.size)
+        (loss / divisor if divisor != 1 else loss).backward()
         state.batch += 1
         reading.add(loss, logits_BK, labels_B, lr)
         if state.batch % accumulate and state.batch < num_batches:
@@ -136,17 +144,17 @@ def _train_epoch(state: State, run: Run, reporter: Reporter, stop: threading.Eve
             nn.utils.clip_grad_norm_(model.parameters(), recipe.optimizer.clip_norm)
         optimizer.step()
         optimizer.zero_grad()
-        state.step += 1
-        state.average.after_step(state.step)
-        if stop.is_set() or reading.seconds_since_checkpoint > _SECONDS_BETWEEN_CHECKPOINTS:
+        state.end_step()
+        due = 2 if stop.is_set() else int(reading.seconds_since_checkpoint > _SECONDS_BETWEEN_CHECKPOINTS)
+        if due := state.world.highest(due):
             reading.take()
             state.write_checkpoint(run)
             reading.last_checkpoint = time.perf_counter()
-            if stop.is_set():
+            if due == 2:
                 raise Interrupted(
                     f"run {run.folder}",
                     f"in epoch {epoch} after batch {state.batch} of {num_batches}, checkpoint kept",
-                    hint=f"tinydigits train --resume {run.folder}",
+                    hint=_resume_command(state, run),
                 )
     reading.take()
 
@@ -154,6 +162,7 @@ def _train_epoch(state: State, run: Run, reporter: Reporter, stop: threading.Eve
 def _loss(
     state: State, model: nn.Module, images_BCHW: Tensor, labels_B: Tensor, smoothing: float
 ) -> tuple[Tensor, Tensor]:
+    """The loss and the logits of this process's share of a batch."""
     part, others_B, share = state.recipe.mix, labels_B, 1.0
     if part is not None:
         # Drawn from the position in the training, like all randomness of the data: nothing to carry in a checkpoint.
@@ -162,6 +171,8 @@ def _loss(
             images_BCHW, others_B, share = mix(
                 images_BCHW, labels_B, mixup_alpha=part.mixup_alpha, cutmix_alpha=part.cutmix_alpha, rng=rng
             )
+    own = state.world.share(len(labels_B))
+    images_BCHW, labels_B, others_B = images_BCHW[own], labels_B[own], others_B[own]
     logits_BK = model(images_BCHW).float()
     loss = F.cross_entropy(logits_BK, labels_B, label_smoothing=smoothing)
     if share != 1:
@@ -179,6 +190,7 @@ class _Reading:
         self.losses: list[Tensor] = []
         self.correct: list[Tensor] = []
         self.sizes: list[int] = []
+        self.shares: list[float] = []
         self.lrs: list[float] = []
         self.clock = self.last_checkpoint = time.perf_counter()
 
@@ -188,7 +200,9 @@ class _Reading:
 
     def add(self, loss: Tensor, logits_BK: Tensor, labels_B: Tensor, lr: float) -> None:
         self.losses.append(loss.detach())
-        self.correct.append((logits_BK.detach().argmax(dim=1) == labels_B).sum())
+        own_labels_B = labels_B[self.state.world.share(len(labels_B))]
+        self.correct.append((logits_BK.detach().argmax(dim=1) == own_labels_B).sum())
+        self.shares.append(len(own_labels_B) / len(labels_B))
         self.sizes.append(len(labels_B))
         self.lrs.append(lr)
         if len(self.losses) >= _STEPS_PER_READING:
@@ -199,7 +213,7 @@ class _Reading:
         if not self.losses:
             return
         state, totals = self.state, self.state.totals
-        losses = torch.stack(self.losses).tolist()
+        losses = state.world.sum(torch.stack(self.losses), self.shares).tolist()
         first_batch = state.batch - len(losses) + 1
         for batch, loss in enumerate(losses, start=first_batch):
             if not math.isfinite(loss):
@@ -209,7 +223,7 @@ class _Reading:
                     hint="a lower optimizer.lr, or optimizer.clip_norm=1",
                 )
         totals.loss_sum += sum(loss * size for loss, size in zip(losses, self.sizes, strict=True))
-        correct = torch.stack(self.correct).tolist()
+        correct = state.world.sum(torch.stack(self.correct)).tolist()
         totals.correct += sum(correct)
         for figures in zip(losses, correct, self.sizes, self.lrs, strict=True):
             state.curve.add(*figures)
@@ -219,7 +233,7 @@ class _Reading:
         totals.seconds += now - self.clock
         self.clock = now
         self.reporter.on_progress(self._progress(totals, losses))
-        self.losses, self.correct, self.sizes, self.lrs = [], [], [], []
+        self.losses, self.correct, self.sizes, self.shares, self.lrs = [], [], [], [], []
 
     def _progress(self, totals: EpochTotals, losses: list[float]) -> Progress:
         state = self.state
@@ -240,13 +254,17 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        device = torch.device(name)
+        device = local_device(torch.device(name))
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise TinydigitsError(
             "device", got=repr(name), expected="auto, cpu, or a CUDA or MPS device of this machine"
         ) from error
     return device
+
+
+def _resume_command(state: State, run: Run) -> str:
+    return f"{state.world.launcher} train --resume {run.folder}"
 
 
 @contextlib.contextmanager

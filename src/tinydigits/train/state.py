@@ -14,7 +14,7 @@ from torch import nn
 
 from tinydigits import data, models
 from tinydigits.archive import require_honest
-from tinydigits.data.batches import Batches
+from tinydigits.data.batches import Batches, seed_for
 from tinydigits.errors import TinydigitsError, TrainingDiverged
 from tinydigits.evaluate import Evaluation, evaluate, frozen
 from tinydigits.machine import (
@@ -28,6 +28,7 @@ from tinydigits.optim import Average, Schedule, build_optimizer
 from tinydigits.recipe import Recipe
 from tinydigits.run import Record, Result, Run
 from tinydigits.train.curve import Curve
+from tinydigits.train.distributed import World
 from tinydigits.train.recompute import recompute
 from tinydigits.train.teachers import Teachers
 
@@ -52,7 +53,9 @@ class State:
 
     def __init__(self, recipe: Recipe, device: torch.device, images: data.ImageSet | None = None) -> None:
         self.recipe, self.device = recipe, device
-        whole = images or data.load(recipe.data.source, "train")
+        self.world = World(device)
+        with self.world.one_first():
+            whole = images or data.load(recipe.data.source, "train")
         held_out = recipe.data.validation
         self.train_set: data.ImageSet = whole
         self.validation_set: data.ImageSet | None = None
@@ -67,7 +70,7 @@ class State:
         self.batches = Batches(
             self.train_set.images_NHW, self.train_set.labels_N, mean=recipe.data.mean, std=recipe.data.std,
             seed=recipe.seed, steps=recipe.augment, shuffle=recipe.data.shuffle, device=device,
-            channels_last=recipe.channels_last,
+            channels_last=recipe.channels_last, smallest=self._smallest_batch(),
         )  # fmt: skip
         self.teachers = Teachers(recipe, list(whole.classes), device) if recipe.distil else None
         self.optimizer = build_optimizer(self.model, recipe.optimizer)
@@ -76,12 +79,30 @@ class State:
         self.schedule = Schedule(recipe, [math.ceil(num / recipe.optimizer.accumulate) for num in batches_per_epoch])
         self.average = Average(self.model, recipe.average)  # takes its copy before the model is changed below
         recompute(self.model, recipe.recompute, where=f"recipe {recipe.name}: recompute")
+        self.spread_model = self.world.spread(self.model, recipe.batch_norm)
+        if not self.world.is_first:  # the initial weights are the same everywhere, the dropout is not
+            torch.manual_seed(seed_for(recipe.seed, self.world.rank))
         self.curve = Curve(sum(batches_per_epoch))
         self.epoch, self.batch, self.step = 1, 0, 0
         self.totals = EpochTotals()
         self.history: list[dict[str, Any]] = []
         self.record = self._new_record(whole)
         self._last_evaluation: Evaluation | None = None
+
+    def _smallest_batch(self) -> int:
+        """The fewest images of which every process has its share: two each where BatchNorm has no others."""
+        world, part = self.world, self.recipe.data
+        if world.size == 1:
+            return 2
+        smallest = world.size * (2 if self.recipe.batch_norm == "local" else 1)
+        sizes = [part.batch_size_at(epoch) for epoch in range(1, self.recipe.epochs + 1)]
+        sizes += [len(self.train_set), len(self.validation_set or self.train_set)]
+        if min(sizes) < smallest:
+            raise TinydigitsError(
+                f"recipe {self.recipe.name}", f"too few images in a batch or set for {world.size} processes",
+                got=min(sizes), expected=f"at least {smallest}", hint="a larger data.batch_size, or fewer processes",
+            )  # fmt: skip
+        return smallest
 
     def _check_output_shape(self) -> None:
         num_classes = len(self.train_set.classes)
@@ -112,10 +133,19 @@ class State:
             num_buffers=sum(buffer.numel() for buffer in self.model.buffers()),
             device=str(self.device),
             threads=torch.get_num_threads(),
+            world_size=self.world.size,
+            backend=self.world.backend,
             machine=describe_machine() | describe_arithmetic(str(self.device)),
             versions=describe_versions(),
             git_commit=find_git_commit(),
         )
+
+    def end_step(self) -> None:
+        """Count one optimizer step."""
+        self.step += 1
+        if self.recipe.batch_norm == "local":
+            self.world.average_statistics(self.model)
+        self.average.after_step(self.step)
 
     def end_epoch(self) -> None:
         """Close the epoch: evaluate on the validation images if there are any, write the history's row, go on."""
@@ -144,10 +174,12 @@ class State:
 
     def _evaluate(self, model: nn.Module, images: data.ImageSet) -> Evaluation:
         started = time.perf_counter()
+        own = self.world.share(len(images))
         evaluation = evaluate(
-            model, images.images_NHW, images.labels_N, mean=self.recipe.data.mean, std=self.recipe.data.std,
+            model, images.images_NHW[own], images.labels_N[own], mean=self.recipe.data.mean, std=self.recipe.data.std,
             num_classes=len(images.classes), device=self.device, shift_pixels=self.recipe.evaluation.shift_pixels,
         )  # fmt: skip
+        evaluation = self.world.join_evaluations(evaluation, images.labels_N)
         self.record.seconds.evaluation += time.perf_counter() - started
         if not math.isfinite(evaluation.loss):
             raise TrainingDiverged(
@@ -166,7 +198,10 @@ class State:
     def write_checkpoint(self, run: Run) -> None:
         """Write checkpoint, history and record; the checkpoint comes first, the others can be made from it."""
         self.record.peak_memory_bytes = max(self.record.peak_memory_bytes, peak_memory_bytes())
-        run.write("checkpoint.pt", self._checkpoint_bytes())
+        content = self._checkpoint_bytes()  # every process has a part in it
+        if not self.world.is_first:
+            return
+        run.write("checkpoint.pt", content)
         self._write_tables(run)
         run.write_record(self.record)
 
@@ -177,7 +212,8 @@ class State:
     def write_status(self, run: Run, status: Literal["interrupted", "diverged"]) -> None:
         """Say in the record how the training ended before its end; the checkpoint stays the last good one."""
         self.record.status = status
-        run.write_record(self.record)
+        if self.world.is_first:
+            run.write_record(self.record)
 
     def _checkpoint_bytes(self) -> bytes:
         content = {
@@ -185,10 +221,12 @@ class State:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "average": self.average.state_dict(),
-            "random": {
-                "cpu": torch.get_rng_state(),
-                "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
-            },
+            "random": self.world.gather(  # by rank
+                {
+                    "cpu": torch.get_rng_state(),
+                    "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+                }
+            ),
             "position": {"epoch": self.epoch, "batch": self.batch, "step": self.step},
             "totals": asdict(self.totals),
             "history": self.history,
@@ -210,9 +248,11 @@ class State:
             self.schedule.load_state_dict(content["schedule"])
             self.average.load_state_dict(content["average"])
             self.curve.load_state_dict(content["curve"])
-            torch.set_rng_state(content["random"]["cpu"].cpu())
-            if self.device.type == "cuda" and content["random"]["cuda"] is not None:
-                torch.cuda.set_rng_state(content["random"]["cuda"].cpu(), self.device)
+            if self.world.rank < len(content["random"]):  # taken up by more processes, the new ones keep their own
+                random = content["random"][self.world.rank]
+                torch.set_rng_state(random["cpu"].cpu())
+                if self.device.type == "cuda" and random["cuda"] is not None:
+                    torch.cuda.set_rng_state(random["cuda"].cpu(), self.device)
             self.epoch, self.batch, self.step = (content["position"][key] for key in ("epoch", "batch", "step"))
             self.totals, self.history = EpochTotals(**content["totals"]), content["history"]
             record = Record.model_validate(content["record"])
@@ -225,7 +265,8 @@ class State:
             )  # fmt: skip
         if record.teachers_sha256 != self.record.teachers_sha256:
             raise TinydigitsError(f"run {run.folder}", "the teachers are not those that it began with")
-        self.record = record.model_copy(update={"status": "running", "resumed": record.resumed + 1})
+        now = {"world_size": self.world.size, "backend": self.world.backend}
+        self.record = record.model_copy(update={"status": "running", "resumed": record.resumed + 1, **now})
 
     def write_results(self, run: Run) -> None:
         """Evaluate the weights that are kept, and write them with the record and what the pictures need."""
@@ -246,6 +287,8 @@ class State:
             confusion=evaluation.confusion_KK.tolist(),
             calibration_error=evaluation.calibration_error(images.labels_N),
         )
+        if not self.world.is_first:
+            return
         card = models.WeightsCard(
             model=self.recipe.model.name, options=self.recipe.model.options, source=self.train_set.name,
             classes=list(self.train_set.classes), input_shape=(1, *images.images_NHW.shape[1:]),
