@@ -47,8 +47,8 @@ def _conv(source: Source, graph: Graph, node: Node, number: int, places: list[st
         for letter, values in (("m", node.scale), ("t", node.shift))
     )
     calls, at = [], 0
-    tile = 1 if is_depthwise else _tile(graph, node)
-    most = 8 if tile > 3 else 16 if tile > 1 else 32  # so many sums are held in registers
+    tile = _tile(graph, node)
+    most = 16 if tile > 1 else 32  # so many sums are held in registers
     for group in range(1 if is_depthwise else node.groups):
         num_here = num_out if is_depthwise else num_out // node.groups
         for first, lanes in _cut(num_here, most):
@@ -59,14 +59,15 @@ def _conv(source: Source, graph: Graph, node: Node, number: int, places: list[st
             posts = (f"{scale} + {channel}", f"{shift} + {channel}") if scale else (0, 0)
             calls.append((
                 lanes, _add(places[0], taken), _add(places[1], channel), at, f"{bias} + {channel}",
-                _number(node.slope), *posts, f"&{window}", *([] if is_depthwise else [tile]),
+                _number(node.slope), *posts, f"&{window}", tile,
             ))  # fmt: skip
             at += part.size
     name = source.array(f"td_w{number}", np.concatenate(weights))
     for lanes, taken_from, given_to, start, *rest in calls:
         kernel = "depthwise" if is_depthwise else "conv"
         source.need("lanes", lanes)
-        source.call(kernel, taken_from, given_to, f"{name} + {start}", *rest, lanes=lanes)
+        source.need(kernel, lanes)
+        source.call("slide", f"td_{kernel}_{lanes}", taken_from, given_to, f"{name} + {start}", *rest)
 
 
 def _tile(graph: Graph, node: Node) -> int:

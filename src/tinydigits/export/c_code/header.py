@@ -141,7 +141,7 @@ int tinydigits_predict(const uint8_t image[{num_pixels}], float probabilities[{n
 def render(source: Source, card: WeightsCard, *, title: str, file: str, scratch: int, body: Iterable[str]) -> str:
     """The header's text. `scratch` is in bytes."""
     source.need("softmax")
-    first = ["window", "exp", "lanes", "round", "dot", "sum"]
+    first = ["window", "slide", "exp", "lanes", "round", "dot", "sum"]
     order = sorted(source.kernels, key=lambda name: (stem := name.rpartition("_")[0]) and (
         first.index(stem) if stem in first else len(first)
     ))  # fmt: skip

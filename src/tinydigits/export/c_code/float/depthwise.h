@@ -1,41 +1,41 @@
-/* A convolution of each channel for itself, LANES channels at once; weights are [row][column][lane]. */
+/* A convolution at `num` pixels of LANES channels, each for itself; weights are [row][column][lane]. */
 TD_INLINE void td_depthwise_LANES(const float *TD_RESTRICT in, float *TD_RESTRICT out, const float *weights,
                                   const float *bias, float slope, const float *scale, const float *shift,
-                                  const td_window *s)
+                                  const td_window *s, int num, int k0, int k1, int x0, int x1)
 {
-    for (int y = 0; y < s->out_h; y++) {
-        const int top = y * s->stride_h - s->pad_h;
-        int k0 = 0, k1 = s->kernel_h;
-        while (top + k0 * s->dilation_h < 0) k0++;
-        while (top + (k1 - 1) * s->dilation_h >= s->h) k1--;
-        for (int x = 0; x < s->out_w; x++) {
-            const int left = x * s->stride_w - s->pad_w;
-            int x0 = 0, x1 = s->kernel_w;
-            float sums[LANES];
-            while (left + x0 * s->dilation_w < 0) x0++;
-            while (left + (x1 - 1) * s->dilation_w >= s->w) x1--;
+    float sums[LANES];
 #ifdef TD_FAST
-            td_lanes_LANES lanes, pixel, weight;
-            __builtin_memcpy(&lanes, bias, sizeof lanes);
+    const int step = s->stride_w * s->in_channels;
+    td_lanes_LANES lanes[TD_MAX_TILE], pixel, weight;
+    __builtin_memcpy(&weight, bias, sizeof weight);
+    TD_UNROLL
+    for (int t = 0; t < num; t++) lanes[t] = weight;
 #else
-            for (int j = 0; j < LANES; j++) sums[j] = bias[j];
+    for (int j = 0; j < LANES; j++) sums[j] = bias[j];
 #endif
-            for (int ky = k0; ky < k1; ky++)
-                for (int kx = x0; kx < x1; kx++) {
-                    const float *q = weights + (ky * s->kernel_w + kx) * LANES;
-                    const float *p = in + ((top + ky * s->dilation_h) * s->w + left + kx * s->dilation_w) * s->in_channels;
+    for (int ky = k0; ky < k1; ky++)
+        for (int kx = x0; kx < x1; kx++) {
+            const float *p = in + (ky * s->dilation_h * s->w + kx * s->dilation_w) * s->in_channels;
+            const float *q = weights + (ky * s->kernel_w + kx) * LANES;
 #ifdef TD_FAST
-                    __builtin_memcpy(&pixel, p, sizeof pixel);
-                    __builtin_memcpy(&weight, q, sizeof weight);
-                    lanes += pixel * weight;
+            __builtin_memcpy(&weight, q, sizeof weight);
+            TD_UNROLL
+            for (int t = 0; t < num; t++) {
+                __builtin_memcpy(&pixel, p + t * step, sizeof pixel);
+                lanes[t] += pixel * weight;
+            }
 #else
-                    for (int j = 0; j < LANES; j++) sums[j] += p[j] * q[j];
+            for (int j = 0; j < LANES; j++) sums[j] += p[j] * q[j];
 #endif
-                }
-#ifdef TD_FAST
-            __builtin_memcpy(sums, &lanes, sizeof sums);
-#endif
-            td_store_LANES(sums, out + (y * s->out_w + x) * s->out_channels, slope, scale, shift);
         }
+#ifdef TD_FAST
+    TD_UNROLL
+    for (int t = 0; t < num; t++) {
+        __builtin_memcpy(sums, &lanes[t], sizeof sums);
+        td_store_LANES(sums, out + t * s->out_channels, slope, scale, shift);
     }
+#else
+    (void)num;
+    td_store_LANES(sums, out, slope, scale, shift);
+#endif
 }
