@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from tinydigits.run import Run
 
 __all__ = ["report"]
 
@@ -17,15 +20,45 @@ def report(
         Path | None, typer.Option(metavar="FILE", help="Write the last run's verdict into this page, between markers.")
     ] = None,
 ) -> None:
-    """Draw a run's pictures and write its report.md anew, with the verdict if there is one."""
-    from tinydigits.report import fill_readme, write_run_report
+    """Write report.md and report.html, a single file: curves, confusion, mistakes, calibration, filters, verdict.
+
+    Of one run they are written into the run. Several runs are compared, in the folder where they all are: intervals,
+    spread over seeds, McNemar's test, frontier. A folder of runs, such as a sweep's, stands for all of them; among
+    several names, what is no run is passed over.
+    """
+    from tinydigits.report import fill_readme, write_reports
     from tinydigits.run import open_run, write_atomic
     from tinydigits.text import read_text
 
-    runs = [open_run(target, out) for target in targets or []] or [open_run(None, out)]
-    for run in runs:
-        typer.echo(write_run_report(run))
+    runs = _find_runs(targets, out) if targets else [open_run(None, out)]
+    parents = {run.folder.parent for run in runs}
+    for path in write_reports(runs, parents.pop() if len(parents) == 1 else out):
+        typer.echo(path)
     if readme is not None:
         write_atomic(readme, fill_readme(read_text(readme), runs[-1], str(readme)))
         typer.echo(readme)
     typer.echo("next: tinydigits export pth")
+
+
+def _find_runs(targets: list[str], out: Path) -> list[Run]:
+    """The runs of those names, each once; of a folder of runs all of them."""
+    from tinydigits.errors import TinydigitsError
+    from tinydigits.run import open_run, runs_in
+
+    found: dict[Path, Run] = {}
+    skipped = []
+    for target in targets:
+        try:
+            runs = [open_run(target, out)]
+        except TinydigitsError as error:
+            runs = runs_in(target) or runs_in(out / target)
+            if not runs and len(targets) == 1:
+                raise
+            if not runs:
+                skipped.append(f"{target}: {error.problem}")
+        found |= {run.folder.resolve(): run for run in runs}
+    if skipped:
+        typer.echo(f"skipped {len(skipped)}: {'; '.join(skipped)}", err=True)
+    if not found:
+        raise TinydigitsError("report", "none of these is a run", hint="tinydigits runs ls")
+    return list(found.values())

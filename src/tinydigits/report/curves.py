@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from tinydigits.report.style import BLUE, GREEN, INK, ORANGE, QUIET, RULE, axes_at, new_figure, write_title
 from tinydigits.report.text import percent
 
-__all__ = ["Line", "draw_curves"]
+__all__ = ["SHARES", "Line", "draw_curves", "log_ticks", "nines", "significant", "spread"]
 
 _WIDTH, _LEFT, _PANEL_WIDTH, _PANEL_HEIGHT, _TOP, _STEP = 1280, 120, 940, 250, 150, 330
-_SHARES = (0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.997, 0.998, 0.999, 0.9995, 0.9999, 0.99999)
+SHARES = (0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.997, 0.998, 0.999, 0.9995, 0.9999, 0.99999)
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ def draw_curves(
 def _draw_loss(panel: Axes, lines: Sequence[Line], unit: int) -> None:
     values = [value for line in lines for value in line.trend]
     low, high = min(values, default=0.0), max(values, default=1.0)
-    ends = [_significant(line.trend[-1]) if line.values else "" for line in lines]
+    ends = [significant(line.trend[-1]) if line.values else "" for line in lines]
     if low > 0 and high / low > 8:
-        _set_ticks(panel, [math.log10(value) for value in values], *_log_ticks(low, high))
+        _set_ticks(panel, [math.log10(value) for value in values], *log_ticks(low, high))
         _draw_lines(panel, lines, ends, unit, lambda value, line: math.log10(max(value, low / 1e3)))
     else:
         panel.locator_params(axis="y", nbins=5)
@@ -78,18 +78,18 @@ def _draw_loss(panel: Axes, lines: Sequence[Line], unit: int) -> None:
 
 
 def _draw_accuracy(panel: Axes, lines: Sequence[Line], unit: int) -> None:
-    drawn = [_nines(value, line.num_images) for line in lines for value in line.trend]
+    drawn = [nines(value, line.num_images) for line in lines for value in line.trend]
     low, high = min(drawn, default=0.0), max(drawn, default=1.0)
     margin = _margin(low, high)
-    ticks = {_nines(share, 10**9): f"{100 * share:g} %" for share in _SHARES}
+    ticks = {nines(share, 10**9): f"{100 * share:g} %" for share in SHARES}
     within = {place: name for place, name in ticks.items() if low - margin <= place <= high + margin}
     for line in lines:
         if 1.0 in line.trend:  # all right has no logarithm; it stands half an image above one mistake
-            within[_nines(1.0, line.num_images)] = "100 %"
-    places = _spread(sorted(within, reverse=True), at_least=(high - low + 2 * margin) / 9)
+            within[nines(1.0, line.num_images)] = "100 %"
+    places = spread(sorted(within, reverse=True), at_least=(high - low + 2 * margin) / 9)
     _set_ticks(panel, drawn, places, [within[place] for place in places])
     ends = [percent(line.trend[-1]) if line.values else "" for line in lines]
-    _draw_lines(panel, lines, ends, unit, lambda value, line: _nines(value, line.num_images))
+    _draw_lines(panel, lines, ends, unit, lambda value, line: nines(value, line.num_images))
 
 
 def _draw_rate(panel: Axes, line: Line, unit: int) -> None:
@@ -163,16 +163,17 @@ def _margin(low: float, high: float) -> float:
     return max(0.08 * (high - low), 0.25 - (high - low) / 2)  # half a decade at least, so that some tick is in sight
 
 
-def _nines(accuracy: float, num_images: int) -> float:
+def nines(accuracy: float, num_images: int) -> float:
     """Where an accuracy stands: 0.9 at 1, 0.99 at 2; all right at half a mistake.
 
-    >>> round(_nines(0.99, 100), 6), round(_nines(1.0, 500), 6)
+    >>> round(nines(0.99, 100), 6), round(nines(1.0, 500), 6)
     (2.0, 3.0)
     """
     return -math.log10(max(1 - accuracy, 0.5 / num_images))
 
 
-def _log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
+def log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
+    """Where the ticks of a logarithmic scale stand, as powers of ten, and their names."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     factors = (1, 2, 5) if math.log10(high / low) < 1.6 else (1, 3) if math.log10(high / low) < 3.2 else (1,)
     values = [factor * 10.0**decade for decade in decades for factor in factors]
@@ -180,7 +181,7 @@ def _log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
     return [math.log10(value) for value in values], [f"{value:g}" for value in values]
 
 
-def _spread(places: Sequence[float], at_least: float) -> list[float]:
+def spread(places: Sequence[float], at_least: float) -> list[float]:
     """Those of the places, taken in order, that keep their distance from the last one taken."""
     taken: list[float] = []
     for place in places:
@@ -189,5 +190,6 @@ def _spread(places: Sequence[float], at_least: float) -> list[float]:
     return taken
 
 
-def _significant(value: float) -> str:
+def significant(value: float) -> str:
+    """A loss in three digits."""
     return f"{value:#.3g}" if value >= 1e-3 else f"{value:.1e}"

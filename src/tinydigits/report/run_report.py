@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from tinydigits.errors import TinydigitsError
 from tinydigits.report import text
 from tinydigits.report.command import train_command
 from tinydigits.report.confusion import draw_confusion
-from tinydigits.report.curves import Line, draw_curves
-from tinydigits.report.sheets import Mistakes, draw_augmented, draw_mistakes
+from tinydigits.report.curves import draw_curves
+from tinydigits.report.kept import (
+    Curves,
+    SetAnswers,
+    count_of,
+    facts,
+    own_answers,
+    read_curves,
+    tested_answers,
+    whole_record,
+)
+from tinydigits.report.sheets import draw_augmented, draw_mistakes
 from tinydigits.report.style import png_bytes
 from tinydigits.report.verdict.markdown import findings
 from tinydigits.run import Record, Run, arrays_of, verdict_of
@@ -28,30 +36,6 @@ _STATUS = {
     "interrupted": "The training was stopped before its end.",
     "diverged": "The training ended because its loss was no longer a finite number.",
 }
-
-
-@dataclass(frozen=True)
-class _Answers:
-    """What was answered on one named set of images."""
-
-    source: str
-    split: str
-    confusion_KK: np.ndarray
-    mistakes: Mistakes
-    loss: float | None = None
-    calibration_error: float | None = None
-
-    @property
-    def seen(self) -> int:
-        return int(self.confusion_KK.sum())
-
-    @property
-    def correct(self) -> int:
-        return int(np.trace(self.confusion_KK))
-
-    @property
-    def what(self) -> str:
-        return f"{self.source} {self.split}"
 
 
 def write_run_report(run: Run) -> Path:
@@ -67,19 +51,17 @@ def write_run_report(run: Run) -> Path:
     test images, `confusion-test.png` and `mistakes-test.png` stand beside them. Of a run without an end, what there is
     so far is shown. Raises TinydigitsError where the run has no record, or a file of it is damaged.
     """
-    record = run.record
-    if not {"name", "seed", "model", "epochs"} <= record.recipe.keys():
-        raise TinydigitsError(str(run.folder / "record.json"), "damaged record: its recipe is not whole")
+    record = whole_record(run)
     name = f"{record.recipe['name']} on {record.source}, seed {record.recipe['seed']}"
     sections = []
-    epochs, steps = _rows(run, "history.csv", _HISTORY), _rows(run, "steps.csv", _STEPS)
-    if epochs or steps:
-        run.write("curves.png", png_bytes(_curves(record, name, epochs, steps)))
+    curves = read_curves(run, record)
+    if curves is not None:
+        run.write("curves.png", png_bytes(_curves(record, name, curves)))
         sections.append(_section("Curves", "curves.png", f"Loss, accuracy and learning rate of {name}"))
     samples = arrays_of(run, "samples.npz")
-    own = _own_answers(record, samples)
+    own = own_answers(record, samples)
     verdict = verdict_of(run)
-    tested = _tested_answers(run, verdict)
+    tested = tested_answers(run, verdict)
     for answers, suffix in ((tested, "-test"), (own, "")):
         if answers is not None:
             sections += _write_answers(run, record, answers, suffix)
@@ -92,7 +74,7 @@ def write_run_report(run: Run) -> Path:
         *_verdict_table(verdict),
         *sections,
         "## Facts",
-        text.table(["", ""], _facts(record)),
+        text.table(["", ""], facts(record)),
         "## To train it again",
         f"```\n{train_command(record, recipe_file=_recipe_file(run))}\n```",
         "Everything that decides the run is in [recipe.toml](recipe.toml); all figures are in "
@@ -102,49 +84,6 @@ def write_run_report(run: Run) -> Path:
     return run.folder / "report.md"
 
 
-# What the run holds.
-
-
-_HISTORY = ("lr", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "images_seen")
-_STEPS = ("lr", "loss", "accuracy", "images_seen")
-
-
-def _rows(run: Run, file: str, columns: Sequence[str]) -> list[dict[str, float | None]]:
-    if not (run.folder / file).is_file():
-        return []
-    try:
-        return [{key: row[key] for key in columns} for row in run.table(file)]
-    except (ValueError, TypeError, KeyError) as error:
-        raise TinydigitsError(str(run.folder / file), f"damaged: {type(error).__name__}: {error}") from error
-
-
-def _own_answers(record: Record, samples: Mapping[str, np.ndarray]) -> _Answers | None:
-    if record.result is None:
-        return None
-    confusion_KK = np.array(record.result.confusion, dtype=np.int64)
-    result = record.result
-    return _Answers(
-        record.source, result.split, confusion_KK, _mistakes(samples), result.loss, result.calibration_error
-    )
-
-
-def _mistakes(arrays: Mapping[str, np.ndarray]) -> Mistakes:
-    parts = ("images", "labels", "predicted", "probability")
-    if "mistakes_images" not in arrays:
-        return Mistakes(np.empty((0, 28, 28), np.uint8), *(np.empty(0, np.int64) for _ in range(3)))
-    return Mistakes(*(arrays[f"mistakes_{part}"] for part in parts))
-
-
-def _tested_answers(run: Run, verdict: Mapping[str, Any] | None) -> _Answers | None:
-    asked = [data for data in (verdict or {}).get("data", []) if data["split"] == "test"]
-    arrays = arrays_of(run, "predictions.npz")
-    if not asked or not arrays or int(arrays["confusion"].sum()) != asked[-1]["num_images"]:
-        return None
-    found = [finding["details"] for finding in (verdict or {})["findings"] if finding["check"] == "accuracy"]
-    error = found[0].get("calibration_error") if found else None
-    return _Answers(asked[-1]["source"], "test", arrays["confusion"], _mistakes(arrays), calibration_error=error)
-
-
 def _recipe_file(run: Run) -> str:
     return str(Path(run.folder.parent.name) / run.name / "recipe.toml")
 
@@ -152,38 +91,19 @@ def _recipe_file(run: Run) -> str:
 # The pictures.
 
 
-_Table = Sequence[Mapping[str, float | None]]
-
-
-def _curves(record: Record, name: str, epochs: _Table, steps: _Table) -> Figure:
+def _curves(record: Record, name: str, found: Curves) -> Figure:
     batch_sizes = record.recipe["data"]["batch_size"]
-    train = steps or epochs
-    prefix = "" if steps else "train_"
-    end = record.recipe["epochs"] * record.num_train
-
-    def line(label: str, rows: _Table, key: str, num_images: int = 1) -> Line:
-        seen = [row["images_seen"] or 0 for row in rows if row[key] is not None]
-        values = [value for row in rows if (value := row[key]) is not None]
-        return Line(label, seen, values, num_images, noisy=rows is steps and key != "lr")
-
     sizes = f"batches of {batch_sizes}" if isinstance(batch_sizes, int) else "batches of changing size"
     return draw_curves(
         name,
         f"{record.recipe['model']['name']}, {record.num_parameters:,} parameters, "
         f"{record.recipe['optimizer']['name']}, {sizes}, "
-        f"{_count(record.epochs, 'epoch')} of {record.num_train:,} images",
-        loss=[line("train", train, f"{prefix}loss"), line("validation", epochs, "validation_loss")],
-        accuracy=[
-            line("train", train, f"{prefix}accuracy", end // len(train) if steps else record.num_train),
-            line("validation", epochs, "validation_accuracy", max(1, record.num_validation)),
-        ],
-        lr=line("learning rate", train, "lr"),
-        num_train=record.num_train,
-        end=end,
-    )
+        f"{count_of(record.epochs, 'epoch')} of {record.num_train:,} images",
+        loss=found.loss, accuracy=found.accuracy, lr=found.lr, num_train=found.num_train, end=found.end,
+    )  # fmt: skip
 
 
-def _write_answers(run: Run, record: Record, answers: _Answers, suffix: str) -> Iterator[str]:
+def _write_answers(run: Run, record: Record, answers: SetAnswers, suffix: str) -> Iterator[str]:
     """Draw what was answered on one set, write the two pictures, give their sections."""
     wrong = answers.seen - answers.correct
     what = f"{record.recipe['name']}, seed {record.recipe['seed']}: {answers.what}"
@@ -228,16 +148,16 @@ def _section(title: str, file: str, alt: str) -> str:
 
 
 def _headline(
-    record: Record, own: _Answers | None, tested: _Answers | None, verdict: Mapping[str, Any] | None
+    record: Record, own: SetAnswers | None, tested: SetAnswers | None, verdict: Mapping[str, Any] | None
 ) -> Iterator[str]:
     if record.status != "finished":
-        yield f"{_STATUS[record.status]} {_count(record.epochs, 'epoch')} of {record.recipe['epochs']} are done."
+        yield f"{_STATUS[record.status]} {count_of(record.epochs, 'epoch')} of {record.recipe['epochs']} are done."
     answers = tested or own
     if answers is not None:
         share = text.percent(answers.correct / answers.seen)
         yield (
             f"**{share}** of the {answers.seen:,} {answers.what} images right, {record.num_parameters:,} parameters, "
-            f"{_count(record.epochs, 'epoch')}, {text.duration(record.seconds.training)} of training."
+            f"{count_of(record.epochs, 'epoch')}, {text.duration(record.seconds.training)} of training."
         )
     if verdict is not None:
         yield f"Contract {verdict['contract']['name']}: **{verdict['verdict']}**."
@@ -245,7 +165,7 @@ def _headline(
         yield "The test images have not been asked yet: `tinydigits verify` does that."
 
 
-def _results(own: _Answers | None, tested: _Answers | None) -> Iterator[str]:
+def _results(own: SetAnswers | None, tested: SetAnswers | None) -> Iterator[str]:
     rows = []
     for answers in (tested, own):
         if answers is None:
@@ -270,40 +190,3 @@ def _verdict_table(verdict: Mapping[str, Any] | None) -> Iterator[str]:
         return
     yield f"## Contract {verdict['contract']['name']}: {verdict['verdict']}"
     yield from findings(verdict)
-
-
-def _facts(record: Record) -> Iterator[tuple[str, object]]:
-    recipe, seconds, machine = record.recipe, record.seconds, record.machine
-    options = ", ".join(f"{key} = {value}" for key, value in recipe["model"].get("options", {}).items())
-    yield "model", recipe["model"]["name"] + (f" ({options})" if options else "")
-    yield "parameters", f"{record.num_parameters:,}, and {record.num_buffers:,} numbers in buffers"
-    held_out = f", {record.num_validation:,} held out for validation" if record.num_validation else ""
-    yield "trained on", f"{record.num_train:,} images of {record.source} train{held_out}"
-    yield "epochs", f"{record.epochs:,}"
-    yield "steps", f"{record.steps:,}"
-    statistics = f", and {record.images_for_statistics:,} for BatchNorm's" if record.images_for_statistics else ""
-    yield "images seen", f"{record.images_seen:,}{statistics}"
-    shift = recipe.get("evaluation", {}).get("shift_pixels", 0)
-    if shift:
-        yield "test-time augmentation", f"shifts of up to {_count(shift, 'pixel')}"
-    yield "start-up", text.duration(seconds.start_up)
-    speed = f" ({record.images_seen / seconds.training:,.0f} images/s)" if seconds.training > 0 else ""
-    yield "training", text.duration(seconds.training) + speed
-    yield "evaluation", text.duration(seconds.evaluation)
-    yield "peak memory", text.megabytes(record.peak_memory_bytes)
-    if record.resumed:
-        yield "resumed", _count(record.resumed, "time")
-    yield "device", record.device + (f", {_count(record.threads, 'thread')}" if record.device == "cpu" else "")
-    yield (
-        "machine",
-        f"{machine.get('processor', '?')}, {_count(machine.get('num_cores', 1), 'core')}, "
-        f"{machine.get('memory_bytes', 0) / 1e9:.0f} GB, {machine.get('system', '?')}",
-    )
-    yield "versions", ", ".join(f"{package} {version}" for package, version in record.versions.items())
-    yield "git commit", record.git_commit or "none"
-    yield "training images", f"SHA-256 {record.data_sha256[:16]}…"
-    yield "started", record.started_at
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

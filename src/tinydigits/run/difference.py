@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tinydigits.run.answers import verdict_of
-from tinydigits.run.folder import Run
+from tinydigits.run.folder import Record, Run
 from tinydigits.run.listing import tested_counts
 
-__all__ = ["Difference", "find_differences"]
+__all__ = ["Difference", "find_differences", "settings_of"]
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ _Facts = dict[tuple[Literal["setting", "circumstance", "result"], str], Any]
 
 def _facts(run: Run) -> _Facts:
     record = run.record.model_dump(mode="json")
-    settings = {key: value for key, value in record["recipe"].items() if key not in _NO_SETTING}
-    facts: _Facts = {("setting", name): value for name, value in _leaves(settings)}
+    facts: _Facts = {("setting", name): value for name, value in settings_of(run.record).items()}
     for key in _CIRCUMSTANCES:
         facts |= {("circumstance", name): value for name, value in _leaves({key: record[key]})}
     facts[("result", "status")] = record["status"]
@@ -71,6 +70,11 @@ def _facts(run: Run) -> _Facts:
     facts |= {("result", f"seconds of {key.replace('_', '-')}"): value for key, value in record["seconds"].items()}
     facts[("result", "peak_memory_bytes")] = record["peak_memory_bytes"]
     return facts
+
+
+def settings_of(record: Record) -> dict[str, Any]:
+    """A recorded recipe's settings by the names that `--set` takes, such as `optimizer.lr`."""
+    return dict(_leaves({key: value for key, value in record.recipe.items() if key not in _NO_SETTING}))
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

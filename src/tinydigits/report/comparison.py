@@ -1,0 +1,252 @@
+"""Several runs beside each other: intervals, spread over seeds, McNemar's test of pairs, and who is on the frontier."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from tinydigits.errors import TinydigitsError
+from tinydigits.report import text
+from tinydigits.report.command import what_decides
+from tinydigits.report.kept import whole_record
+from tinydigits.run import Answers, Paired, Record, Run, answers_of, pair, settings_of, tested_counts, verdict_of
+from tinydigits.stats import Interval, adjust_holm, mean_and_sd, mean_interval, wilson_interval
+
+__all__ = ["Compared", "Comparison", "Entry", "Pair", "compare", "comparison_page"]
+
+_IN_COLUMNS = ("name", "seed", "epochs")
+_MOST_VARIED = 8  # settings that stand in the table
+_ALL_PAIRS = 8  # of more runs, each is tested against the most accurate one
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run of a comparison; `counts` are right answers and images by split."""
+
+    number: int
+    run: Run
+    record: Record
+    verdict: Mapping[str, Any] | None
+    counts: Mapping[str, tuple[int, int]]
+    settings: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Recipe and seed."""
+        return f"{self.record.recipe['name']} s{self.record.recipe['seed']}"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Runs that differ in nothing but the seed."""
+
+    entries: tuple[Entry, ...]
+    accuracies: tuple[float, ...]
+
+    @property
+    def spread(self) -> str:
+        """Mean and standard deviation over seeds, in per cent."""
+        mean, sd = mean_and_sd([100 * share for share in self.accuracies])
+        return f"{mean:.3f} ± {sd:.3f} %" if len(self.accuracies) > 1 else f"{mean:.3f} %"
+
+    @property
+    def interval(self) -> Interval | None:
+        """Student's interval of the mean, from two seeds on."""
+        return mean_interval(self.accuracies) if len(self.accuracies) > 1 else None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two runs on the same images, and McNemar's p adjusted for all pairs of the page."""
+
+    first: Entry
+    second: Entry
+    found: Paired
+    adjusted: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All of it. `split` is what the runs are compared on: test where all were asked it, else the one they share."""
+
+    entries: tuple[Entry, ...]
+    split: str | None
+    varied: tuple[str, ...]
+    groups: tuple[Compared, ...]
+    pairs: tuple[Pair, ...]
+    against_best: bool
+
+    def frontier(self) -> list[Entry]:
+        """The runs that no smaller or equally small one matches, smallest first."""
+        best, found = -1.0, []
+        for entry in sorted(self.placed(), key=lambda entry: (entry.record.num_parameters, -self.accuracy(entry))):
+            if self.accuracy(entry) > best:
+                best = self.accuracy(entry)
+                found.append(entry)
+        return found
+
+    def placed(self) -> list[Entry]:
+        """The runs that have an accuracy on the split."""
+        return [entry for entry in self.entries if self.split in entry.counts]
+
+    def accuracy(self, entry: Entry) -> float:
+        """On the split, as a share of 1."""
+        correct, seen = entry.counts[str(self.split)]
+        return correct / seen
+
+
+def compare(runs: Sequence[Run]) -> Comparison:
+    """Put runs beside each other; raises TinydigitsError for none, or where a run is damaged.
+
+    >>> compare([])
+    Traceback (most recent call last):
+    tinydigits.errors.TinydigitsError: report: got no run, expected at least one
+      try: tinydigits train
+    """
+    if not runs:
+        raise TinydigitsError("report", got="no run", expected="at least one", hint="tinydigits train")
+    entries = tuple(_entry(number, run) for number, run in enumerate(runs, start=1))
+    shared = [split for split in ("test", "validation", "train") if all(split in entry.counts for entry in entries)]
+    split = shared[0] if shared else None
+    names = dict.fromkeys(name for entry in entries for name in entry.settings if name not in _IN_COLUMNS)
+    varied = tuple(n for n in names if any(e.settings.get(n) != entries[0].settings.get(n) for e in entries))
+    groups: list[list[Entry]] = []
+    for entry in entries:
+        decisive = what_decides(entry.record)
+        group = next((found for found in groups if what_decides(found[0].record) == decisive), None)
+        groups.append([entry]) if group is None else group.append(entry)
+    found = [
+        Compared(tuple(group), tuple(e.counts[split][0] / e.counts[split][1] for e in group)) for group in groups
+    ] if split else []  # fmt: skip
+    pairs, against_best = _pairs(entries)
+    return Comparison(entries, split, varied, tuple(found), pairs, against_best)
+
+
+def _entry(number: int, run: Run) -> Entry:
+    record, verdict = whole_record(run), verdict_of(run)
+    counts: dict[str, tuple[int, int]] = {}
+    if record.result:
+        counts[record.result.split] = (record.result.correct, record.result.seen)
+    tested = tested_counts(verdict or {})
+    if tested:
+        counts["test"] = tested
+    return Entry(number, run, record, verdict, counts, settings_of(record))
+
+
+def _pairs(entries: Sequence[Entry]) -> tuple[tuple[Pair, ...], bool]:
+    """McNemar's test on the test images where both keep their answers, else on their own."""
+    answers = {entry.number: {found.images: found for found in answers_of(entry.run)} for entry in entries}
+    couples = list(combinations(entries, 2))
+    against_best = len(entries) > _ALL_PAIRS
+    if against_best:
+        best = max(entries, key=lambda entry: _first_share(answers[entry.number]))
+        couples = [(best, entry) for entry in entries if entry is not best]
+    found: list[tuple[Entry, Entry, Paired]] = []
+    for first, second in couples:
+        common = [images for images in answers[first.number] if images in answers[second.number]]
+        if common:
+            images = common[0]  # test comes first
+            found.append((first, second, pair(answers[first.number][images], answers[second.number][images])))
+    adjusted = adjust_holm([paired.p_value for _, _, paired in found])
+    return tuple(Pair(*three, p) for three, p in zip(found, adjusted, strict=True)), against_best
+
+
+def _first_share(answers: Mapping[Any, Answers]) -> float:
+    found = next(iter(answers.values()), None)
+    return found.correct / found.seen if found else 0.0
+
+
+def interval_words(interval: Interval) -> str:
+    """Its ends in per cent."""
+    return f"{100 * max(0, interval.low):.2f} to {100 * min(1, interval.high):.2f} %"
+
+
+def runs_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]:
+    """Head, rows and alignment: every run with its sizes, accuracies and intervals."""
+    splits = [s for s in ("test", "validation", "train") if any(s in e.counts for e in comparison.entries)]
+    varied = comparison.varied[:_MOST_VARIED]
+    head = ["no.", "run", *(f"{split} accuracy (95 % interval)" for split in splits), "contract"]
+    head += ["parameters", "epochs", "seconds", "recipe", "seed", *varied]
+    rows = []
+    for entry in comparison.entries:
+        record, row = entry.record, [str(entry.number), entry.run.name]
+        for split in splits:
+            counts = entry.counts.get(split)
+            interval = f" ({interval_words(wilson_interval(*counts))})" if counts else ""
+            row.append(text.percent(counts[0] / counts[1]) + interval if counts else "")
+        row.append(f"{entry.verdict['contract']['name']}: {entry.verdict['verdict']}" if entry.verdict else "")
+        row += [f"{record.num_parameters:,}", str(record.epochs), f"{record.seconds.training:,.1f}"]
+        row += [record.recipe["name"], str(record.recipe["seed"])]
+        row += [str(entry.settings.get(name, "")) for name in varied]
+        rows.append(row)
+    return head, rows, "rl" + "r" * len(splits) + "lrrrlr" + "l" * len(varied)
+
+
+def groups_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]:
+    """Head, rows and alignment: mean and spread over the seeds of equal settings."""
+    rows = [
+        [
+            group.entries[0].record.recipe["name"], ", ".join(str(entry.number) for entry in group.entries),
+            f"{group.entries[0].record.num_parameters:,}", str(len(group.entries)), group.spread,
+            interval_words(group.interval) if group.interval else "one seed says nothing of spread",
+        ]
+        for group in comparison.groups
+    ]  # fmt: skip
+    return ["recipe", "runs", "parameters", "seeds", f"{comparison.split} accuracy", "95 % of the mean"], rows, "llrrrr"
+
+
+def pairs_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]:
+    """Head, rows and alignment: McNemar's test of pairs."""
+    rows = [
+        [
+            f"{p.first.number} and {p.second.number}", f"{p.found.seen:,} {p.found.what}", f"{p.found.won:,}",
+            f"{p.found.lost:,}", f"{100 * p.found.difference:+.2f}",
+            f"{100 * p.found.interval.low:+.2f} to {100 * p.found.interval.high:+.2f}", p_words(p.found.p_value),
+            p_words(p.adjusted),
+        ]
+        for p in comparison.pairs
+    ]  # fmt: skip
+    head = ["runs", "images", "only the first right", "only the second", "difference, points", "95 % interval", "p"]
+    return [*head, "p of all (Holm)"], rows, "llrrrrrr"
+
+
+def p_words(p_value: float) -> str:
+    """A p-value for people."""
+    return f"{p_value:.3f}" if p_value >= 0.001 else f"{p_value:.1e}"
+
+
+SEEDS_NOTE = (
+    "± is the standard deviation over seeds, and the interval Student's, of their mean. It is another uncertainty than "
+    "the interval of a single run (Wilson's), which is the error of a set of this size and is shared by all runs on it."
+)
+
+
+def pairs_note(comparison: Comparison) -> str:
+    """What the pairs are."""
+    which = (
+        "each run with the most accurate one, which was chosen by these images"
+        if comparison.against_best
+        else "every two"
+    )
+    return (
+        f"McNemar's exact test on the images that only one of two runs gets right; pairs: {which}. The last column is "
+        "p raised for the number of pairs: below 0.05, the two differ by more than chance explains."
+    )
+
+
+def comparison_page(comparison: Comparison, title: str, folder: Path) -> str:
+    """The comparison as Markdown, with links as seen from `folder`."""
+    parts = [f"# {title}", text.table(*runs_table(comparison))]
+    if comparison.groups:
+        parts += ["## Over seeds", text.table(*groups_table(comparison)), SEEDS_NOTE]
+    if comparison.pairs:
+        parts += ["## Pairs on the same images", text.table(*pairs_table(comparison)), pairs_note(comparison)]
+    parts.append("Each run's own page:")
+    places = [Path(os.path.relpath(entry.run.folder, folder), "report.md").as_posix() for entry in comparison.entries]
+    links = zip(comparison.entries, places, strict=True)
+    parts.append("\n".join(f"{entry.number}. [{entry.run.name}]({place})" for entry, place in links))
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,195 @@
+"""What a run's files hold for its pages: curves, answers, facts; read and checked once, for Markdown and HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinydigits.errors import TinydigitsError
+from tinydigits.report import text
+from tinydigits.report.curves import Line
+from tinydigits.report.sheets import Mistakes
+from tinydigits.run import Record, Run, arrays_of
+from tinydigits.stats import reliability_bins
+
+__all__ = ["Curves", "SetAnswers", "count_of", "facts", "own_answers", "read_curves", "tested_answers", "whole_record"]
+
+
+def whole_record(run: Run) -> Record:
+    """The run's record, whose recipe has what pages name; raises TinydigitsError where it has not."""
+    record = run.record
+    if not {"name", "seed", "model", "epochs"} <= record.recipe.keys():
+        raise TinydigitsError(str(run.folder / "record.json"), "damaged record: its recipe is not whole")
+    return record
+
+
+@dataclass(frozen=True)
+class SetAnswers:
+    """What was answered on one named set of images."""
+
+    source: str
+    split: str
+    confusion_KK: np.ndarray
+    mistakes: Mistakes
+    loss: float | None = None
+    calibration_error: float | None = None
+    reliability: np.ndarray | None = None
+
+    @property
+    def seen(self) -> int:
+        return int(self.confusion_KK.sum())
+
+    @property
+    def correct(self) -> int:
+        return int(np.trace(self.confusion_KK))
+
+    @property
+    def what(self) -> str:
+        return f"{self.source} {self.split}"
+
+
+_HISTORY = ("lr", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "images_seen")
+_STEPS = ("lr", "loss", "accuracy", "images_seen")
+
+
+def _rows(run: Run, file: str, columns: Sequence[str]) -> list[dict[str, float | None]]:
+    if not (run.folder / file).is_file():
+        return []
+    try:
+        return [{key: row[key] for key in columns} for row in run.table(file)]
+    except (ValueError, TypeError, KeyError) as error:
+        raise TinydigitsError(str(run.folder / file), f"damaged: {type(error).__name__}: {error}") from error
+
+
+def own_answers(record: Record, samples: Mapping[str, np.ndarray]) -> SetAnswers | None:
+    """What the training answered at its end: validation images, or training images where none were held out."""
+    if record.result is None:
+        return None
+    confusion_KK = np.array(record.result.confusion, dtype=np.int64)
+    result = record.result
+    return SetAnswers(
+        record.source,
+        result.split,
+        confusion_KK,
+        _mistakes(samples),
+        result.loss,
+        result.calibration_error,
+        samples.get("reliability"),
+    )
+
+
+def _mistakes(arrays: Mapping[str, np.ndarray]) -> Mistakes:
+    parts = ("images", "labels", "predicted", "probability")
+    if "mistakes_images" not in arrays:
+        return Mistakes(np.empty((0, 28, 28), np.uint8), *(np.empty(0, np.int64) for _ in range(3)))
+    return Mistakes(*(arrays[f"mistakes_{part}"] for part in parts))
+
+
+def tested_answers(run: Run, verdict: Mapping[str, Any] | None) -> SetAnswers | None:
+    """What the verifier was answered on the test images, where it asked them of these weights."""
+    asked = [data for data in (verdict or {}).get("data", []) if data["split"] == "test"]
+    arrays = arrays_of(run, "predictions.npz")
+    if not asked or not arrays or int(arrays["confusion"].sum()) != asked[-1]["num_images"]:
+        return None
+    found = [finding["details"] for finding in (verdict or {})["findings"] if finding["check"] == "accuracy"]
+    error = found[0].get("calibration_error") if found else None
+    return SetAnswers(
+        asked[-1]["source"],
+        "test",
+        arrays["confusion"],
+        _mistakes(arrays),
+        calibration_error=error,
+        reliability=_reliability(arrays),
+    )
+
+
+def _reliability(arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    if not {"labels", "predicted", "probability"} <= arrays.keys():
+        return None
+    return reliability_bins(arrays["probability"], arrays["labels"] == arrays["predicted"])
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A training's lines against images seen: train first, then validation; `end` images are seen in the whole."""
+
+    loss: tuple[Line, Line]
+    accuracy: tuple[Line, Line]
+    lr: Line
+    num_train: int
+    end: int
+
+
+_Table = Sequence[Mapping[str, float | None]]
+
+
+def read_curves(run: Run, record: Record) -> Curves | None:
+    """The curves of `steps.csv` and `history.csv`, None before the first epoch; raises TinydigitsError for damage."""
+    epochs, steps = _rows(run, "history.csv", _HISTORY), _rows(run, "steps.csv", _STEPS)
+    if not epochs and not steps:
+        return None
+    train = steps or epochs
+    prefix = "" if steps else "train_"
+    end = record.recipe["epochs"] * record.num_train
+
+    def line(label: str, rows: _Table, key: str, num_images: int = 1) -> Line:
+        seen = [row["images_seen"] or 0 for row in rows if row[key] is not None]
+        values = [value for row in rows if (value := row[key]) is not None]
+        return Line(label, seen, values, num_images, noisy=rows is steps and key != "lr")
+
+    return Curves(
+        loss=(line("train", train, f"{prefix}loss"), line("validation", epochs, "validation_loss")),
+        accuracy=(
+            line("train", train, f"{prefix}accuracy", end // len(train) if steps else record.num_train),
+            line("validation", epochs, "validation_accuracy", max(1, record.num_validation)),
+        ),
+        lr=line("learning rate", train, "lr"),
+        num_train=record.num_train,
+        end=end,
+    )
+
+
+def facts(record: Record) -> Iterator[tuple[str, object]]:
+    """What was run, on what: pairs of a name and a value for people."""
+    recipe, seconds, machine = record.recipe, record.seconds, record.machine
+    options = ", ".join(f"{key} = {value}" for key, value in recipe["model"].get("options", {}).items())
+    yield "model", recipe["model"]["name"] + (f" ({options})" if options else "")
+    yield "parameters", f"{record.num_parameters:,}, and {record.num_buffers:,} numbers in buffers"
+    held_out = f", {record.num_validation:,} held out for validation" if record.num_validation else ""
+    yield "trained on", f"{record.num_train:,} images of {record.source} train{held_out}"
+    yield "epochs", f"{record.epochs:,}"
+    yield "steps", f"{record.steps:,}"
+    statistics = f", and {record.images_for_statistics:,} for BatchNorm's" if record.images_for_statistics else ""
+    yield "images seen", f"{record.images_seen:,}{statistics}"
+    shift = recipe.get("evaluation", {}).get("shift_pixels", 0)
+    if shift:
+        yield "test-time augmentation", f"shifts of up to {count_of(shift, 'pixel')}"
+    yield "start-up", text.duration(seconds.start_up)
+    speed = f" ({record.images_seen / seconds.training:,.0f} images/s)" if seconds.training > 0 else ""
+    yield "training", text.duration(seconds.training) + speed
+    yield "evaluation", text.duration(seconds.evaluation)
+    yield "peak memory", text.megabytes(record.peak_memory_bytes)
+    if record.resumed:
+        yield "resumed", count_of(record.resumed, "time")
+    yield "device", record.device + (f", {count_of(record.threads, 'thread')}" if record.device == "cpu" else "")
+    yield (
+        "machine",
+        f"{machine.get('processor', '?')}, {count_of(machine.get('num_cores', 1), 'core')}, "
+        f"{machine.get('memory_bytes', 0) / 1e9:.0f} GB, {machine.get('system', '?')}",
+    )
+    yield "versions", ", ".join(f"{package} {version}" for package, version in record.versions.items())
+    yield "git commit", record.git_commit or "none"
+    yield "training images", f"SHA-256 {record.data_sha256[:16]}…"
+    yield "started", record.started_at
+
+
+def count_of(number: int, noun: str) -> str:
+    """A number and what it counts.
+
+    >>> count_of(1, "epoch"), count_of(2_000, "epoch")
+    ('1 epoch', '2,000 epochs')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
