@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from tinydigits.recipe import Recipe
     from tinydigits.run import Run
+    from tinydigits.train import Reporter
 
 __all__ = ["train"]
 
@@ -38,6 +39,10 @@ def train(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Threads on the CPU; by default one where batches are small.")
     ] = None,
+    log: Annotated[
+        list[str] | None,
+        typer.Option("--log", metavar="LOGGER", help="Write files for a viewer, too: tensorboard, mlflow. Repeatable."),
+    ] = None,
 ) -> None:
     """Train a recipe and write a run: record, history, checkpoint, weights, pictures, report.
 
@@ -54,18 +59,18 @@ def train(
     if resume is not None:
         if recipe or model or changes or seeds > 1:
             raise TinydigitsError("train --resume", "takes no recipe and no change to it: the run has its own")
-        _resume(resume, out, device, threads)
+        _resume(resume, out, device, threads, log or [])
         return
     if model is not None:
         changes.append(f'model={{name = "{model}"}}')
     try:
-        finished = _train_seeds(load(recipe or DEFAULT, changes), seeds, out, device, threads)
+        finished = _train_seeds(load(recipe or DEFAULT, changes), seeds, out, device, threads, log or [])
     except DataUnavailable as error:
         if recipe is not None or any(change.startswith("data.source=") for change in changes):
             raise  # asked for by name
         if is_first_process():
             typer.echo(f"{error}. Training the recipe {FALLBACK!r} on bundled data instead.")
-        finished = _train_seeds(load(FALLBACK, changes), seeds, out, device, threads)
+        finished = _train_seeds(load(FALLBACK, changes), seeds, out, device, threads, log or [])
     if not is_first_process():
         return
     if seeds > 1:
@@ -73,27 +78,27 @@ def train(
     typer.echo(f"next: tinydigits verify {_short(finished[-1])}")
 
 
-def _train_seeds(first: Recipe, seeds: int, out: Path, device: str | None, threads: int | None) -> list[Run]:
+def _train_seeds(
+    first: Recipe, seeds: int, out: Path, device: str | None, threads: int | None, log: list[str]
+) -> list[Run]:
     recipes = [first.model_copy(update={"seed": first.seed + number}) for number in range(seeds)]
-    return [_train(recipe, out, device, threads) for recipe in recipes]
+    return [_train(recipe, out, device, threads, log) for recipe in recipes]
 
 
-def _train(recipe: Recipe, out: Path, device: str | None, threads: int | None) -> Run:
+def _train(recipe: Recipe, out: Path, device: str | None, threads: int | None, log: list[str]) -> Run:
     from tinydigits import models
-    from tinydigits.cli.progress import make_reporter
     from tinydigits.report import write_run_report
     from tinydigits.train import is_first_process
     from tinydigits.train import train as train_recipe
 
     models.allow(recipe.model.name, lasting=True)  # `verify` will find the name in the run
-    run = train_recipe(recipe, out=out, device=device or "auto", threads=threads, reporter=make_reporter())
+    run = train_recipe(recipe, out=out, device=device or "auto", threads=threads, reporter=_reporter(log))
     if is_first_process():
         write_run_report(run)
     return run
 
 
-def _resume(target: Path, out: Path, device: str | None, threads: int | None) -> None:
-    from tinydigits.cli.progress import make_reporter
+def _resume(target: Path, out: Path, device: str | None, threads: int | None, log: list[str]) -> None:
     from tinydigits.report import write_run_report
     from tinydigits.run import open_run
     from tinydigits.train import is_first_process, resume
@@ -102,12 +107,19 @@ def _resume(target: Path, out: Path, device: str | None, threads: int | None) ->
     was_finished = run.record.status == "finished"
     if was_finished and is_first_process():
         typer.echo(f"{run.folder} is finished already")
-    resume(run, device=device, threads=threads, reporter=make_reporter())
+    resume(run, device=device, threads=threads, reporter=_reporter(log))
     if not is_first_process():
         return
     if not was_finished or not (run.folder / "report.md").is_file():  # it may have been killed before its report
         write_run_report(run)
     typer.echo(f"next: tinydigits verify {_short(run)}")
+
+
+def _reporter(log: list[str]) -> Reporter:
+    from tinydigits.cli.progress import make_reporter
+    from tinydigits.train import Reporters, make_logger
+
+    return Reporters([*(make_logger(name) for name in dict.fromkeys(log)), make_reporter()])
 
 
 def _print_spread(finished: list[Run]) -> None:

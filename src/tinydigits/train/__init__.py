@@ -1,7 +1,11 @@
 """Training: a recipe becomes a run."""
 
 from tinydigits.train.distributed import is_first_process
+from tinydigits.train.loggers import Logger, make_logger
 from tinydigits.train.loop import limit_threads, pick_device, resume, train
-from tinydigits.train.reporter import Progress, Reporter
+from tinydigits.train.reporter import Progress, Reporter, Reporters
 
-__all__ = ["Progress", "Reporter", "is_first_process", "limit_threads", "pick_device", "resume", "train"]
+__all__ = [
+    "Logger", "Progress", "Reporter", "Reporters", "is_first_process", "limit_threads", "make_logger", "pick_device",
+    "resume", "train",
+]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 from tinydigits.run import Record, Run
 
-__all__ = ["Progress", "Reporter"]
+__all__ = ["Progress", "Reporter", "Reporters"]
 
 
 @dataclass(frozen=True)
@@ -47,3 +47,33 @@ class Reporter:
 
     def on_finish(self, run: Run, record: Record) -> None:
         """The run is complete."""
+
+
+class Reporters(Reporter):
+    """Several that hear the same, one after the other.
+
+    >>> Reporters([Reporter(), Reporter()]).on_epoch({"epoch": 1})
+    """
+
+    def __init__(self, reporters: Sequence[Reporter]) -> None:
+        self.reporters = reporters
+
+    def on_start(self, run: Run, record: Record) -> None:
+        for reporter in self.reporters:
+            reporter.on_start(run, record)
+
+    def on_progress(self, progress: Progress) -> None:
+        for reporter in self.reporters:
+            reporter.on_progress(progress)
+
+    def on_epoch(self, row: Mapping[str, Any]) -> None:
+        for reporter in self.reporters:
+            reporter.on_epoch(row)
+
+    def on_end(self) -> None:
+        for reporter in self.reporters:
+            reporter.on_end()
+
+    def on_finish(self, run: Run, record: Record) -> None:
+        for reporter in self.reporters:
+            reporter.on_finish(run, record)
