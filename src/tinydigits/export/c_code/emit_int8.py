@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,7 +20,9 @@ __all__ = ["emit_int8"]
 
 def emit_int8(graph: Graph, card: WeightsCard, calibration_NHW: np.ndarray, *, title: str, file: str) -> str:
     """The header of a fused graph, its steps measured on calibration images, uint8 (N, H, W)."""
-    steps = steps_of(graph, interpret(graph, calibration_NHW))
+    values = interpret(graph, calibration_NHW)
+    steps = steps_of(graph, values)
+    graph = replace(graph, nodes=[_corrected(node, values) if node.kind == "conv" else node for node in graph.nodes])
     last = graph.nodes[-1]
     is_whole = last.output == graph.output and graph.shapes[last.output][1:] == (1, 1)
     keeps_sums = is_whole and last.slope == 1 and last.scale is None and last.kind in ("conv", "mean")
@@ -50,13 +53,31 @@ def emit_int8(graph: Graph, card: WeightsCard, calibration_NHW: np.ndarray, *, t
 _Steps = Mapping[str, Steps]
 
 
+def _rounded(node: Node) -> tuple[np.ndarray, np.ndarray]:
+    """A layer's weights as 8-bit integers, and what one of them is worth in each output channel."""
+    assert node.weight is not None
+    worth = np.abs(node.weight).max(axis=(1, 2, 3)) / 127
+    worth[worth == 0] = 1.0
+    return np.round(node.weight / worth[:, None, None, None]).astype(np.int8), worth
+
+
+def _corrected(node: Node, values: Mapping[str, np.ndarray]) -> Node:
+    """The layer with what its rounded weights lose on average, over the calibration images, put into its bias.
+
+    Bias correction as in Nagel et al. 2019 (Data-free quantization), with measured means.
+    """
+    assert node.weight is not None and node.bias is not None
+    weight, worth = _rounded(node)
+    lost = (node.weight - weight * worth[:, None, None, None]).sum(axis=(2, 3))
+    mean = values[node.inputs[0]].mean(axis=(0, 2, 3)).reshape(node.groups, -1)
+    return replace(node, bias=node.bias + (lost * mean.repeat(len(weight) // node.groups, axis=0)).sum(axis=1))
+
+
 def _weights(source: Source, node: Node, number: int, taken: Steps) -> tuple[str, str, np.ndarray]:
     """The names of weights and biases in C, and what one of a channel's sums is worth."""
-    assert node.weight is not None and node.bias is not None
-    weight_scale = np.abs(node.weight).max(axis=(1, 2, 3)) / 127
-    weight_scale[weight_scale == 0] = 1.0
-    weight = np.round(node.weight / weight_scale[:, None, None, None]).astype(np.int8)
-    worth = taken.scale * weight_scale
+    assert node.bias is not None
+    weight, weight_worth = _rounded(node)
+    worth = taken.scale * weight_worth
     bias = np.clip(np.round(node.bias / worth), -(2**30), 2**30).astype(np.int32)
     name = source.array(f"td_w{number}", weight.transpose(0, 2, 3, 1))  # [output][row][column][input channel]
     return name, source.array(f"td_b{number}", bias), worth
