@@ -120,8 +120,8 @@ def _page(rows: dict[str, Any]) -> Iterator[str]:
     yield "`pip install 'tinydigits[export]'` brings what ONNX and C need; C needs a compiler, too, to be asked."
     yield ""
     yield (
-        "There is no format for LiteRT or ExecuTorch yet: their converters install beside this torch, but bring 1.5 to 2 GB "
-        "([log](log.md#exports)). Both runtimes' devices are reached by ONNX and C."
+        "There is no format for LiteRT or ExecuTorch yet: their converters install beside this torch, but bring 1.5 to "
+        "2 GB ([log](log.md#exports))."
     )
     yield ""
     yield "## What an exported file takes and gives"
