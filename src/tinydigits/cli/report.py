@@ -54,7 +54,7 @@ def _find_runs(targets: list[str], out: Path) -> list[Run]:
             runs = runs_in(target) or runs_in(out / target)
             if not runs and len(targets) == 1:
                 raise
-            if not runs:
+            if not runs and not Path(target).is_file():  # runs/STUDY/* names the study's own files, too
                 skipped.append(f"{target}: {error.problem}")
         found |= {run.folder.resolve(): run for run in runs}
     if skipped:

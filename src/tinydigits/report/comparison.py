@@ -80,6 +80,11 @@ class Comparison:
     pairs: tuple[Pair, ...]
     against_best: bool
 
+    @property
+    def has_seeds(self) -> bool:
+        """Whether any settings were trained under several seeds."""
+        return any(len(group.entries) > 1 for group in self.groups)
+
     def frontier(self) -> list[Entry]:
         """The runs that no smaller or equally small one matches, smallest first."""
         best, found = -1.0, []
@@ -168,9 +173,8 @@ def interval_words(interval: Interval) -> str:
 def runs_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]:
     """Head, rows and alignment: every run with its sizes, accuracies and intervals."""
     splits = [s for s in ("test", "validation", "train") if any(s in e.counts for e in comparison.entries)]
-    varied = comparison.varied[:_MOST_VARIED]
     head = ["no.", "run", *(f"{split} accuracy (95 % interval)" for split in splits), "contract"]
-    head += ["parameters", "epochs", "seconds", "recipe", "seed", *varied]
+    head += ["parameters", "epochs", "seconds", "recipe", "seed"]
     rows = []
     for entry in comparison.entries:
         record, row = entry.record, [str(entry.number), entry.run.name]
@@ -181,9 +185,15 @@ def runs_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]
         row.append(f"{entry.verdict['contract']['name']}: {entry.verdict['verdict']}" if entry.verdict else "")
         row += [f"{record.num_parameters:,}", str(record.epochs), f"{record.seconds.training:,.1f}"]
         row += [record.recipe["name"], str(record.recipe["seed"])]
-        row += [str(entry.settings.get(name, "")) for name in varied]
         rows.append(row)
-    return head, rows, "rl" + "r" * len(splits) + "lrrrlr" + "l" * len(varied)
+    return head, rows, "rl" + "r" * len(splits) + "lrrrlr"
+
+
+def settings_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]:
+    """Head, rows and alignment: the settings that are not the same in all runs."""
+    names = comparison.varied[:_MOST_VARIED]
+    rows = [[str(entry.number), *(str(entry.settings.get(name, "")) for name in names)] for entry in comparison.entries]
+    return ["no.", *names], rows, "r" + "l" * len(names)
 
 
 def groups_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]:
@@ -241,7 +251,9 @@ def pairs_note(comparison: Comparison) -> str:
 def comparison_page(comparison: Comparison, title: str, folder: Path) -> str:
     """The comparison as Markdown, with links as seen from `folder`."""
     parts = [f"# {title}", text.table(*runs_table(comparison))]
-    if comparison.groups:
+    if comparison.varied:
+        parts += ["## Settings that differ", text.table(*settings_table(comparison))]
+    if comparison.has_seeds:
         parts += ["## Over seeds", text.table(*groups_table(comparison)), SEEDS_NOTE]
     if comparison.pairs:
         parts += ["## Pairs on the same images", text.table(*pairs_table(comparison)), pairs_note(comparison)]

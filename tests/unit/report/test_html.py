@@ -127,6 +127,7 @@ def test_several_runs_are_compared_with_their_uncertainties_kept_apart(several: 
     assert cells[:3] == ["300 digits validation", str(won), str(lost)]
     p_value = binomtest(won, won + lost).pvalue
     assert float(cells[5]) == pytest.approx(p_value, rel=0.06, abs=6e-4)
+    assert "Settings that differ" not in page  # the seed stands in the first table
     assert "| 1 and 2 |" in markdown and f"[{second.name}](second/report.md)" in markdown
     assert (second.folder / "report.md").is_file() and first.name in page
 
@@ -143,12 +144,13 @@ def test_without_any_run_or_with_a_damaged_one_it_is_told(verified: Run, tmp_pat
 def test_the_command_takes_a_study_and_passes_over_what_is_no_run(several: list[Run]) -> None:
     study = several[0].folder.parent
     (study / "journal.log").write_text("", encoding="utf-8")
-    for arguments in ([str(study)], [str(path) for path in sorted(study.iterdir())]):
-        (study / "report.html").unlink(missing_ok=True)
+    (study / "report.html").unlink(missing_ok=True)
+    for arguments in ([str(study)], [*(str(path) for path in sorted(study.iterdir())), "typo"]):
         answer = CliRunner().invoke(app, ["report", *arguments], catch_exceptions=False)
         assert answer.exit_code == 0 and str(study / "report.html") in answer.stdout
         assert "2 runs of" in (study / "report.html").read_text(encoding="utf-8")
-    assert "journal.log: no such folder" in answer.stderr
+        (study / "report.html").unlink()
+    assert answer.stderr == "skipped 1: typo: no such folder\n"
 
 
 @pytest.mark.parametrize(("scheme", "media"), [("light", "screen"), ("dark", "screen"), ("dark", "print")])

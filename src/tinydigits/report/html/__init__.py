@@ -53,7 +53,9 @@ def html_page(runs: Sequence[Run], title: str, folder: Path | None = None) -> st
 def _comparison(found: Comparison) -> dict[str, Any]:
     return {
         "runs": _table(tables.runs_table(found)),
-        "groups": _table(tables.groups_table(found)) if found.groups else None,
+        "settings": _table(tables.settings_table(found)) if found.varied else None,
+        "settings_note": f"{len(tables.settings_table(found)[0]) - 1} of {len(found.varied)}, as --set names them",
+        "groups": _table(tables.groups_table(found)) if found.has_seeds else None,
         "seeds_note": tables.SEEDS_NOTE,
         "pairs": _table(tables.pairs_table(found)) if found.pairs else None,
         "pairs_note": tables.pairs_note(found),
@@ -85,6 +87,15 @@ def _details(entry: Entry, folder: Path | None) -> dict[str, Any]:
         "epochs": f"{record.epochs} of {record.recipe['epochs']} epochs",
         "verdict": verdict,
         "curves": curve_charts(curves) if curves else [],
+        "figures": [
+            {
+                "split": split,
+                "share": text.percent(correct / seen),
+                "counts": f"{correct:,} of {seen:,}",
+                "interval": tables.interval_words(wilson_interval(correct, seen)),
+            }
+            for split, (correct, seen) in sorted(entry.counts.items(), key=lambda item: item[0] != "test")
+        ],
         "sets": [_answers(answers, record.classes) for answers in sets],
         "filters": filter_urls(filters) if filters.size else [],
         "num_filters": len(filters),
@@ -120,12 +131,7 @@ def _answers(answers: SetAnswers, classes: Sequence[str]) -> dict[str, Any]:
     error = answers.calibration_error
     return {
         "what": answers.what,
-        "split": answers.split,
-        "share": text.percent(answers.correct / answers.seen),
-        "counts": f"{answers.correct:,} of {answers.seen:,}",
         "wrong": answers.seen - answers.correct,
-        "interval": tables.interval_words(wilson_interval(answers.correct, answers.seen)),
-        "loss": None if answers.loss is None else f"{answers.loss:.4f}",
         "error": None if error is None else f"{error:.4f}",
         "classes": classes,
         "cells": list(zip(classes, cells, strict=True)),
