@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,15 +33,18 @@ from torch import nn
 class Smooth(nn.Sequential):
     def __init__(self) -> None:
         super().__init__(
-            nn.Conv2d(1, 8, 5, stride=2), nn.BatchNorm2d(8), nn.SiLU(),
+            nn.Sequential(nn.Conv2d(1, 8, 5, stride=2), nn.BatchNorm2d(8), nn.SiLU()),
             nn.Conv2d(8, 16, 3, stride=2), nn.BatchNorm2d(16, momentum=None), nn.SiLU(),
             nn.Flatten(), nn.Linear(400, 10), nn.BatchNorm1d(10, affine=False),
         )
+        self.unused = nn.Parameter(self[0][0].bias.detach().clone())
 """
 
 
-def start(processes: int, *arguments: object) -> subprocess.Popen[str]:
-    torchrun = ["torch.distributed.run", "--nproc-per-node", str(processes), "-m"] if processes > 1 else []
+def start(processes: int, *arguments: object, machines: Sequence[str] = ()) -> subprocess.Popen[str]:
+    """A training in so many processes on this machine; `machines` are torchrun's options for more than one machine."""
+    several = processes > 1 or machines
+    torchrun = ["torch.distributed.run", *machines, "--nproc-per-node", str(processes), "-m"] if several else []
     command = [sys.executable, "-m", *torchrun, "tinydigits", "train", *map(str, arguments)]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
@@ -63,7 +69,8 @@ def alone_and_together(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[R
     folder = tmp_path_factory.mktemp("parity")
     (folder / "smooth.py").write_text(SMOOTH, encoding="utf-8")
     augmented, model = 'augment=[{name="affine",degrees=10}]', f'model={{name="{folder}/smooth.py:Smooth"}}'
-    recipe = write_recipe(folder / "steady.toml", "dash-99", "epochs=2", augmented, model)
+    settings = [augmented, model, 'recompute=["0"]', "optimizer.clip_norm=1"]
+    recipe = write_recipe(folder / "steady.toml", "dash-99", "epochs=2", *settings)
     train(1, recipe, "--seeds", 2, "--out", folder / "one")
     out, _ = train(2, recipe, "--seeds", 2, "--out", folder / "two")
     return runs_in(folder / "one"), runs_in(folder / "two"), out
@@ -131,6 +138,28 @@ def test_a_process_that_is_killed_ends_the_training_which_resumes_to_the_same_bi
         assert np.array_equal(weights[name], expected), name
 
 
+def test_two_machines_train_one_run_and_stop_at_the_same_step(tmp_path: Path) -> None:
+    """Each has an agent of torchrun's and a folder of its own; the second is told to stop."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        endpoint = f"localhost:{free.getsockname()[1]}"
+    meeting = ["--nnodes", "2", "--rdzv-backend", "c10d", "--rdzv-id", "1", "--rdzv-endpoint", endpoint]
+    settings = ["two-conv", "--data", "digits", "--epochs", 1_000]
+    agents = [start(1, *settings, "--out", tmp_path / name, machines=meeting) for name in ("first", "second")]
+    try:
+        run = wait_for_epoch(tmp_path)
+        agents[0 if run.folder.parent.name == "second" else 1].terminate()
+        told = [agent.communicate(timeout=120)[1] for agent in agents]
+    finally:
+        for agent in agents:
+            agent.terminate()
+    assert len([*runs_in(tmp_path / "first"), *runs_in(tmp_path / "second")]) == 1  # who meets first is the first
+    assert (run.record.status, run.record.world_size) == ("interrupted", 2)
+    stopped = {line for text in told for line in text.splitlines() if line.startswith("stopped: ")}
+    assert len(stopped) == 1, stopped
+    assert re.search(r"in epoch \d+ after batch \d+ of 120, checkpoint kept$", stopped.pop())
+
+
 def test_a_batch_too_small_for_the_processes_is_told(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "small.toml", "dash-99", "data.batch_size=2", 'batch_norm="local"')
     process = start(2, recipe, "--out", tmp_path / "out")
@@ -141,9 +170,9 @@ def test_a_batch_too_small_for_the_processes_is_told(tmp_path: Path) -> None:
 
 
 def wait_for_epoch(out: Path) -> Run:
-    """The only run of a folder, when its first epoch is in its checkpoint."""
+    """The only run of a folder, or of those in it, when its first epoch is in its checkpoint."""
     for _ in range(6_000):
-        for run in runs_in(out):
+        for run in [run for folder in (out, *out.glob("*/")) for run in runs_in(folder)]:
             if (run.folder / "history.csv").is_file() and run.record.epochs:
                 return run
         time.sleep(0.01)
