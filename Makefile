@@ -35,6 +35,7 @@ docs: $(VENV)/installed
 	$(BIN)/python -m benchmarks.exports page
 	$(BIN)/python -m benchmarks.time_to_accuracy page
 	$(BIN)/python -m benchmarks.studies page
+	$(BIN)/python -m benchmarks.growth page
 	$(BIN)/python -m benchmarks.reliability page
 	$(BIN)/python docs/generate.py
 
