@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -119,14 +120,11 @@ def compare(runs: Sequence[Run]) -> Comparison:
     split = shared[0] if shared else None
     names = dict.fromkeys(name for entry in entries for name in entry.settings if name not in _IN_COLUMNS)
     varied = tuple(n for n in names if any(e.settings.get(n) != entries[0].settings.get(n) for e in entries))
-    groups: list[list[Entry]] = []
+    groups: dict[str, list[Entry]] = {}
     for entry in entries:
-        decisive = what_decides(entry.record)
-        group = next((found for found in groups if what_decides(found[0].record) == decisive), None)
-        groups.append([entry]) if group is None else group.append(entry)
-    found = [
-        Compared(tuple(group), tuple(e.counts[split][0] / e.counts[split][1] for e in group)) for group in groups
-    ] if split else []  # fmt: skip
+        groups.setdefault(json.dumps(what_decides(entry.record), sort_keys=True), []).append(entry)
+    shares = {entry.number: correct / seen for entry in entries if split for correct, seen in [entry.counts[split]]}
+    found = [Compared(tuple(group), tuple(shares[e.number] for e in group)) for group in groups.values() if shares]
     pairs, against_best = _pairs(entries)
     return Comparison(entries, split, varied, tuple(found), pairs, against_best)
 
