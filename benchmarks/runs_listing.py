@@ -1,6 +1,7 @@
 """How long `tinydigits runs ls` takes on many runs.
 
-    python -m benchmarks.runs_listing      # a minute; writes the rows and their page
+    python -m benchmarks.runs_listing      # a minute; writes the rows, their page and its picture
+    python -m benchmarks.runs_listing page # the page and the picture alone, from the rows
 
 Each run is a folder with a real record and verdict, those of a model that comes with the package under another seed.
 Every listing is a process of its own, from start to end; sizes take turns, so that a busy machine slows all alike.
@@ -25,6 +26,7 @@ from tinydigits.machine import describe_machine, describe_versions
 
 FILE = Path(__file__).parent / "results" / "runs_listing.json"
 PAGE = Path(__file__).parents[1] / "docs" / "runs-speed.md"
+PICTURE = PAGE.with_suffix(".png")
 SIZES = (100, 500, 1_000, 2_000, 5_000)
 REPEATS = 5
 COMMANDS = {"ls": [], "sorted and filtered": ["--sort", "-test", "--where", "parameters<100000"]}
@@ -90,6 +92,8 @@ def page(result: dict[str, Any]) -> str:
         "",
         "Generated from `benchmarks/results/runs_listing.json`; measured anew by `python -m benchmarks.runs_listing`.",
         "",
+        f"![Seconds that runs ls takes, over the number of runs]({PICTURE.name})",
+        "",
         "| `runs ls` of | seconds | sorted and filtered | processor seconds |",
         "| ---: | ---: | ---: | ---: |",
     ]
@@ -107,8 +111,32 @@ def page(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def draw(result: dict[str, Any]) -> bytes:
+    """Seconds over runs, every process a point and the medians joined, as PNG; it holds the page that it belongs to."""
+    from tinydigits.report import png_bytes
+    from tinydigits.report.style import BLUE, ORANGE, axes_at, new_figure, write_title
+
+    figure = new_figure(1100, 640)
+    write_title(figure, 40, "Listing runs: seconds over their number", "points: processes; lines: medians")
+    axes = axes_at(figure, 110, 120, 950, 420)
+    sizes = sorted({row["runs"] for row in result["rows"]})
+    for clock, colour, dash, name in (("wall", BLUE, "-", "wall clock"), ("processor", ORANGE, "--", "processor")):
+        each = [(row["runs"], row[clock]) for row in result["rows"] if row["command"] == "ls"]
+        axes.plot(*zip(*each, strict=True), "o", color=colour, markersize=3, alpha=0.6)
+        axes.plot(sizes, [median(result, clock, "ls", size) for size in sizes], dash, color=colour, label=name)
+    axes.set_xlim(0, None)
+    axes.set_ylim(0, None)
+    axes.set_xlabel("runs")
+    axes.set_ylabel("seconds")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return png_bytes(figure, description=page(result))
+
+
 if __name__ == "__main__":
-    found = measure()
-    FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if sys.argv[1:] != ["page"]:
+        FILE.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
+    found = json.loads(FILE.read_text(encoding="utf-8"))
     PAGE.write_text(page(found), encoding="utf-8")
+    PICTURE.write_bytes(draw(found))
     print(page(found))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 
+from PIL import Image
+
 from benchmarks import runs_listing
 
 
 def test_the_page_is_made_of_its_rows() -> None:
     result = json.loads(runs_listing.FILE.read_text(encoding="utf-8"))
     assert runs_listing.PAGE.read_text(encoding="utf-8") == runs_listing.page(result)
+    with Image.open(runs_listing.PICTURE) as picture:
+        assert picture.info["Description"] == runs_listing.page(result), "python -m benchmarks.runs_listing page"
 
 
 def test_a_small_measurement_lists_every_run() -> None:
