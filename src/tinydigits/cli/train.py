@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -72,10 +72,20 @@ def train(
             typer.echo(f"{error}. Training the recipe {FALLBACK!r} on bundled data instead.")
         finished = _train_seeds(load(FALLBACK, changes), seeds, out, device, threads, log or [])
     if not is_first_process():
-        return
+        _leave()
     if seeds > 1:
         _print_spread(finished)
     typer.echo(f"next: tinydigits verify {_short(finished[-1])}")
+
+
+def _leave() -> NoReturn:
+    """End a process that has nothing to write, at once.
+
+    gloo's threads may still be letting go of the last exchange, and abort a Python that is being taken down.
+    """
+    import os
+
+    os._exit(0)
 
 
 def _train_seeds(
@@ -109,7 +119,7 @@ def _resume(target: Path, out: Path, device: str | None, threads: int | None, lo
         typer.echo(f"{run.folder} is finished already")
     resume(run, device=device, threads=threads, reporter=_reporter(log))
     if not is_first_process():
-        return
+        _leave()
     if not was_finished or not (run.folder / "report.md").is_file():  # it may have been killed before its report
         write_run_report(run)
     typer.echo(f"next: tinydigits verify {_short(run)}")
