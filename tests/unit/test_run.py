@@ -15,7 +15,8 @@ from tinydigits.errors import TinydigitsError
 
 def record(**changes: object) -> runs.Record:
     facts: dict[str, object] = {
-        "started_at": "2026-01-02T03:04:05+0000", "recipe": {"name": "x"}, "source": "digits", "classes": ["0"],
+        "started_at": "2026-01-02T03:04:05+0000", "source": "digits", "classes": ["0"],
+        "recipe": {"name": "x", "seed": 0, "epochs": 1, "model": {"name": "m"}},
         "num_train": 1, "num_validation": 0, "data_sha256": "0", "num_parameters": 1, "num_buffers": 0,
         "device": "cpu", "threads": 1, "machine": {}, "versions": {},
     }  # fmt: skip

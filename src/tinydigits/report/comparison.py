@@ -13,7 +13,6 @@ from typing import Any
 from tinydigits.errors import TinydigitsError
 from tinydigits.report import text
 from tinydigits.report.command import what_decides
-from tinydigits.report.kept import whole_record
 from tinydigits.run import Answers, Paired, Record, Run, answers_of, pair, settings_of, tested_counts, verdict_of
 from tinydigits.stats import Interval, adjust_holm, mean_and_sd, mean_interval, wilson_interval
 
@@ -130,7 +129,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
 
 
 def _entry(number: int, run: Run) -> Entry:
-    record, verdict = whole_record(run), verdict_of(run)
+    record, verdict = run.record, verdict_of(run)
     counts: dict[str, tuple[int, int]] = {}
     if record.result:
         counts[record.result.split] = (record.result.correct, record.result.seen)

@@ -15,15 +15,7 @@ from tinydigits.report.sheets import Mistakes
 from tinydigits.run import Record, Run, arrays_of
 from tinydigits.stats import reliability_bins
 
-__all__ = ["Curves", "SetAnswers", "count_of", "facts", "own_answers", "read_curves", "tested_answers", "whole_record"]
-
-
-def whole_record(run: Run) -> Record:
-    """The run's record, whose recipe has what pages name; raises TinydigitsError where it has not."""
-    record = run.record
-    if not {"name", "seed", "model", "epochs"} <= record.recipe.keys():
-        raise TinydigitsError(str(run.folder / "record.json"), "damaged record: its recipe is not whole")
-    return record
+__all__ = ["Curves", "SetAnswers", "count_of", "facts", "own_answers", "read_curves", "tested_answers"]
 
 
 @dataclass(frozen=True)

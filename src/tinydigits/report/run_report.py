@@ -21,7 +21,6 @@ from tinydigits.report.kept import (
     own_answers,
     read_curves,
     tested_answers,
-    whole_record,
 )
 from tinydigits.report.sheets import draw_augmented, draw_mistakes
 from tinydigits.report.style import png_bytes
@@ -51,7 +50,7 @@ def write_run_report(run: Run) -> Path:
     test images, `confusion-test.png` and `mistakes-test.png` stand beside them. Of a run without an end, what there is
     so far is shown. Raises TinydigitsError where the run has no record, or a file of it is damaged.
     """
-    record = whole_record(run)
+    record = run.record
     name = f"{record.recipe['name']} on {record.source}, seed {record.recipe['seed']}"
     sections = []
     curves = read_curves(run, record)

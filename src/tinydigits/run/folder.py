@@ -100,6 +100,15 @@ class Record(_Part):
     peak_memory_bytes: int = 0
     result: Result | None = None
 
+    @field_validator("recipe")
+    @classmethod
+    def _says_what_was_run(cls, recipe: dict[str, Any]) -> dict[str, Any]:
+        # The rest of a recipe differs from version to version; these every listing and page names.
+        model = recipe.get("model")
+        if not {"name", "seed", "epochs"} <= recipe.keys() or not isinstance(model, dict) or "name" not in model:
+            raise ValueError("its recipe is not whole")
+        return recipe
+
 
 @dataclass(frozen=True)
 class Run:
