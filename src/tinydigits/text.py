@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tinydigits.errors import TinydigitsError
+from tinydigits.errors import TinydigitsError, unknown_name
 
-__all__ = ["json_tree", "read_text", "toml_tree"]
+__all__ = ["find_toml", "json_tree", "read_text", "toml_tree"]
 
 MAX_BYTES = 4_000_000
 """No honest recipe, contract, record or verdict is larger: a record of 256 classes is a tenth of it."""
@@ -19,6 +19,25 @@ _MAX_TOML_BYTES = 1_000_000
 _LONG_KEY = re.compile(r"""(?:\.[ \t]*(?:[\w-]{1,200}|"[^"\n]{0,200}"|'[^'\n]{0,200}')[ \t]*){40}""")
 MAX_DEPTH = 40
 """Tables in tables; honest ones have five. What writes a tree back calls itself once for each."""
+
+
+def find_toml(kind: str, name_or_path: str | Path, room: Path, example: str) -> Path:
+    """A file of the package's `room`, by its name, or of the user's, by a path that ends in `.toml`.
+
+    >>> find_toml("recipe", "nothing", Path("nowhere"), "sprint")
+    Traceback (most recent call last):
+    tinydigits.errors.TinydigitsError: recipe: unknown recipe 'nothing'
+      try: a path that ends in .toml
+    """
+    text = str(name_or_path)
+    names = sorted(path.stem for path in room.glob("*.toml"))
+    if text in names:
+        return room / f"{text}.toml"
+    if not text.endswith(".toml"):
+        raise unknown_name(kind, text, names, kind=kind, hint="a path that ends in .toml")
+    if not Path(text).is_file():
+        raise TinydigitsError(f"{kind} {text}", "no such file", hint=f"tinydigits {kind}s cp {example} {text}")
+    return Path(text)
 
 
 def read_text(path: Path, where: object = None) -> str:

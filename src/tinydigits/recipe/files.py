@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
+from tinydigits.errors import TinydigitsError, explain_validation
 from tinydigits.recipe import fields
-from tinydigits.text import read_text, toml_tree
+from tinydigits.text import find_toml, read_text, toml_tree
 
 __all__ = ["DEFAULT", "apply_settings", "load", "names", "parse", "recipe_file", "to_toml"]
 
@@ -30,14 +30,7 @@ def names() -> list[str]:
 
 def recipe_file(name_or_path: str | Path) -> Path:
     """The file of a recipe: one of `names()`, or a path that ends in `.toml`."""
-    text = str(name_or_path)
-    if text in names():
-        return _ROOM / f"{text}.toml"
-    if not text.endswith(".toml"):
-        raise unknown_name("recipe", text, names(), kind="recipe", hint="a path that ends in .toml")
-    if not Path(text).is_file():
-        raise TinydigitsError(f"recipe {text}", "no such file", hint=f"tinydigits recipes cp {DEFAULT} {text}")
-    return Path(text)
+    return find_toml("recipe", name_or_path, _ROOM, DEFAULT)
 
 
 def load(name_or_path: str | Path = DEFAULT, settings: Sequence[str] = ()) -> fields.Recipe:

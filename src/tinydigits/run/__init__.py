@@ -1,7 +1,7 @@
 """Runs: plain folders of files that one training wrote; found, read, written, compared and removed without torch."""
 
 from tinydigits.run.answers import Answers, Paired, answers_of, arrays_of, pair, verdict_of
-from tinydigits.run.difference import Difference, find_differences, settings_of
+from tinydigits.run.difference import Difference, find_differences, leaves, settings_of
 from tinydigits.run.folder import (
     FORMAT,
     Record,
@@ -28,7 +28,7 @@ from tinydigits.run.removal import find_removable, remove
 
 __all__ = [
     "COLUMNS", "FORMAT", "Answers", "Difference", "Listing", "Paired", "Record", "Result", "Run", "Seconds",
-    "answers_of", "arrays_of", "create", "find_differences", "find_removable", "list_runs", "open_run", "pair",
-    "parse_condition", "remove", "runs_in", "select", "settings_of", "sort_rows", "tested_counts", "value_of",
+    "answers_of", "arrays_of", "create", "find_differences", "find_removable", "leaves", "list_runs", "open_run",
+    "pair", "parse_condition", "remove", "runs_in", "select", "settings_of", "sort_rows", "tested_counts", "value_of",
     "verdict_of", "write_atomic", "write_new",
 ]  # fmt: skip

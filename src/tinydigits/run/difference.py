@@ -10,7 +10,7 @@ from tinydigits.run.answers import verdict_of
 from tinydigits.run.folder import Record, Run
 from tinydigits.run.listing import tested_counts
 
-__all__ = ["Difference", "find_differences", "settings_of"]
+__all__ = ["Difference", "find_differences", "leaves", "settings_of"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _facts(run: Run) -> _Facts:
     record = run.record.model_dump(mode="json")
     facts: _Facts = {("setting", name): value for name, value in settings_of(run.record).items()}
     for key in _CIRCUMSTANCES:
-        facts |= {("circumstance", name): value for name, value in _leaves({key: record[key]})}
+        facts |= {("circumstance", name): value for name, value in leaves({key: record[key]})}
     facts[("result", "status")] = record["status"]
     facts |= {("result", key): record[key] for key in _RESULTS}
     result = run.record.result
@@ -74,12 +74,17 @@ def _facts(run: Run) -> _Facts:
 
 def settings_of(record: Record) -> dict[str, Any]:
     """A recorded recipe's settings by the names that `--set` takes, such as `optimizer.lr`."""
-    return dict(_leaves({key: value for key, value in record.recipe.items() if key not in _NO_SETTING}))
+    return dict(leaves({key: value for key, value in record.recipe.items() if key not in _NO_SETTING}))
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """What stands in tables within tables, by dotted names.
+
+    >>> dict(leaves({"epochs": 2, "optimizer": {"lr": 0.1}}))
+    {'epochs': 2, 'optimizer.lr': 0.1}
+    """
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value

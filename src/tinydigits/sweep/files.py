@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
+from tinydigits.errors import TinydigitsError, explain_validation
 from tinydigits.sweep.fields import Sweep
-from tinydigits.text import read_text, toml_tree
+from tinydigits.text import find_toml, read_text, toml_tree
 
 __all__ = ["check", "is_sweep", "load", "names", "sweep_file", "to_toml"]
 
@@ -43,14 +43,7 @@ def is_sweep(name_or_path: str) -> bool:
 
 def sweep_file(name_or_path: str | Path) -> Path:
     """The file of a sweep: one of `names()`, or a path that ends in `.toml`."""
-    text = str(name_or_path)
-    if text in names():
-        return _ROOM / f"{text}.toml"
-    if not text.endswith(".toml"):
-        raise unknown_name("sweep", text, names(), kind="sweep", hint="a path that ends in .toml")
-    if not Path(text).is_file():
-        raise TinydigitsError(f"sweep {text}", "no such file", hint=f"tinydigits sweeps cp {names()[0]} {text}")
-    return Path(text)
+    return find_toml("sweep", name_or_path, _ROOM, names()[0])
 
 
 def load(name_or_path: str | Path) -> Sweep:

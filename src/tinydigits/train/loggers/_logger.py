@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from tinydigits.run import Record, Run
 from tinydigits.train.reporter import Progress, Reporter
 
-__all__ = ["Logger", "Point", "settings_of"]
+__all__ = ["Logger", "Point"]
 
 
 @dataclass(frozen=True)
@@ -76,18 +76,3 @@ class Logger(Reporter):
                     if key not in ("epoch", "images_seen") and value is not None:
                         yield Point(f"{kind}/{key}", int(row["images_seen"] or 0), value)
             self._read[file] = written
-
-
-def settings_of(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """A recipe's settings as words, named as `--set` takes them.
-
-    >>> settings_of({"epochs": 2, "optimizer": {"lr": 0.1}})
-    {'epochs': '2', 'optimizer.lr': '0.1'}
-    """
-    settings: dict[str, str] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            settings |= settings_of(value, f"{prefix}{key}.")
-        else:
-            settings[prefix + key] = str(value)
-    return settings

@@ -15,8 +15,8 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
 from tinydigits.errors import TinydigitsError
-from tinydigits.run import Record, Run
-from tinydigits.train.loggers._logger import Logger, Point, settings_of
+from tinydigits.run import Record, Run, leaves
+from tinydigits.train.loggers._logger import Logger, Point
 
 __all__ = ["LOGGER"]
 
@@ -45,8 +45,8 @@ class MLflow(Logger):
                 return {name: self._last_step(name) for name in found[0].data.metrics}
             tags = {_FOLDER: run.name}
             self._id = self._client.create_run(experiment, run_name=run.name, tags=tags).info.run_id
-            for name, value in settings_of(record.recipe).items():
-                self._client.log_param(self._id, name, value[:_LONGEST_VALUE])
+            for name, value in leaves(record.recipe):
+                self._client.log_param(self._id, name, str(value)[:_LONGEST_VALUE])
             self._client.log_param(self._id, "num_parameters", record.num_parameters)
         except (MlflowException, sqlalchemy.exc.SQLAlchemyError) as error:
             raise TinydigitsError(place, f"MLflow cannot write: {str(error).splitlines()[0]}") from error
