@@ -29,7 +29,8 @@ def augment(images_BCHW: Tensor, steps: Iterable[Any], generator: Generator) -> 
     displacements, so that the picture is resampled once (bilinear, black outside) and not blurred by every step. All
     randomness comes from `generator`.
     """
-    device = images_BCHW.device
+    device, steps = images_BCHW.device, tuple(steps)
+    projective = any(step.name == "perspective" for step in steps)
     matrices_B33: Tensor | None = None
     field_BHWX: Tensor | None = None
     for step in steps:
@@ -43,10 +44,10 @@ def augment(images_BCHW: Tensor, steps: Iterable[Any], generator: Generator) -> 
             step_BHWX = draw.apply_with(step.p, moved_BHWX, torch.zeros_like(moved_BHWX))
             field_BHWX = step_BHWX if field_BHWX is None else field_BHWX + step_BHWX
         else:
-            images_BCHW = _resample(images_BCHW, matrices_B33, field_BHWX)
+            images_BCHW = _resample(images_BCHW, matrices_B33, field_BHWX, projective)
             matrices_B33 = field_BHWX = None
             images_BCHW = draw.apply_with(step.p, _PIXELWISE[step.name](images_BCHW, step, draw), images_BCHW)
-    return _resample(images_BCHW, matrices_B33, field_BHWX)
+    return _resample(images_BCHW, matrices_B33, field_BHWX, projective)
 
 
 class _Draw:
@@ -145,7 +146,8 @@ def _elastic(images_BCHW: Tensor, step: Any, draw: _Draw) -> Tensor:
     return (rows_PH.T @ coarse_BXPP @ columns_PW).permute(0, 2, 3, 1)
 
 
-def _resample(images_BCHW: Tensor, matrix_B33: Tensor | None, field_BHWX: Tensor | None) -> Tensor:
+def _resample(images_BCHW: Tensor, matrix_B33: Tensor | None, field_BHWX: Tensor | None, projective: bool) -> Tensor:
+    """Bilinear, black outside. Only a projective matrix has a third row that is not (0, 0, 1), to be divided by."""
     if matrix_B33 is None and field_BHWX is None:
         return images_BCHW
     height, width = images_BCHW.shape[2:]
@@ -156,9 +158,11 @@ def _resample(images_BCHW: Tensor, matrix_B33: Tensor | None, field_BHWX: Tensor
     points_3P = torch.stack([grid_x, grid_y, torch.ones_like(grid_x)]).view(3, -1)
     if matrix_B33 is None:
         matrix_B33 = torch.eye(3, device=images_BCHW.device).expand(len(images_BCHW), 3, 3)
-    mapped_B3P = matrix_B33 @ points_3P
-    grid_BPX = (mapped_B3P[:, :2] / mapped_B3P[:, 2:]).transpose(1, 2)
-    grid_BHWX = grid_BPX.reshape(-1, height, width, 2)
+    rows = 3 if projective else 2
+    mapped_BXP = (matrix_B33[:, :rows].reshape(-1, 3) @ points_3P).view(-1, rows, height * width)
+    if projective:
+        mapped_BXP = mapped_BXP[:, :2] / mapped_BXP[:, 2:]
+    grid_BHWX = mapped_BXP.view(-1, 2, height, width).permute(0, 2, 3, 1)
     grid_BHWX = grid_BHWX if field_BHWX is None else grid_BHWX + field_BHWX
     return F.grid_sample(images_BCHW, grid_BHWX, align_corners=False)
 

@@ -86,11 +86,12 @@ class Batches:
         return torch.randperm(len(self.images_NHW), generator=generator).to(self.device)
 
     def _prepare(self, indices: Tensor, epoch: int, chunk: int) -> Tensor:
+        images_BHW = self.images_NHW.index_select(0, indices)  # whole rows: a tenth of the time of [indices]
         if not self.steps:
-            images_BCHW = normalise(self.images_NHW[indices], self.mean, self.std)
+            images_BCHW = normalise(images_BHW, self.mean, self.std)
         else:
             generator = torch.Generator(self.device).manual_seed(seed_for(self.seed, epoch, chunk))
-            images_BCHW = augment(self.images_NHW[indices][:, None].float().div_(255), self.steps, generator)
+            images_BCHW = augment(images_BHW[:, None].float().div_(255), self.steps, generator)
             images_BCHW = images_BCHW.sub_(self.mean).div_(self.std)
         return images_BCHW.contiguous(memory_format=self.memory_format)
 

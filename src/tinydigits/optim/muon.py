@@ -11,9 +11,8 @@ from torch.optim import Optimizer
 
 __all__ = ["Muon", "hidden_weights"]
 
-# a·x + b·x³ + c·x⁵ takes singular values between 0 and 1 near to 1 in five rounds (Jordan et al. 2024).
+# a·x + b·x³ + c·x⁵ takes singular values between 0 and 1 near to 1 in five steps (Jordan et al. 2024).
 _QUINTIC = (3.4445, -4.7750, 2.0315)
-_ROUNDS = 5
 
 
 class Muon(Optimizer):
@@ -28,15 +27,19 @@ class Muon(Optimizer):
     tensor([0.1000, 0.1000])
 
     A kernel (O, I, H, W) counts as a matrix (O, I·H·W), as in airbench (Jordan 2024): its step has singular values near
-    1, so every direction is learned at the same pace however small its gradient. Weight decay is decoupled from the
-    gradient (Loshchilov, Hutter 2019).
+    1, so every direction is learned at the same pace however small its gradient. `ns_steps` Newton-Schulz steps get it
+    there, as in torch.optim.Muon, which takes matrices alone. Weight decay is decoupled from the gradient (Loshchilov,
+    Hutter 2019).
     """
 
     def __init__(
         self, parameters: Iterable[Any], *, lr: float, momentum: float = 0.9, weight_decay: float = 0.0,
-        orthogonal: bool = False,
+        ns_steps: int = 5, orthogonal: bool = False,
     ) -> None:  # fmt: skip
-        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "orthogonal": orthogonal}
+        defaults = {
+            "lr": lr, "momentum": momentum, "weight_decay": weight_decay,
+            "ns_steps": ns_steps, "orthogonal": orthogonal,
+        }  # fmt: skip
         super().__init__(parameters, defaults)
 
     @torch.no_grad()
@@ -56,7 +59,7 @@ class Muon(Optimizer):
             torch._foreach_add_(buffers, gradients)
             steps = list(torch._foreach_add(gradients, buffers, alpha=momentum))
             if group["orthogonal"]:
-                steps = [_orthogonalise(step.flatten(1)).view_as(step) for step in steps]
+                steps = [_orthogonalise(step.flatten(1), group["ns_steps"]).view_as(step) for step in steps]
             torch._foreach_mul_(parameters, 1 - lr * group["weight_decay"])
             torch._foreach_add_(parameters, steps, alpha=-lr)
 
@@ -75,13 +78,13 @@ def hidden_weights(model: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in mixing[:-1] if parameter.requires_grad]
 
 
-def _orthogonalise(step_OI: Tensor) -> Tensor:
-    """The matrix with the same singular vectors and singular values near √max(1, O/I), by Newton-Schulz rounds."""
+def _orthogonalise(step_OI: Tensor, ns_steps: int) -> Tensor:
+    """The matrix with the same singular vectors and singular values near √max(1, O/I), by Newton-Schulz steps."""
     a, b, c = _QUINTIC
     num_out, num_in = step_OI.shape
     wide = step_OI.T if num_out > num_in else step_OI
     wide = wide / (wide.norm() + 1e-7)
-    for _ in range(_ROUNDS):
+    for _ in range(ns_steps):
         square = wide @ wide.T
         wide = torch.addmm(wide, torch.addmm(square, square, square, beta=b, alpha=c), wide, beta=a)
     return (wide.T if num_out > num_in else wide) * max(1.0, num_out / num_in) ** 0.5

@@ -51,6 +51,8 @@ def _build_muon(model: nn.Module, part: OptimizerPart) -> Optimizer:
         {"params": others, "lr": other_lr, "lr_scale": other_lr / part.lr},
     ]
     constants = {"lr": part.lr, "momentum": part.momentum, "weight_decay": part.weight_decay}
+    if part.ns_steps is not None:
+        constants["ns_steps"] = part.ns_steps
     return _without_compiler(Muon)(groups, **constants)
 
 

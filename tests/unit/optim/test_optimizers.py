@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tinydigits import models, recipe
+from tinydigits.errors import TinydigitsError
 from tinydigits.optim import build_optimizer
 from tinydigits.optim.muon import Muon
 
@@ -39,11 +40,13 @@ def test_the_steps_are_torchs(text: str, kind: type, constants: dict[str, object
     assert not ours.weight.requires_grad or ours.weight.grad is None
 
 
-def test_muon_on_matrices_is_torchs() -> None:
+@pytest.mark.parametrize("ns_steps", [5, 3])
+def test_muon_on_matrices_is_torchs(ns_steps: int) -> None:
     ours, theirs = (nn.Parameter(torch.zeros(4, 6)) for _ in range(2))
+    constants = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1, "ns_steps": ns_steps}
     pairs = [
-        (ours, Muon([{"params": [ours], "orthogonal": True}], lr=0.1, momentum=0.9, weight_decay=0.1)),
-        (theirs, torch.optim.Muon([theirs], lr=0.1, momentum=0.9, weight_decay=0.1)),
+        (ours, Muon([{"params": [ours], "orthogonal": True}], **constants)),
+        (theirs, torch.optim.Muon([theirs], **constants)),
     ]
     for step in range(5):
         gradient = torch.randn(4, 6, generator=torch.Generator().manual_seed(step))
@@ -51,7 +54,15 @@ def test_muon_on_matrices_is_torchs() -> None:
             parameter.grad = gradient.clone()
             optimizer.step()
     assert ours.norm() > 0.3
-    assert torch.allclose(ours, theirs, atol=0.02)  # torch's rounds are in bf16
+    assert torch.allclose(ours, theirs, atol=0.02)  # torch's steps are in bf16
+
+
+def test_a_recipe_says_how_many_steps_make_muons_orthogonal() -> None:
+    settings = ["optimizer={name='muon', lr=0.02, momentum=0.9, ns_steps=2}"]
+    optimizer = build_optimizer(models.build("two-conv"), recipe.load("two-conv", settings).optimizer)
+    assert [group["ns_steps"] for group in optimizer.param_groups] == [2, 2]
+    with pytest.raises(TinydigitsError, match="only with muon"):
+        recipe.load("two-conv", ["optimizer.ns_steps=3"])
 
 
 def test_muon_takes_kernels_as_matrices_and_the_others_at_their_rate() -> None:
