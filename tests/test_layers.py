@@ -16,7 +16,7 @@ import tinydigits
 SOURCE = Path(tinydigits.__file__).parent
 FLOORS = (
     {"errors", "stats", "machine"},
-    {"archive", "text"},
+    {"archive", "bounds", "text"},
     {"models", "data", "recipe", "contract", "run"},
     {"evaluate", "optim", "page", "pretrained", "trace"},
     {"train", "checks"},

@@ -1,16 +1,16 @@
 """What is thrown at tinydigits, and what it holds: a file for each kind of fault.
 
-A file here is a kind. It has `ORDER`, its place on the page; `inject(cases)`, which injects that many faults of each
-row (None: as many as are claimed) and yields a `Row` for each; and a docstring, whose first line is the heading on the
-page and the rest what was injected, and what counts as held. `tests/reliability/` injects the same faults, fewer of
-each.
+A file here is a kind. It has `ORDER`, its place on the page; `inject(cases, done)`, which injects that many faults of
+each row (None: as many as are claimed) and yields a `Row` for each that is not among the `done`; and a docstring, whose
+first line is the heading on the page and the rest what was injected, and what counts as held. `tests/reliability/`
+injects the same faults, fewer of each.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from tinydigits.machine import describe_machine, describe_versions
 from tinydigits.run import write_atomic
 
-__all__ = ["RESULTS", "Kind", "Row", "kinds", "read", "write"]
+__all__ = ["RESULTS", "Kind", "NotInjected", "Row", "count", "count_each", "kinds", "measure", "read", "write"]
 
 RESULTS = Path(__file__).parents[1] / "results" / "reliability"
 
@@ -50,7 +50,7 @@ class Kind:
     title: str
     text: str
     order: int
-    inject: Callable[[int | None], Iterator[Row]]
+    inject: Callable[[int | None, Collection[str]], Iterator[Row]]
 
 
 def kinds() -> dict[str, Kind]:
@@ -62,6 +62,54 @@ def kinds() -> dict[str, Kind]:
             title, _, text = (module.__doc__ or "").partition("\n")
             found.append(Kind(path.stem, title.rstrip("."), text.strip(), module.ORDER, module.inject))
     return {kind.name: kind for kind in sorted(found, key=lambda kind: (kind.order, kind.name))}
+
+
+class NotInjected(Exception):
+    """This machine does not let the fault be injected."""
+
+
+def count(fault: str, cases: Iterable[list[str]], note: str = "") -> Row:
+    """A row of cases, each of which says what was not as it should be; nothing where it was held.
+
+    >>> count("a flood", [[], []])
+    Row(fault='a flood', injected=2, held=2, note='')
+    """
+    held = injected = 0
+    for found in cases:
+        injected += 1
+        held += not found
+        for line in found:
+            print(f"{fault}, number {injected}: {line}", flush=True)
+    return Row(fault, injected, held, note)
+
+
+def count_each(rows: Mapping[str, Iterable[list[str]]], done: Collection[str]) -> Iterator[Row]:
+    """A row for each fault that is not among the `done`, and can be injected on this machine."""
+    for fault, cases in rows.items():
+        if fault not in done:
+            try:
+                yield count(fault, cases)
+            except NotInjected as error:
+                print(f"{fault}: not injected, {error}", flush=True)
+
+
+def measure(kind: Kind, cases: int | None, folder: Path = RESULTS) -> list[Row]:
+    """Inject the faults of a kind and keep what came of it, row by row: called again, what was stopped goes on.
+
+    The kind's own file is written at the end, so that no page is made of half of it.
+    """
+    command = f"python -m benchmarks.reliability {kind.name}" + (f" --cases {cases}" if cases else "")
+    unfinished = folder / "unfinished"
+    rows, told = read(kind.name, unfinished)
+    if told.get("command") != command or told.get("versions") != describe_versions():
+        rows = []
+    for row in kind.inject(cases, {row.fault for row in rows}):
+        rows.append(row)
+        print(f"{row.fault}: {row.held:,} of {row.injected:,} held {row.note}", flush=True)
+        write(kind.name, rows, command, unfinished)
+    write(kind.name, rows, command, folder)
+    (unfinished / f"{kind.name}.json").unlink(missing_ok=True)
+    return rows
 
 
 def write(name: str, rows: list[Row], command: str, folder: Path = RESULTS) -> None:

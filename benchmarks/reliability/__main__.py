@@ -3,7 +3,8 @@
     python -m benchmarks.reliability KIND [--cases N]    # writes benchmarks/results/reliability/KIND.json and the page
     python -m benchmarks.reliability page                # writes docs/reliability.md
 
-Exit code 1 where a fault was not held.
+A command that was stopped goes on, when it is called again, after the last row that it finished. Exit code 1 where a
+fault was not held.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.reliability import kinds, write
+from benchmarks.reliability import kinds, measure
 from benchmarks.reliability.page import PAGE, page
 
 
@@ -23,13 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("what", choices=[*known, "page"])
     parser.add_argument("--cases", type=int, help="how many of each row; otherwise as many as are claimed")
     options = parser.parse_args(arguments)
-    rows = []
-    if options.what != "page":
-        for row in known[options.what].inject(options.cases):
-            rows.append(row)
-            print(f"{row.fault}: {row.held:,} of {row.injected:,} held {row.note}", flush=True)
-        words = f" --cases {options.cases}" if options.cases else ""
-        write(options.what, rows, f"python -m benchmarks.reliability {options.what}{words}")
+    rows = [] if options.what == "page" else measure(known[options.what], options.cases)
     PAGE.write_text(page(), encoding="utf-8")
     return int(not all(row.is_held for row in rows))
 

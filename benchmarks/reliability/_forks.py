@@ -41,7 +41,8 @@ class Forks:
         paths = [str(Path(__file__).parents[2]), str(Path(__file__).parents[2] / "src"), os.environ.get("PYTHONPATH")]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.reliability._forks"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            text=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"},
+            text=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1",
+                              "OMP_WAIT_POLICY": "passive"},
         )  # fmt: skip
         return self
 

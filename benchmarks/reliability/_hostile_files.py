@@ -23,6 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.reliability import _hostile_graphs
+
 __all__ = ["CASES", "Case"]
 
 _PACKAGE = Path(__file__).parents[2] / "src" / "tinydigits"
@@ -217,6 +219,13 @@ def _pt2_with(name: str, content: Callable[[Path], bytes], replaced: str = "") -
     return make
 
 
+def _graph(content: Callable[[Path], bytes]) -> Callable[[Path, Path], None]:
+    def make(folder: Path, canary: Path) -> None:
+        (folder / "w.pt2").write_bytes(content(canary))
+
+    return make
+
+
 for place in ("data/aotinductor/model/a.so", "data/constants/custom_obj_0", "data/constants/opaque_obj_0"):
     _add(f"code at {place}", ["verify w.pt2 --contract under-25k"], _pt2_with(f"{{root}}/{place}", _saved("exec")))
 for place in ("../canary", "{root}/../../canary", "{canary}", "{root}/data/weights/../../../../canary"):
@@ -225,6 +234,8 @@ _add("sample inputs that call", ["verify w.pt2 --contract under-25k"],
      _pt2_with("{root}/data/sample_inputs/model.pt", _saved("exec"), "sample_inputs"))  # fmt: skip
 _add("a graph that is no JSON", ["verify w.pt2 --contract under-25k"],
      _pt2_with("{root}/models/model.json", lambda _: b"[" * 100_000, "models/model.json"))  # fmt: skip
+for name, make_graph in _hostile_graphs.PT2.items():
+    _add(f"a .pt2 with {name}", ["verify w.pt2 --contract under-25k"], _graph(make_graph))
 
 
 # ONNX.
@@ -303,8 +314,12 @@ def _draw(path: Path) -> None:
     Image.fromarray(pixels).save(path)
 
 
+_WITH_PICTURE |= {name: _bytes("w.onnx", content) for name, content in _hostile_graphs.ONNX.items()}
 for name, maker in _WITH_PICTURE.items():
     _add(f"an .onnx with {name}", _ASKS, _with_picture(maker))
+for name, content in _hostile_graphs.ONNX.items():
+    if "the image says" not in name:  # the others are found when the service opens them
+        _add(f"an .onnx with {name}", ["serve --port 0 --model w.onnx"], _bytes("w.onnx", content))
 
 
 # safetensors.

@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["Fault", "Writes"]
+__all__ = ["WORDS", "Fault", "Writes"]
 
 Fault = Literal["kill", "disk full", "input/output error", "read-only"]
 _ERRORS = {"disk full": errno.ENOSPC, "input/output error": errno.EIO, "read-only": errno.EROFS}
+WORDS: dict[str, str] = {fault: os.strerror(code) for fault, code in _ERRORS.items()}
+"""What the system says of each."""
 _STEPS = ("mkdir", "rename", "replace", "symlink", "unlink", "rmdir", "chmod", "fsync", "truncate")
 
 

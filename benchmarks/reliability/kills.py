@@ -18,12 +18,12 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reliability import Row
+from benchmarks.reliability import Row, count
 from benchmarks.reliability._forks import Ended, Forks
 from benchmarks.reliability._writes import Writes
 
@@ -120,32 +120,37 @@ def _timeless_rows(run: Path, name: str) -> list[dict[str, Any]]:
         return [{key: row[key] for key in row if key != "seconds"} for row in csv.DictReader(file)]
 
 
-def inject(cases: int | None = None) -> Iterator[Row]:
+def inject(cases: int | None = None, done: Collection[str] = ()) -> Iterator[Row]:
     """At 50 random moments and at every step on the disk, on one thread and on two."""
-    rng = random.Random(9)
     with tempfile.TemporaryDirectory(prefix="tinydigits-") as name, Forks() as forks:
         for threads, words in ((1, "one thread"), (2, "two threads")):
-            folder = Path(name) / str(threads)
+            randomly, at_steps = f"SIGKILL at a random moment, {words}", f"SIGKILL at a step on the disk, {words}"
+            if {randomly, at_steps} <= {*done}:
+                continue
+            folder, rng = Path(name) / str(threads), random.Random(words)
             train_whole(forks, folder / "first", threads)  # fills the caches of files, so that the next is timed fairly
             whole = train_whole(forks, folder / "whole", threads)
-            steps = [*range(1, len(whole.steps) + 1)]
-            kills = [functools.partial(kill_at_random, rng=rng) for _ in range(cases or 50)]
-            yield _count(f"SIGKILL at a random moment, {words}", forks, whole, folder / "random", kills)
-            kills = [
-                functools.partial(kill_at, step=at) for at in (sorted(rng.sample(steps, cases)) if cases else steps)
-            ]
-            yield _count(f"SIGKILL at a step on the disk, {words}", forks, whole, folder / "steps", kills)
+            if randomly not in done:
+                kills = [functools.partial(kill_at_random, rng=rng) for _ in range(cases or 50)]
+                yield _count(randomly, forks, whole, folder / "random", kills)
+            if at_steps not in done:
+                steps = [*range(1, len(whole.steps) + 1)]
+                chosen = sorted(rng.sample(steps, cases)) if cases else steps
+                kills = [functools.partial(kill_at, step=at) for at in chosen]
+                yield _count(at_steps, forks, whole, folder / "steps", kills)
 
 
 def _count(fault: str, forks: Forks, whole: Whole, folder: Path, kills: Sequence[Callable[..., Ended]]) -> Row:
-    held = never_began = 0
-    for number, kill in enumerate(kills):
-        out = folder / str(number)
-        ended = kill(forks, out, whole)
-        never_began += only_run(out) is None
-        found = differences(forks, out, whole) if ended.code == -signal.SIGKILL else [f"ended with {ended.code}"]
-        held += not found
-        for line in found:
-            print(f"{fault}, number {number}: {line}", flush=True)
-        shutil.rmtree(out, ignore_errors=True)
-    return Row(fault, len(kills), held, f"{never_began} before there was a run" if never_began else "")
+    never_began = 0
+
+    def outcomes() -> Iterator[list[str]]:
+        nonlocal never_began
+        for number, kill in enumerate(kills):
+            out = folder / str(number)
+            ended = kill(forks, out, whole)
+            never_began += only_run(out) is None
+            yield differences(forks, out, whole) if ended.code == -signal.SIGKILL else [f"ended with {ended.code}"]
+            shutil.rmtree(out, ignore_errors=True)
+
+    row = count(fault, outcomes())
+    return replace(row, note=f"{never_began} before there was a run" if never_began else "")

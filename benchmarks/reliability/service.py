@@ -9,7 +9,6 @@ was started, has as many files open, and no request under way.
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import random
@@ -20,8 +19,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ import psutil
 
 from benchmarks.reliability import Row
 from benchmarks.reliability._requests import FORMS, GET, MALFORMED, OTHER_FILES, PATHS, damaged, dots, post, small_bomb
+from benchmarks.reliability._service import Service, read_answer, serving, status_of
 
 ORDER = 50
 SECONDS = 600
@@ -36,62 +36,6 @@ CLIENTS, SLOW_AT_ONCE, CONNECTIONS = 3, 20, 1_000
 LIMITS = "head_seconds=2, body_seconds=2, answer_seconds=2, body_bytes=2_000_000"
 MAX_GROWTH = 0.10
 PICTURES = sorted((Path(__file__).parents[2] / "tests" / "pictures").glob("*.*"))
-_START = """
-from tinydigits.predict import models_at_hand
-from tinydigits.serve import Limits, run_server
-run_server(models_at_hand("nowhere"), "127.0.0.1", 0, Limits({limits}))
-"""
-
-
-class Service:
-    """A running service, and ways to talk to it that no client library has."""
-
-    def __init__(self, port: int, process: psutil.Process) -> None:
-        self.port, self.process = port, process
-
-    def connect(self) -> socket.socket:
-        """An open connection."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
-
-    def say(self, sent: bytes) -> int:
-        """The status of the answer; 0 where the connection was closed without one."""
-        with self.connect() as connection:
-            with contextlib.suppress(ConnectionError):  # refused before all was sent; the answer may be there
-                connection.sendall(sent)
-            return status_in(connection)
-
-
-def status_in(connection: socket.socket) -> int:
-    """The status that comes on a connection, 0 where it is closed."""
-    try:
-        head = connection.recv(65536)
-    except ConnectionError:
-        return 0
-    return int(head.split(b" ")[1]) if head.startswith(b"HTTP/") else 0
-
-
-@contextmanager
-def serving(limits: str = LIMITS) -> Iterator[Service]:
-    """The service in a process of its own; what it writes as an error is an error here."""
-    with subprocess.Popen(
-        [sys.executable, "-c", _START.format(limits=limits)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        try:
-            assert process.stdout is not None
-            found = re.search(r":(\d+) ", process.stdout.readline())
-            assert found, process.communicate(timeout=5)
-            service = Service(int(found[1]), psutil.Process(process.pid))
-            for _ in range(600):
-                try:
-                    service.connect().close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
-            yield service
-        finally:
-            process.terminate()
-            _, errors = process.communicate(timeout=60)
-    assert not errors, errors[-2_000:]
 
 
 # The faults: each gives whether the service did as it should.
@@ -108,24 +52,24 @@ def leaves_midway(service: Service, rng: random.Random) -> bool:
 
 def sends_noise(service: Service, rng: random.Random) -> bool:
     """Bytes that are no HTTP."""
-    return service.say(rng.randbytes(rng.randrange(100, 5_000)) + b"\r\n\r\n") in (0, 400, 408, 421)
+    return service.status(rng.randbytes(rng.randrange(100, 5_000)) + b"\r\n\r\n") in (0, 400, 408, 421)
 
 
 def speaks_badly(service: Service, rng: random.Random) -> bool:
     """Malformed HTTP."""
-    return service.say(rng.choice(list(MALFORMED.values()))) in (0, 400, 404, 405, 408, 421)
+    return service.status(rng.choice(list(MALFORMED.values()))) in (0, 400, 404, 405, 408, 421)
 
 
 def sends_a_bad_form(service: Service, rng: random.Random) -> bool:
     """Malformed multipart forms."""
     kind, body, status = rng.choice(list(FORMS.values()))
-    return service.say(post(body, f"content-type: {kind}", "connection: close")) == status
+    return service.status(post(body, f"content-type: {kind}", "connection: close")) == status
 
 
 def sends_damage(service: Service, rng: random.Random) -> bool:
     """Pictures with bytes changed, cut or doubled, which may still be readable."""
     body = damaged(rng.choice(PICTURES).read_bytes(), rng)
-    return service.say(post(body, "content-type: image/png", "connection: close")) in (200, 422)
+    return service.status(post(body, "content-type: image/png", "connection: close")) in (200, 422)
 
 
 def sends_numbers_that_are_none(service: Service, rng: random.Random) -> bool:
@@ -134,36 +78,36 @@ def sends_numbers_that_are_none(service: Service, rng: random.Random) -> bool:
     image = [0] * rng.choice((783, 784, 785, 28))
     image[rng.randrange(len(image))] = odd
     body = json.dumps(rng.choice((image, {"images": [image]}, {"image": image}, odd))).encode()
-    return service.say(post(body, "content-type: application/json", "connection: close")) in (413, 422)
+    return service.status(post(body, "content-type: application/json", "connection: close")) in (413, 422)
 
 
 def sends_other_files(service: Service, rng: random.Random) -> bool:
     """Files of formats that name other files or run."""
     body = rng.choice(list(OTHER_FILES.values()))()
-    return service.say(post(body, "content-type: image/svg+xml", "connection: close")) == 422
+    return service.status(post(body, "content-type: image/svg+xml", "connection: close")) == 422
 
 
 def looks_for_files(service: Service, rng: random.Random) -> bool:
     """Paths that climb out."""
     head = f"GET {rng.choice(PATHS)} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
-    return service.say(head.encode()) in (400, 404, 405)
+    return service.status(head.encode()) in (400, 404, 405)
 
 
 def asks_by_another_name(service: Service, rng: random.Random) -> bool:
     """Host names of someone else, as in DNS rebinding."""
     name = rng.choice(("evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80"))
-    return service.say(GET.replace(b"localhost", name.encode()) + b"\r\n") == 421
+    return service.status(GET.replace(b"localhost", name.encode()) + b"\r\n") == 421
 
 
 def sends_too_much(service: Service, rng: random.Random) -> bool:
     """Bodies over the bound, with a length and in chunks, and heads without an end."""
     kind = rng.randrange(3)
     if kind == 0:
-        return service.say(post(b"", "content-type: image/png").replace(b"h: 0", b"h: 99000000")) == 413
+        return service.status(post(b"", "content-type: image/png").replace(b"h: 0", b"h: 99000000")) == 413
     if kind == 1:
         head = post(b"", "content-type: image/png").replace(b"content-length: 0", b"transfer-encoding: chunked")
-        return service.say(head + (b"8000\r\n" + bytes(0x8000) + b"\r\n") * 80) in (0, 413)
-    return service.say(GET + (b"x: " + b"y" * 50_000 + b"\r\n") * 8) in (0, 431)
+        return service.status(head + (b"8000\r\n" + bytes(0x8000) + b"\r\n") * 80) in (0, 413)
+    return service.status(GET + (b"x: " + b"y" * 50_000 + b"\r\n") * 8) in (0, 431)
 
 
 def costs_much(service: Service, rng: random.Random) -> bool:
@@ -171,8 +115,8 @@ def costs_much(service: Service, rng: random.Random) -> bool:
     time.sleep(2)  # they are answered one after the other, and the others' answers are what is looked at
     if rng.random() < 0.5:
         body = post(dots(), "content-type: image/png", "connection: close")
-        return service.say(body.replace(b"/predict", b"/predict?many=true")) == 422
-    return service.say(post(small_bomb(), "content-type: image/png", "connection: close")) in (200, 503)
+        return service.status(body.replace(b"/predict", b"/predict?many=true")) == 422
+    return service.status(post(small_bomb(), "content-type: image/png", "connection: close")) in (200, 503)
 
 
 def writes_slowly(service: Service, rng: random.Random) -> bool:
@@ -185,7 +129,7 @@ def writes_slowly(service: Service, rng: random.Random) -> bool:
         for place in range(start, len(body)):
             try:
                 connection.sendall(body[place : place + 1])
-                return status_in(connection) in (0, 408)
+                return status_of(read_answer(connection)) in (0, 408)
             except TimeoutError:
                 continue
             except ConnectionError:
@@ -217,7 +161,7 @@ def connects_a_thousand_times(service: Service, rng: random.Random) -> bool:
             connection = open_ones.enter_context(service.connect())
             if number % 2:
                 connection.sendall(GET)
-        return service.say(GET + b"\r\n") == 200
+        return service.status(GET + b"\r\n") == 200
 
 
 Fault = Callable[[Service, random.Random], bool]
@@ -299,12 +243,13 @@ def predict_says() -> list[tuple[bytes, dict[str, Any]]]:
     return [(path.read_bytes(), by_source[str(path)]) for path in PICTURES]
 
 
-def inject(cases: int | None) -> Iterator[Row]:
+def inject(cases: int | None = None, done: Collection[str] = ()) -> Iterator[Row]:
     """All at once for ten minutes, or until each fault was done `cases` times; then a row for each."""
     questions = predict_says()
-    with serving() as service:
+    with serving(LIMITS) as service:
+        process = psutil.Process(service.process.pid)
         load = Load(service, cases)
-        open_files = service.process.num_fds()
+        open_files = process.num_fds()
         hostile = [
             threading.Thread(target=load.do_harm, args=(fault, number))
             for fault, at_once in FAULTS.items()
@@ -315,8 +260,8 @@ def inject(cases: int | None) -> Iterator[Row]:
             thread.start()
         memory: list[int] = []
         while any(thread.is_alive() for thread in hostile):
-            if service.process.is_running():
-                memory.append(service.process.memory_info().rss)
+            if process.is_running():
+                memory.append(process.memory_info().rss)
             time.sleep(1 if cases is None else 0.1)
         load.over.set()
         for thread in well:
@@ -327,17 +272,17 @@ def inject(cases: int | None) -> Iterator[Row]:
         for fault in FAULTS:
             name = fault.__name__
             yield Row((fault.__doc__ or name).rstrip("."), load.done[name], load.held[name])
-        yield _is_as_before(service, open_files)
+        yield _is_as_before(service, process, open_files)
         if cases is None:
             yield _memory(memory)
     for line in load.wrong:
         print(line, file=sys.stderr)
 
 
-def _is_as_before(service: Service, open_files: int) -> Row:
+def _is_as_before(service: Service, process: psutil.Process, open_files: int) -> Row:
     """The same process, with no more files open and nothing under way, some seconds after the last client left."""
     for _ in range(100):
-        is_quiet = service.process.is_running() and service.process.num_fds() <= open_files
+        is_quiet = process.is_running() and process.num_fds() <= open_files
         if is_quiet:
             break
         time.sleep(0.1)
@@ -349,7 +294,7 @@ def _is_as_before(service: Service, open_files: int) -> Row:
     held = is_quiet and "tinydigits_requests_under_way 1\n" in text and not errors
     return Row(
         "The process at the end: the same, nothing open, nothing under way", 1, int(held),
-        "" if held else f"{service.process.num_fds()} files against {open_files}, {errors} errors",
+        "" if held else f"{process.num_fds()} files against {open_files}, {errors} errors",
     )  # fmt: skip
 
 

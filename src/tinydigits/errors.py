@@ -12,6 +12,7 @@ __all__ = [
     "TinydigitsError",
     "TrainingDiverged",
     "explain_validation",
+    "first_line",
     "unknown_name",
 ]
 
@@ -56,6 +57,15 @@ class TrainingDiverged(TinydigitsError):
 
 class Interrupted(TinydigitsError):
     """Training was stopped by the user (Ctrl-C or SIGTERM) after writing a checkpoint; exit code 130."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, without the pages that some add; its class where it says nothing.
+
+    >>> first_line(ValueError("too long\\nand more")), first_line(KeyError())
+    ('too long', 'KeyError')
+    """
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def unknown_name(where: object, name: str, known: Iterable[str], *, kind: str, hint: str = "") -> TinydigitsError:

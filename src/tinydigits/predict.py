@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from tinydigits import pretrained
+from tinydigits.bounds import asking
 from tinydigits.data.picture import find_digits, read_picture
-from tinydigits.errors import TinydigitsError, unknown_name
+from tinydigits.errors import TinydigitsError, first_line, unknown_name
 from tinydigits.page import UNSURE_BELOW
 
 __all__ = [
@@ -106,7 +107,7 @@ class Classifier:
 
     `unsure_below` is the probability that 99 of 100 of its training images' answers reached when it was exported.
 
-    Raises TinydigitsError for a file that is no ONNX model, or none that `tinydigits export` wrote.
+    Raises TinydigitsError for a file that is no ONNX model, none that `tinydigits export` wrote, or does not answer.
     """
 
     def __init__(self, path: Path) -> None:
@@ -118,7 +119,8 @@ class Classifier:
         if not path.is_file():
             raise TinydigitsError(str(path), "no such model file")
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            with asking(str(path)):
+                self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             card = json.loads(self._session.get_modelmeta().custom_metadata_map["tinydigits"])
             self.source, self.classes = str(card["source"]), tuple(map(str, card["classes"]))
             self.unsure_below = float(card.get("unsure_below") or UNSURE_BELOW)
@@ -130,13 +132,24 @@ class Classifier:
         self.path, self.name = path, path.stem
         if shape != [1, 28, 28]:
             raise TinydigitsError(str(path), got=f"images of {shape}", expected="1, 28, 28")
+        given = self._logits(np.zeros((1, 28, 28), np.uint8)).shape  # the first question is slower than the others
+        if len(self.classes) < 2 or given != (1, len(self.classes)):
+            raise TinydigitsError(str(path), got=f"answers {given} for {len(self.classes)} classes", expected="(1, K)")
 
     def probabilities(self, images_NHW: np.ndarray) -> np.ndarray:
         """From uint8 images (N, 28, 28), bright ink on 0, to probabilities, float32 (N, K)."""
-        grey_BCHW = images_NHW[:, None].astype(np.float32) / np.float32(255)
-        logits_NK = self._session.run(["logits"], {"images": grey_BCHW})[0]
+        logits_NK = self._logits(images_NHW)
         powers_NK = np.exp(logits_NK - logits_NK.max(axis=1, keepdims=True))
         return powers_NK / powers_NK.sum(axis=1, keepdims=True)
+
+    def _logits(self, images_NHW: np.ndarray) -> np.ndarray:
+        grey_BCHW = images_NHW[:, None].astype(np.float32) / np.float32(255)
+        try:
+            with asking(str(self.path)):
+                logits_NK: np.ndarray = self._session.run(["logits"], {"images": grey_BCHW})[0]
+        except Exception as error:  # onnxruntime's own classes
+            raise TinydigitsError(str(self.path), f"does not answer: {first_line(error)}") from error
+        return logits_NK
 
 
 def models_at_hand(out: str | Path = "runs") -> dict[str, Path]:

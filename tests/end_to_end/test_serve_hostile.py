@@ -8,97 +8,33 @@ import json
 import re
 import resource
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
 from benchmarks.reliability._requests import FORMS, GET, MALFORMED, OTHER_FILES, PATHS, dots, post, small_bomb
+from benchmarks.reliability._service import Service, read_answer, serving, status_of
 
 PICTURE = next((Path(__file__).parents[1] / "pictures").glob("2_plain_*.png")).read_bytes()
 QUICK = "head_seconds=3, body_seconds=3, body_bytes_a_second=1_000_000, answer_seconds=2, body_bytes=300_000"
-START = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-from tinydigits.predict import models_at_hand
-from tinydigits.serve import Limits, run_server
-run_server(models_at_hand("nowhere"), sys.argv[1], 0, Limits({limits}), allow_hosts=["digits.example"], {more})
-"""
 
 
-class Service:
-    """A running service, and ways to talk to it that no client library has."""
-
-    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
-        self.process, self.port, self.address = process, port, f"http://127.0.0.1:{port}"
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
-
-    def say(self, sent: bytes) -> bytes:
-        """The first answer, or what came of it before the service closed the connection."""
-        with self.connect() as connection:
-            with suppress(ConnectionError):
-                connection.sendall(sent)
-            return read_answer(connection)
-
-    def reads_a_two(self) -> bool:
-        answer = httpx.post(
-            f"{self.address}/predict", content=PICTURE, headers={"content-type": "image/png"}, timeout=30
-        )
-        return answer.status_code == 200 and answer.json()["answers"][0]["class"] == "2"
-
-
-@contextmanager
-def serving(limits: str = "", more: str = "", host: str = "127.0.0.1") -> Iterator[Service]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", START.format(limits=limits, more=more), host], text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        found = re.search(r":(\d+) ", process.stdout.readline())
-        assert found, process.communicate(timeout=5)
-        service = Service(process, int(found[1]))
-        for _ in range(300):
-            try:
-                service.connect().close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield service
-        assert process.poll() is None, "it stopped"
-    finally:
-        process.terminate()
-        _, errors = process.communicate(timeout=30)
-    assert errors == "", "it complained"
+def reads_a_two(service: Service) -> bool:
+    answer = httpx.post(
+        f"{service.address}/predict", content=PICTURE, headers={"content-type": "image/png"}, timeout=30
+    )
+    return answer.status_code == 200 and answer.json()["answers"][0]["class"] == "2"
 
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
     with serving(QUICK) as service:
         yield service
-
-
-def read_answer(connection: socket.socket) -> bytes:
-    """One whole answer, head and body, which may come in pieces, or what came before the connection was closed."""
-    given = b""
-    try:
-        while part := connection.recv(65536):
-            given += part
-            head, mark, body = given.partition(b"\r\n\r\n")
-            length = re.search(rb"content-length: (\d+)", head) if mark else None
-            if length and len(body) >= int(length[1]):
-                break
-    except ConnectionError:
-        pass
-    return given
 
 
 def is_closed(connection: socket.socket) -> bool:
@@ -111,21 +47,17 @@ def is_closed(connection: socket.socket) -> bool:
         return True
 
 
-def status_of(answer: bytes) -> int:
-    return int(answer.split(b" ")[1]) if answer else 0
-
-
 @pytest.mark.parametrize("sent", MALFORMED.values(), ids=MALFORMED.keys())
 def test_malformed_http_is_refused_and_others_are_answered(service: Service, sent: bytes) -> None:
-    assert status_of(service.say(sent)) in (0, 400, 404, 405, 408, 421)
-    assert service.reads_a_two()
+    assert service.status(sent) in (0, 400, 404, 405, 408, 421)
+    assert reads_a_two(service)
 
 
 def test_a_websocket_is_not_opened(service: Service) -> None:
     upgrade = (
         b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: AAAA\r\nsec-websocket-version: 13\r\n\r\n"
     )
-    assert status_of(service.say(GET + upgrade)) == 200 and service.reads_a_two()
+    assert service.status(GET + upgrade) == 200 and reads_a_two(service)
 
 
 @pytest.mark.parametrize(("kind", "body", "status"), FORMS.values(), ids=FORMS.keys())
@@ -151,7 +83,7 @@ def test_malformed_forms_get_a_reason(service: Service, kind: str, body: bytes, 
     ],
 )
 def test_a_body_that_is_not_what_its_type_says(service: Service, kind: str, body: bytes, status: int) -> None:
-    assert status_of(service.say(post(body, f"content-type: {kind}", "connection: close"))) == status
+    assert service.status(post(body, f"content-type: {kind}", "connection: close")) == status
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -252,7 +184,7 @@ def test_more_than_the_bounds_is_cut_off_wherever_it_comes(service: Service) -> 
     with service.connect() as connection:
         assert status_of(chunked((b"1000\r\n" + b" " * 4096 + b"\r\n" for _ in range(100)), connection)) == 413
     line = b"x: " + b"y" * 50_000 + b"\r\n"
-    assert status_of(service.say(GET + line * 8)) in (431, 0)
+    assert service.status(GET + line * 8) in (431, 0)
     for endless in (GET + b"x: ", b"GET /"):  # one header, one path, in pieces
         with service.connect() as connection:
             given = b""
@@ -273,7 +205,7 @@ def test_more_than_the_bounds_is_cut_off_wherever_it_comes(service: Service) -> 
         assert status_of(chunked((b for part in (iter([b"0\r\n"]), trailers) for b in part), connection)) in (0, 400)
     with service.connect() as connection:
         assert status_of(chunked((b"1;" + b"y" * 10_000 + b"\r\n \r\n" for _ in range(1_000)), connection)) in (0, 400)
-    assert service.reads_a_two()
+    assert reads_a_two(service)
 
 
 def test_slow_clients_are_told_that_it_is_too_late(service: Service) -> None:
@@ -322,7 +254,7 @@ def test_slow_clients_are_told_that_it_is_too_late(service: Service) -> None:
         slow += [pool.submit(dribble_body) for _ in range(8)]
         silent = pool.submit(say_nothing)
         again = pool.submit(line_ends_after_an_answer)
-        assert service.reads_a_two(), "while they dribble"
+        assert reads_a_two(service), "while they dribble"
         assert {one.result(timeout=60) for one in slow} == {408}
         assert silent.result(timeout=60) == 0 and again.result(timeout=60) == 408
 
@@ -354,7 +286,7 @@ def test_who_leaves_midway_leaves_nothing_behind(service: Service) -> None:
             connection.sendall(sent[:end])
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")  # a reset, not an end
             connection.close()
-    assert service.reads_a_two()
+    assert reads_a_two(service)
     for _ in range(100):
         metrics = httpx.get(f"{service.address}/metrics").text
         if "tinydigits_requests_under_way 1\n" in metrics:
@@ -370,7 +302,7 @@ def test_a_thousand_connections_and_one_more() -> None:
         many = [open_ones.enter_context(service.connect()) for _ in range(1_000)]
         for connection in many[::2]:
             connection.sendall(GET)  # half of them have begun to ask
-        assert service.reads_a_two()
+        assert reads_a_two(service)
         for connection in many[::2]:
             connection.sendall(b"\r\n")
         assert all(status_of(read_answer(connection)) == 200 for connection in many[::2]), "all are answered"
@@ -379,7 +311,7 @@ def test_a_thousand_connections_and_one_more() -> None:
         for connection in more:
             connection.sendall(GET + b"\r\n")
         assert all(status_of(read_answer(connection)) == 200 for connection in more)
-        assert service.reads_a_two()
+        assert reads_a_two(service)
         assert all(is_closed(connection) for connection in many[1:400:2]), "the silent ones, the oldest first"
         assert not any(is_closed(connection) for connection in more)
 
@@ -409,15 +341,15 @@ def test_large_bodies_share_a_bound() -> None:
                     open_ones.enter_context(service.connect()).sendall(head + bytes(490_000))
                 time.sleep(seconds)
                 answer = status_of(service.say(body))
-                assert service.reads_a_two()
+                assert reads_a_two(service)
             if answer == 503:
                 break
         assert answer == 503
         for _ in range(50):
-            if status_of(service.say(body)) == 422:
+            if service.status(body) == 422:
                 break
             time.sleep(0.1)
-        assert status_of(service.say(body)) == 422, "no picture, but there is room to see it"
+        assert service.status(body) == 422, "no picture, but there is room to see it"
 
 
 def test_small_files_that_cost_much_are_refused(service: Service) -> None:
@@ -427,4 +359,4 @@ def test_small_files_that_cost_much_are_refused(service: Service) -> None:
     form = [("file", ("a.png", small_bomb(), "image/png"))] * 6
     pixels = httpx.post(f"{service.address}/predict", files=form, timeout=60)
     assert pixels.status_code == 422 and "pixels" in pixels.json()["detail"]
-    assert service.reads_a_two()
+    assert reads_a_two(service)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.reliability import disk, kills
+from benchmarks.reliability import NotInjected, disk, kills
 from benchmarks.reliability._forks import Forks
 from benchmarks.reliability._writes import Fault
 
@@ -44,6 +44,16 @@ def test_without_the_link_to_the_latest_run_there_is_a_run_all_the_same(
     assert ended.code == 0, ended.output
     assert kills.differences(forks, tmp_path, wholes[1]) == []
     assert disk.leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_a_folder_that_can_only_be_read_is_told_and_left_alone(
+    is_begun: bool, forks: Forks, wholes: dict[int, kills.Whole], tmp_path: Path
+) -> None:
+    try:
+        assert disk.only_read(forks, tmp_path / "out", wholes[1], is_begun) == []
+    except NotInjected:  # without leave to mount, the first write is made to fail
+        assert disk.fail_at(forks, tmp_path / "other", wholes[1], 1, "read-only") == []
 
 
 def test_the_kernels_own_limit_is_told(tmp_path: Path) -> None:

@@ -17,6 +17,11 @@ def test_a_hostile_file_is_refused(case: Case, forks: Forks, tmp_path: Path) -> 
     assert hostile.put(forks, tmp_path / "case", case)[0] == []
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "I;16"])
+def test_a_large_picture_is_read_in_bounded_memory(mode: str, forks: Forks, tmp_path: Path) -> None:
+    assert hostile.put_large(forks, tmp_path, mode, 16_000_000)[0] == []
+
+
 def test_the_corpus_is_large_and_would_do_harm(tmp_path: Path) -> None:
     assert len(CASES) >= 100
     canary = tmp_path / "canary"

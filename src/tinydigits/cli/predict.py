@@ -36,11 +36,13 @@ def predict(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of runs.")] = Path("runs"),
 ) -> None:
     """Read the digit of each picture: its class, the probability, and the runner-up."""
+    from tinydigits import bounds
     from tinydigits.errors import TinydigitsError
     from tinydigits.predict import classify_picture, open_model, pictures_in
 
     if as_json and as_csv:
         raise TinydigitsError("--json and --csv", "are two forms of the same answer", hint="one of them")
+    bounds.enforce()
     files = pictures_in(pictures)
     classifier = open_model(model, out)
     answers: dict[str, list[Answer]] = {}

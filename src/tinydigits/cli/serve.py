@@ -34,10 +34,12 @@ def serve(
 
     The models are those that come with the package, and the runs that have an ONNX file (`tinydigits export RUN onnx`).
     """
+    from tinydigits import bounds
     from tinydigits.errors import TinydigitsError
     from tinydigits.predict import models_at_hand, open_model
     from tinydigits.run import runs_in
 
+    bounds.enforce()
     models = models_at_hand(out)
     if model is not None:
         chosen = open_model(model, out)

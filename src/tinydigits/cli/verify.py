@@ -81,7 +81,7 @@ def verify(
     from rich.console import Console
 
     _collect_rarely()
-    from tinydigits import models
+    from tinydigits import bounds, models
     from tinydigits.cli.github import tell_github
     from tinydigits.errors import TinydigitsError
     from tinydigits.verify import Retraining, keep
@@ -91,6 +91,7 @@ def verify(
         raise TinydigitsError("verify", "--recipe, --train and --seeds say how to train anew", hint="--retrain")
     if target is not None:
         models.allow(target, lasting=True)
+    bounds.enforce()
     files = {"json": json, "junit": junit, "markdown": markdown, "badge": badge}
     printed = _printed(files)
     before = _earlier(compare)

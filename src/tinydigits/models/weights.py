@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tinydigits.archive import require_honest
-from tinydigits.errors import TinydigitsError
+from tinydigits.errors import TinydigitsError, first_line
 from tinydigits.models.allowed import require_allowed
 from tinydigits.models.registry import build
 from tinydigits.text import json_tree
@@ -211,8 +211,7 @@ def _read_pickled(where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 where, "is TorchScript, which holds code",
                 hint="torch.save(torch.jit.load(FILE).state_dict(), 'weights.pt')",
             ) from error  # fmt: skip
-        first_line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise TinydigitsError(where, f"not a whole file of torch.save: {first_line}") from error
+        raise TinydigitsError(where, f"not a whole file of torch.save: {first_line(error)}") from error
     if not isinstance(content, Mapping):
         raise TinydigitsError(where, got=type(content).__name__, expected="a state dict, or a dict that holds one")
     for key in (None, *_STATE_KEYS):

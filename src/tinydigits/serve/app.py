@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -71,13 +71,8 @@ def create_app(
         finally:
             answering -= 1
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> Any:
-        opened[default].probabilities(np.zeros((1, 28, 28), np.uint8))  # the first question is slower
-        yield
-
     app = FastAPI(
-        title="tinydigits", docs_url=None, redoc_url=None, lifespan=lifespan,
+        title="tinydigits", docs_url=None, redoc_url=None,
         description="Reads digits in pictures. Every error has its reason in `detail`.",
     )  # fmt: skip
 

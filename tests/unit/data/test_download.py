@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.reliability._mirrors import redirects_to
 from tinydigits.data import download
 from tinydigits.errors import DataUnavailable, TinydigitsError
 
@@ -86,13 +87,7 @@ def test_no_server_and_no_host_and_no_address_are_plain_words(small, monkeypatch
 
 def test_a_redirect_to_another_host_is_followed(small, mirror, monkeypatch):
     target = mirror()
-
-    def redirect(handler, _content):
-        handler.send_response(302)
-        handler.send_header("Location", target.url + handler.path)
-        handler.end_headers()
-
-    use(monkeypatch, mirror(redirect))
+    use(monkeypatch, mirror(redirects_to(target.url + "{path}")))
     assert_right(small)
     assert len(target.requested) == 4
 

@@ -2,83 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import random
 import signal
 import subprocess
 import sys
-import time
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import pytest
 
+from benchmarks.reliability.sweeps import QUICK, kill_workers, miscounts, start, wait_until
 from tinydigits import sweep
 from tinydigits.run import Run, runs_in
-from tinydigits.sweep import Study, Sweep
+from tinydigits.sweep import Sweep
 from tinydigits.sweep.standing import stand
 
-QUICK = {"data.source": "digits", "data.batch_size": 100, "epochs": 3}
-CODE = """
-import sys
-from tinydigits.sweep import Lease, open_study, work
-target, out, storage, place = sys.argv[1:]
-# On one machine a process that has ended is seen at once; the heartbeat is for others.
-lease = Lease(heartbeat_seconds=0.2, grace_seconds=3, place=place) if place else Lease()
-work(open_study(target, out, storage=storage or None), lease=lease, threads=1, device="cpu")
-"""
+
+def test_workers_killed_at_random_lose_and_double_nothing(tmp_path: Path) -> None:
+    assert kill_workers(tmp_path, kills=4)[0] == []
 
 
-def start(study: Study, out: Path, *, storage: str = "", place: str = "") -> subprocess.Popen[bytes]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-c", CODE, study.name, str(out), storage, place], env=environment)
-
-
-def wait_until(holds: Callable[[], object], seconds: float = 120) -> None:
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, "nothing happened"
-        time.sleep(0.02)
-
-
-def assert_each_place_counts_once(study: Study, total: int) -> None:
-    standing = study.standing()
-    assert standing.is_finished and [row.slot for row in standing.done] == list(range(total))
-    counted = [trial for trial in study.optuna.trials if trial.state.name == "COMPLETE"]
-    assert Counter(trial.user_attrs["slot"] for trial in counted) == Counter(range(total))
-    assert len({row.run for row in standing.done}) == total
-
-
-def test_four_workers_killed_at_random_lose_and_double_nothing(tmp_path: Path) -> None:
-    rng = random.Random(0)
-    study = sweep.create(Sweep(name="k", recipe="two-conv", set=QUICK, vary={"epochs": [3, 4]}, seeds=10), tmp_path)
-    workers = [start(study, tmp_path) for _ in range(4)]
-    for number in range(4):
-        wait_until(lambda number=number: len(study.standing().done) >= 3 * number and study.standing().num_running > 1)
-        time.sleep(rng.uniform(0, 0.2))
-        victim = workers.pop(rng.randrange(len(workers)))
-        victim.kill()
-        victim.wait()
-        if number < 2:
-            workers.append(start(study, tmp_path))
-    for worker in workers:
-        worker.kill()
-        worker.wait()
-    assert not study.standing().is_finished  # else nothing was tested
-    with (study.folder / "journal.log").open("ab") as file:
-        file.write(b'{"op_code":')  # what a full disk leaves of a line
-
-    last = start(study, tmp_path)
-    assert last.wait(120) == 0
-    assert_each_place_counts_once(study, 20)
-    # What was begun by a killed worker went on from its checkpoint: there is no run beside the 20.
-    records = [run.record for run in runs_in(study.folder)]
-    assert len(records) == 20 and all(record.status == "finished" for record in records)
-    journal = (study.folder / "journal.log").read_bytes()
-    sweep.work(study)  # a finished study runs nothing
-    assert (study.folder / "journal.log").read_bytes() == journal
+def test_a_miscount_would_show(tmp_path: Path) -> None:
+    study = sweep.create(Sweep(name="m", recipe="two-conv", set=QUICK, vary={"epochs": [1, 2]}), tmp_path)
+    assert "it is not finished" in miscounts(study, 2)
+    sweep.work(study, threads=1, device="cpu")
+    assert miscounts(study, 2) == []
+    study.optuna.add_trial(study.optuna.trials[0])
+    assert "trial 0 counts 2 times" in miscounts(study, 2)
 
 
 def test_a_worker_that_was_taken_for_dead_does_not_count(tmp_path: Path) -> None:
@@ -93,7 +42,7 @@ def test_a_worker_that_was_taken_for_dead_does_not_count(tmp_path: Path) -> None
     finally:
         slow.send_signal(signal.SIGCONT)
     assert slow.wait(120) == 0
-    assert_each_place_counts_once(study, 2)
+    assert miscounts(study, 2) == []
     assert study.standing().done == before
     (_, other) = sorted(trial.user_attrs["owner"].partition(":")[0] == "elsewhere" for trial in study.optuna.trials)[
         -2:
@@ -110,7 +59,7 @@ def test_of_two_workers_that_begin_at_the_same_place_the_later_one_withdraws(
     blind = [stand(study.sweep, []), stand(study.sweep, study.optuna.trials)]  # the first look came too early
     monkeypatch.setattr("tinydigits.sweep.worker.stand", lambda *found: blind.pop(0) if blind else stand(*found))
     sweep.work(study, lease=sweep.Lease(grace_seconds=1), threads=1, device="cpu")
-    assert_each_place_counts_once(study, 2)
+    assert miscounts(study, 2) == []
     # The rival's place is left alone until it has been silent for long enough.
     places = [(trial.user_attrs["slot"], trial.state.name) for trial in study.optuna.trials]
     assert places == [(0, "FAIL"), (0, "FAIL"), (1, "COMPLETE"), (0, "COMPLETE")]
@@ -157,7 +106,7 @@ def test_two_machines_share_a_study_by_postgresql_and_one_is_killed(postgres: st
     killed.kill()
     killed.wait()
     assert survivor.wait(180) == 0
-    assert_each_place_counts_once(study, 6)
+    assert miscounts(study, 6) == []
     theirs = {run.name for run in runs_in(second / study.name)}
     assert {row.run for row in study.standing().done} == theirs
     assert study.standing().rows[0].run not in {run.name for run in runs_in(first / study.name)}
@@ -173,5 +122,5 @@ def test_a_command_joins_a_study_that_it_knows_by_the_storage_alone(postgres: st
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert "2 of 2 done" in done.stdout
-    assert_each_place_counts_once(study, 2)
+    assert miscounts(study, 2) == []
     assert not runs_in(study.folder) and len(runs_in(tmp_path / "second" / study.name)) == 2

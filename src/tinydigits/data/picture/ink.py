@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,7 @@ from tinydigits.data.picture.light import local_contrast, local_percentile
 __all__ = ["Ink", "find_ink"]
 
 _MAX_SIDE, _BLUR_SIDE = 512, 128
+_BAND_PIXELS = 1_000_000
 _MEDIAN, _PAPER = 50, 75  # percentiles
 _MIN_CONTRAST = 20
 
@@ -48,7 +50,7 @@ def find_ink(picture_HW4: np.ndarray) -> Ink:
     np.int64(80)
     """
     scale = max(1, -(-max(picture_HW4.shape[:2]) // _MAX_SIDE))
-    small_HWC = _smooth(_shrink(_fill(picture_HW4), scale))
+    small_HWC = _smooth(_small(picture_HW4, scale))
     level_HW = _clearest(small_HWC)
     paper_HW = np.maximum(local_percentile(level_HW, _PAPER), 1)
     ink_HW = np.maximum((255 * (paper_HW - level_HW) + paper_HW // 2) // paper_HW, 0)
@@ -65,21 +67,33 @@ def find_ink(picture_HW4: np.ndarray) -> Ink:
     return Ink(gray_HW.astype(np.uint8), is_ink_HW, scale)
 
 
-def _fill(picture_HW4: np.ndarray) -> np.ndarray:
-    """Step 1: whole numbers (H, W, C), one channel where the picture is grey, else three."""
-    color_HWC, opacity_HW1 = picture_HW4[:, :, :3], picture_HW4[:, :, 3:]
-    if (color_HWC[:, :, :1] == color_HWC).all():
-        color_HWC = color_HWC[:, :, :1]
-    visible = int(opacity_HW1.sum(dtype=np.int64))
-    if visible == 255 * opacity_HW1.size or visible == 0:
-        return color_HWC if visible else np.full_like(color_HWC, 255)
-    # 255 · 255 + 127 fits into 16 bits, and a photograph's pixels are many.
-    weighed_HWC = color_HWC * opacity_HW1.astype(np.uint16)
-    mean_C = weighed_HWC.sum(axis=(0, 1), dtype=np.int64) // visible
-    if 2 * visible < 255 * opacity_HW1.size:
+def _small(picture_HW4: np.ndarray, scale: int) -> np.ndarray:
+    """Steps 1 and 2 but for the blur, a band of rows at a time: a photograph in wider numbers is much memory."""
+    rows = scale * max(1, _BAND_PIXELS // (scale * picture_HW4.shape[1]))
+    bands = [picture_HW4[top : top + rows] for top in range(0, len(picture_HW4), rows)]
+    fill = _filler(bands)
+    return np.concatenate([_shrink(fill(band_HW4), scale) for band_HW4 in bands])
+
+
+def _filler(bands: Sequence[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """Step 1, for each band: whole numbers (H, W, C), one channel where the whole picture is grey, else three."""
+    is_gray = all((band_HW4[:, :, :1] == band_HW4[:, :, :3]).all() for band_HW4 in bands)
+    num_channels = 1 if is_gray else 3
+    visible = sum(int(band_HW4[:, :, 3].sum(dtype=np.int64)) for band_HW4 in bands)
+    most = 255 * sum(band_HW4[:, :, 3].size for band_HW4 in bands)
+    if visible == most:
+        return lambda band_HW4: band_HW4[:, :, :num_channels]
+    if not visible:
+        return lambda band_HW4: np.full_like(band_HW4[:, :, :num_channels], 255)
+
+    def weigh(band_HW4: np.ndarray) -> np.ndarray:
+        # 255 · 255 + 127 fits into 16 bits.
+        return band_HW4[:, :, :num_channels] * band_HW4[:, :, 3:].astype(np.uint16)
+
+    mean_C = sum(weigh(band_HW4).sum(axis=(0, 1), dtype=np.int64) for band_HW4 in bands) // visible
+    if 2 * visible < most:
         mean_C = np.full_like(mean_C, 0 if _luminance(mean_C) >= 128 else 255)
-    weighed_HWC += mean_C.astype(np.uint16) * (255 - opacity_HW1)
-    return (weighed_HWC + 127) // 255
+    return lambda band_HW4: (weigh(band_HW4) + mean_C.astype(np.uint16) * (255 - band_HW4[:, :, 3:]) + 127) // 255
 
 
 def _shrink(image_HWC: np.ndarray, scale: int) -> np.ndarray:

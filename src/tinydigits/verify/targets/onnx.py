@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from tinydigits import models
+from tinydigits.bounds import asking
 from tinydigits.checks import Subject
-from tinydigits.errors import TinydigitsError
+from tinydigits.errors import TinydigitsError, first_line
 from tinydigits.verify.targets import weights
-from tinydigits.verify.targets._file import NO_TRAIN_MODE, in_batches
+from tinydigits.verify.targets._file import NO_TRAIN_MODE, in_batches, must_answer
 from tinydigits.verify.targets._onnx_graph import as_torch
 from tinydigits.verify.targets._target import Asked, InputSaid, Target, of_card
 
@@ -47,6 +48,7 @@ def load(asked: Asked) -> Target:
         raise TinydigitsError(f"target {path}", "an .onnx is asked on the CPU", got=asked.device, expected="cpu")
     try:
         model = OnnxModule(path.read_bytes())
+        must_answer(model)
     except TinydigitsError as error:
         raise TinydigitsError(
             str(path), error.problem, got=error.got, expected=error.expected, hint=error.hint
@@ -81,10 +83,11 @@ class OnnxModule(nn.Module):
         options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
         options.log_severity_level = 4  # what it has to say is in the error
         try:
-            self.session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            with asking("an .onnx"):
+                self.session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own classes, one for each kind of damage
-            first_line = next(iter(str(error).splitlines()), type(error).__name__)
-            raise TinydigitsError("an .onnx", f"not a whole ONNX file that onnxruntime reads: {first_line}") from error
+            problem = f"not a whole ONNX file that onnxruntime reads: {first_line(error)}"
+            raise TinydigitsError("an .onnx", problem) from error
         inputs = self.session.get_inputs()
         if len(inputs) != 1:
             names = ", ".join(one.name for one in inputs)
@@ -108,7 +111,8 @@ class OnnxModule(nn.Module):
     def _ask(self, images: Tensor) -> Tensor:
         images = images.round().clamp(0, 255) if self.dtype == torch.uint8 else images
         given = images.detach().to(self.dtype).contiguous().numpy()
-        return torch.from_numpy(self.session.run(None, {self.name: given})[0])
+        with asking("an .onnx"):
+            return torch.from_numpy(self.session.run(None, {self.name: given})[0])
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OnnxModule, (self.content,)
@@ -128,7 +132,7 @@ def _structure(model: OnnxModule, path: Path) -> nn.Module:
     generator = torch.Generator().manual_seed(int(model.get_buffer("sha256")[0]))
     images = torch.rand(2, *(model.input_shape or (1, 28, 28)), generator=generator)
     images = images * 255 if model.dtype == torch.uint8 else images
-    with torch.no_grad():
+    with torch.no_grad(), asking(str(path)):
         expected, got = model(images), rebuilt(images)
     if expected.shape != got.shape or not torch.allclose(expected.float(), got.float(), rtol=1e-3, atol=1e-3):
         raise TinydigitsError(str(path), "its graph cannot be read: read as torch's operations it gives other answers")

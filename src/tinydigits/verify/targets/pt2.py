@@ -19,11 +19,12 @@ from torch.export.graph_signature import InputKind, OutputKind
 
 from tinydigits import models
 from tinydigits.archive import require_honest
+from tinydigits.bounds import asking
 from tinydigits.checks import Subject
-from tinydigits.errors import TinydigitsError
+from tinydigits.errors import TinydigitsError, first_line
 from tinydigits.train import pick_device
 from tinydigits.verify.targets import weights
-from tinydigits.verify.targets._file import NO_TRAIN_MODE, in_batches
+from tinydigits.verify.targets._file import NO_TRAIN_MODE, in_batches, must_answer
 from tinydigits.verify.targets._target import Asked, InputSaid, Target, of_card
 
 KIND = "a .pt2 of torch.export"
@@ -31,6 +32,10 @@ ORDER = 2
 _FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 # Compiled libraries, and constants that are objects: torch's reader loads the ones and unpickles the others.
 _CODE = ("data/aotinductor/", "data/constants/custom_obj_", "data/constants/opaque_obj_")
+# What runs graphs inside the graph, which are looked at too; what the exporter writes of torch's private ones; sizes.
+_AROUND_GRAPHS = ("cond", "while_loop", "wrap_with_autocast", "wrap_with_set_grad_enabled")
+_EXPORTED = ("_assert_scalar", "_assert_tensor_metadata", "_unsafe_view")
+_ON_SIZES = (torch.sym_float, torch.sym_int, torch.sym_ite, torch.sym_max, torch.sym_min, torch.sym_not, torch.sym_sum)
 _HINT = "; torch.export.save of a plain model, or .onnx, holds none"
 
 
@@ -112,7 +117,8 @@ class ExportedModule(nn.Module):
 
     def _run(self, images: Tensor) -> Tensor:
         given = [functools.reduce(getattr, place, self) if place else images for place in self.inputs]
-        answer: Tensor = self._graph.module(*given)[self._graph.output]
+        with asking("a .pt2"):
+            answer: Tensor = self._graph.module(*given)[self._graph.output]
         return answer
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -150,12 +156,41 @@ def _load(content: bytes, extra: dict[str, str] | None = None) -> torch.export.E
     logger = logging.getLogger("torch.export")
     was_silent, logger.disabled = logger.disabled, True  # it prints the traceback of what it raises anyway
     try:
-        return torch.export.load(io.BytesIO(content), extra_files=extra)
+        with asking("a .pt2"):
+            program = torch.export.load(io.BytesIO(content), extra_files=extra)
     finally:
         logger.disabled = was_silent
         os.environ.pop(_FORCE)
         if before is not None:
             os.environ[_FORCE] = before
+    _require_arithmetic(program)
+    return program
+
+
+def _require_arithmetic(program: torch.export.ExportedProgram) -> None:
+    """Refuse operations that are more than arithmetic on tensors.
+
+    torch's own reader lets any operation through that is registered, among them some that make and change files, and a
+    function that imports a module by its name.
+    """
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, fx.GraphModule) else ():
+            if node.op == "call_function" and not _is_arithmetic(node.target):
+                raise TinydigitsError("its graph", f"holds the operation {node.target}, which is not run")
+
+
+def _is_arithmetic(target: Any) -> bool:
+    """Whether an operation works on tensors, or makes one of a size; or is Python's arithmetic, on sizes."""
+    if isinstance(target, torch._ops.HigherOrderOperator):
+        return target.name() in _AROUND_GRAPHS
+    if not isinstance(target, torch._ops.OpOverload):
+        return getattr(target, "__module__", "") in ("_operator", "math") or target in _ON_SIZES
+    if target.namespace != "aten":
+        return False
+    name, types = target.overloadpacket.__name__, [str(argument.type) for argument in target._schema.arguments]
+    is_private = name.startswith("_") and torch.Tag.core not in target.tags and name not in _EXPORTED
+    names_a_file = "str" in types and not any("Tensor" in kind for kind in types)
+    return not is_private and not names_a_file
 
 
 def _read(path: Path) -> tuple[ExportedModule, models.WeightsCard | None]:
@@ -165,12 +200,12 @@ def _read(path: Path) -> tuple[ExportedModule, models.WeightsCard | None]:
     extra = {models.CARD_KEY: ""}
     try:
         _load(content, extra)
-        model = ExportedModule(content)
+        model = ExportedModule(content).eval()
+        must_answer(model)
     except TinydigitsError as error:
         raise TinydigitsError(str(path), str(error)) from error
     except pickle.UnpicklingError as error:
         raise TinydigitsError(str(path), f"holds pickled code, which is not run{_HINT}") from error
     except Exception as error:  # torch raises of all kinds for damaged archives
-        first_line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise TinydigitsError(str(path), f"not a whole archive of torch.export: {first_line}") from error
-    return model.eval(), models.card_in(str(path), {models.CARD_KEY: text} if (text := extra[models.CARD_KEY]) else {})
+        raise TinydigitsError(str(path), f"not a whole archive of torch.export: {first_line(error)}") from error
+    return model, models.card_in(str(path), {models.CARD_KEY: text} if (text := extra[models.CARD_KEY]) else {})

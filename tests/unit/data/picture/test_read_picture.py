@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinydigits.data.picture import read_picture
+from tinydigits.data.picture import files, ink, read_picture
+from tinydigits.data.picture.ink import find_ink
 from tinydigits.errors import TinydigitsError
 
 
@@ -51,6 +52,20 @@ def test_a_large_jpeg_is_decoded_at_a_fraction() -> None:
 def test_what_is_no_picture_is_said_to_be_none(content: bytes, reason: str) -> None:
     with pytest.raises(TinydigitsError, match=reason):
         read_picture(content)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I", "I;16", "F"])
+def test_the_bands_that_it_is_read_in_do_not_show(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    levels = np.random.default_rng(0).integers(0, 255, (90, 70, 4), np.uint8)
+    image = Image.fromarray(levels[:, :, 0]) if mode in ("I", "I;16", "F") else Image.fromarray(levels)
+    content = encoded(image.convert(mode), "tiff" if mode in ("CMYK", "YCbCr", "F", "I") else "png")
+    whole_HW4 = read_picture(content)
+    once = find_ink(whole_HW4)
+    monkeypatch.setattr(files, "_BAND_PIXELS", 500)
+    monkeypatch.setattr(ink, "_BAND_PIXELS", 500)
+    assert np.array_equal(read_picture(content), whole_HW4)
+    again = find_ink(whole_HW4)
+    assert np.array_equal(again.gray_HW, once.gray_HW) and np.array_equal(again.is_ink_HW, once.is_ink_HW)
 
 
 def test_half_a_picture_is_refused() -> None:
