@@ -376,9 +376,8 @@ def describe_command(path: str, command: Any, level: int) -> Iterator[str]:
 
 
 def metavar(argument: Any) -> str:
-    if argument.metavar:
-        return str(argument.metavar)
-    return argument.name.upper() if argument.required else f"[{argument.name.upper()}]"
+    name = argument.metavar or (argument.name.upper() if argument.required else f"[{argument.name.upper()}]")
+    return f"{name}..." if argument.nargs == -1 else name
 
 
 def describe_flags(option: Any) -> str:

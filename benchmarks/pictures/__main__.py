@@ -71,7 +71,7 @@ def sheet() -> None:
     canvas = Image.new("RGB", (_CELL * len(names), 3 * _CELL), (120, 120, 128))
     for column, name in enumerate(names):
         path = sorted(FOLDER.glob(f"*_{name}_*"))[0]
-        picture_HW4 = read_picture(path)
+        picture_HW4 = read_picture(path).pixels_HW4
         shown = Image.new("RGBA", picture_HW4.shape[1::-1], (120, 120, 128, 255))
         shown.alpha_composite(Image.fromarray(picture_HW4))
         steps = [shown.convert("RGB"), Image.fromarray(find_ink(picture_HW4).gray_HW),
@@ -147,7 +147,7 @@ def _seen(pictures: Sequence[tuple[Any, int]]) -> tuple[np.ndarray, np.ndarray]:
     """The 28×28 of each picture (N, 28, 28) and its digit (N,); where no ink is found, an empty image."""
     images, digits = [], []
     for picture, digit in pictures:
-        found = find_digits(picture if isinstance(picture, np.ndarray) else read_picture(picture))
+        found = find_digits(picture if isinstance(picture, np.ndarray) else read_picture(picture).pixels_HW4)
         images.append(found[0].image_HW if found else np.zeros((28, 28), np.uint8))
         digits.append(digit)
     return np.stack(images), np.array(digits)

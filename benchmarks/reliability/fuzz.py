@@ -183,7 +183,7 @@ def read_picture(content: bytes, folder: Path) -> None:
     """From a file's bytes to the digits of the picture, as `predict` and the service do."""
     from tinydigits.data import picture
 
-    pixels_HW4 = picture.read_picture(content, max_pixels=1_000_000)
+    pixels_HW4 = picture.read_picture(content, max_pixels=1_000_000).pixels_HW4
     for digit in picture.find_digits(pixels_HW4, many=True):
         assert digit.image_HW.shape == (28, 28)
 

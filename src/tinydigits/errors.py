@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,6 +14,7 @@ __all__ = [
     "TrainingDiverged",
     "explain_validation",
     "first_line",
+    "printable",
     "unknown_name",
 ]
 
@@ -43,7 +45,7 @@ class TinydigitsError(Exception):
             facts.append(f"got {got}")
         if expected is not None:
             facts.append(f"expected {expected}")
-        message = f"{where}: {', '.join(facts)}" if facts else str(where)
+        message = printable(str(where)) + (f": {', '.join(facts)}" if facts else "")
         super().__init__(message + (f"\n  try: {hint}" if hint else ""))
 
 
@@ -66,6 +68,21 @@ def first_line(error: BaseException) -> str:
     ('too long', 'KeyError')
     """
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def printable(text: str) -> str:
+    """Text on one line, as a terminal may have it: a file's name can hold anything.
+
+    >>> print(printable("two\\nlines \\x1b[31m"))
+    two\\nlines \\x1b[31m
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        letter.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") else letter
+        for letter in text
+    )  # fmt: skip
 
 
 def unknown_name(where: object, name: str, known: Iterable[str], *, kind: str, hint: str = "") -> TinydigitsError:

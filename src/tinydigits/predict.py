@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 
 from tinydigits import pretrained
 from tinydigits.bounds import asking
-from tinydigits.data.picture import find_digits, read_picture
+from tinydigits.data.picture import SUFFIXES, find_digits, read_picture
 from tinydigits.errors import TinydigitsError, first_line, unknown_name
 from tinydigits.page import UNSURE_BELOW
 
@@ -35,8 +36,6 @@ __all__ = [
 DEFAULT = "gap-cnn-tuned"
 """The model that answers where none is named."""
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -47,7 +46,7 @@ class Answer:
     ('7', '6', False)
 
     `box` is left, top, width, height in pixels of the picture; `image_HW` is what the model saw, uint8 (28, 28);
-    `unsure_below` is the model's own limit.
+    `unsure_below` is the model's own limit; `looks_like` is how many digits were read as one.
     """
 
     source: str
@@ -56,6 +55,7 @@ class Answer:
     box: tuple[int, int, int, int]
     image_HW: np.ndarray
     unsure_below: float = UNSURE_BELOW
+    looks_like: int = 1
 
     @cached_property
     def _order(self) -> list[int]:
@@ -86,9 +86,9 @@ class Answer:
         """Whether the probability is too low to be relied on: perhaps no digit."""
         return self.probability < self.unsure_below
 
-    def as_dict(self) -> dict[str, Any]:
-        """The answer as JSON has it."""
-        return {
+    def as_dict(self, *, with_image: bool = False) -> dict[str, Any]:
+        """The answer as JSON has it; `with_image` adds what the model saw, 28 rows of 28 grey levels."""
+        found = {
             "source": self.source,
             "class": self.label,
             "probability": round(self.probability, 6),
@@ -100,17 +100,19 @@ class Answer:
                 name: round(float(value), 6) for name, value in zip(self.classes, self.probability_K, strict=True)
             },
         }
+        return found | ({"image": self.image_HW.tolist()} if with_image else {})
 
 
 class Classifier:
-    """An exported model, opened for questions on one thread. `name` is that of its file, `classes` its classes.
+    """An exported model, opened for questions on one thread. `name` is its file's where none is given.
 
-    `unsure_below` is the probability that 99 of 100 of its training images' answers reached when it was exported.
+    `classes` are its classes; `unsure_below` is the probability that 99 of 100 of its training images' answers reached
+    when it was exported.
 
     Raises TinydigitsError for a file that is no ONNX model, none that `tinydigits export` wrote, or does not answer.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str | None = None) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -129,7 +131,7 @@ class Classifier:
             raise TinydigitsError(str(path), "has no card of tinydigits", hint="tinydigits export RUN onnx") from error
         except Exception as error:  # onnxruntime has no common base for what it raises on a damaged file
             raise TinydigitsError(str(path), "is no ONNX model that can be read") from error
-        self.path, self.name = path, path.stem
+        self.path, self.name = path, name or path.stem
         if shape != [1, 28, 28]:
             raise TinydigitsError(str(path), got=f"images of {shape}", expected="1, 28, 28")
         given = self._logits(np.zeros((1, 28, 28), np.uint8)).shape  # the first question is slower than the others
@@ -162,7 +164,10 @@ def models_at_hand(out: str | Path = "runs") -> dict[str, Path]:
 
     names = sorted(pretrained.names(), key=lambda name: name != DEFAULT)
     found = {name: pretrained.find(name).onnx for name in names}
-    found.update((run.name, path) for run in runs_in(out) for path in sorted(run.folder.glob("*.onnx"))[:1])
+    for run in runs_in(out):
+        path = _exported(run.folder)
+        if path is not None:
+            found.setdefault(run.name, path)
     return found
 
 
@@ -176,38 +181,49 @@ def open_model(spec: str | None = None, out: str | Path = "runs") -> Classifier:
     name = spec or DEFAULT
     if name in pretrained.names():
         return Classifier(pretrained.find(name).onnx)
-    if not Path(name).is_dir() and not (Path(out) / name).is_dir():
+    if not os.path.isdir(name) and not os.path.isdir(Path(out) / name):  # noqa: PTH112 (no error for any name)
         raise unknown_name("--model", name, models_at_hand(out), kind="model", hint="tinydigits models ls")
     from tinydigits.run import open_run
 
     run = open_run(name, out)
-    exported = sorted(run.folder.glob("*.onnx"))
-    if not exported:
+    path = _exported(run.folder)
+    if path is None:
         raise TinydigitsError(f"run {run.folder}", "has no ONNX file", hint=f"tinydigits export {run.folder} onnx")
-    return Classifier(exported[0])
+    return Classifier(path, run.name)
 
 
-def pictures_in(words: Sequence[str]) -> list[str]:
-    """The picture files that files, folders, globs and `-` (standard input) stand for, in the order given.
+def _exported(folder: Path) -> Path | None:
+    """The ONNX file of a run; where there are two, the one that is not quantised."""
+    return min(folder.glob("*.onnx"), key=lambda path: (path.stem.endswith("-int8"), path.name), default=None)
 
-    A folder stands for the pictures in it and below, by name. Raises TinydigitsError for a word that stands for none.
+
+def pictures_in(word: str) -> list[str]:
+    """The picture files that a file, a folder, a glob or `-` (standard input) stands for.
+
+    A folder stands for the pictures in it and below, by name, without hidden ones; a glob for the pictures and folders
+    that it matches. Any other file stands for itself, whatever it is called. Raises TinydigitsError for a word that
+    stands for nothing.
     """
-    found: list[str] = []
-    for word in words:
-        path = Path(word)
-        if word == "-" or path.is_file():
-            found.append(word)
-            continue
-        inside = path.rglob("*") if path.is_dir() else map(Path, glob.glob(word, recursive=True))  # noqa: PTH207 (absolute patterns too)
-        pictures = sorted(str(one) for one in inside if one.suffix.lower() in _SUFFIXES and one.is_file())
-        if not pictures:
-            is_folder = path.is_dir()
-            raise TinydigitsError(
-                word, "no picture in this folder" if is_folder else "no such file or folder",
-                hint="a folder or files of " + ", ".join(sorted(_SUFFIXES)),
-            )  # fmt: skip
-        found.extend(pictures)
-    return found
+    if word == "-" or (os.path.exists(word) and not os.path.isdir(word)):  # noqa: PTH110, PTH112 (no error for any name)
+        return [word]
+    if os.path.isdir(word):  # noqa: PTH112
+        matches, problem = [word], "no picture in this folder"
+    else:
+        matches = sorted(glob.glob(word, recursive=True)) if word else []  # noqa: PTH207 (absolute patterns too)
+        problem = "no picture among what it matches" if matches else "no such file or folder"
+    found = dict.fromkeys(picture for match in matches for picture in _pictures_of(Path(match)))  # `**` matches twice
+    if not found:
+        hint = "files by their names, or a folder of " + ", ".join(sorted(SUFFIXES)) if matches else ""
+        raise TinydigitsError(word or "''", problem, hint=hint)
+    return list(found)
+
+
+def _pictures_of(path: Path) -> Iterable[str]:
+    inside = path.rglob("*") if path.is_dir() else [path]
+    for one in sorted(inside):
+        is_hidden = any(part.startswith(".") for part in one.relative_to(path).parts)  # and what macOS puts into zips
+        if one.suffix.lower() in SUFFIXES and not is_hidden and one.is_file():
+            yield str(one)
 
 
 def classify_picture(source: str | bytes, classifier: Classifier, *, many: bool = False) -> Iterator[Answer]:
@@ -216,9 +232,10 @@ def classify_picture(source: str | bytes, classifier: Classifier, *, many: bool 
     Without `many` there is at most one. Raises TinydigitsError for what is no picture.
     """
     name = "-" if isinstance(source, bytes) else source
-    content = sys.stdin.buffer.read() if source == "-" else source
-    digits = find_digits(read_picture(content), many=many)
+    picture = read_picture(sys.stdin.buffer if source == "-" else source)
+    digits = find_digits(picture.pixels_HW4, many=many)
     if digits:
         images_NHW = np.stack([digit.image_HW for digit in digits])
         for digit, probability_K in zip(digits, classifier.probabilities(images_NHW), strict=True):
-            yield Answer(name, classifier.classes, probability_K, digit.box, digit.image_HW, classifier.unsure_below)
+            box, limit = picture.in_file(digit.box), classifier.unsure_below
+            yield Answer(name, classifier.classes, probability_K, box, digit.image_HW, limit, digit.looks_like)

@@ -17,7 +17,7 @@ def export(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="[RUN] FORMAT...",
+            metavar="[RUN] FORMAT",
             help="A run or a shipped model's name (else the latest run), and formats, or all.",
         ),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,17 +12,23 @@ import typer
 if TYPE_CHECKING:
     import numpy as np
 
-    from tinydigits.predict import Answer
+    from tinydigits.predict import Answer, Classifier
+
+    Found = tuple[str, list[Answer]]
+    """A picture, and what was found in it."""
 
 __all__ = ["predict"]
 
 _COLUMNS = ("picture", "class", "probability", "runner-up", "")
 _INKS = " .:-=+*#%@"
+_NOTHING = dict.fromkeys(
+    ("class", "probability", "runner_up", "runner_up_probability", "unsure", "box", "probabilities")
+)  # a picture without ink has the keys of the others
 
 
 def predict(
     pictures: Annotated[
-        list[str], typer.Argument(metavar="PICTURE...", help="Files, folders, globs, and - for standard input.")
+        list[str], typer.Argument(metavar="PICTURE", help="Files, folders, globs, and - for standard input.")
     ],
     model: Annotated[
         str | None,
@@ -40,85 +47,99 @@ def predict(
     from tinydigits.errors import TinydigitsError
     from tinydigits.predict import classify_picture, open_model, pictures_in
 
-    if as_json and as_csv:
-        raise TinydigitsError("--json and --csv", "are two forms of the same answer", hint="one of them")
+    if as_csv and (as_json or show):
+        other = "--json" if as_json else "--show"
+        raise TinydigitsError(f"--csv and {other}", "do not go together", hint="--json --show has all there is")
+    if pictures.count("-") > 1:
+        raise TinydigitsError("-", "standard input can be read once")
     bounds.enforce()
-    files = pictures_in(pictures)
-    classifier = open_model(model, out)
-    answers: dict[str, list[Answer]] = {}
-    failures: list[str] = []
-    for file in files:
+    files: list[str] = []
+    num_failures = 0
+
+    def complain(error: TinydigitsError) -> None:
+        nonlocal num_failures
+        num_failures += 1
+        print(f"error: {error}", file=sys.stderr)  # the others are answered
+
+    for word in pictures:
         try:
-            answers[file] = list(classify_picture(file, classifier, many=many))
+            files += pictures_in(word)
         except TinydigitsError as error:
-            failures.append(str(error))
+            complain(error)
+    classifier = open_model(model, out)
+
+    def answered() -> Iterator[Found]:
+        for file in files:
+            try:
+                found = list(classify_picture(file, classifier, many=many))
+            except TinydigitsError as error:
+                complain(error)
+            else:
+                yield file, found
+
     if as_json:
-        _write_json(answers)
+        _write_json(answered(), show)
     elif as_csv:
-        _write_csv(answers)
+        _write_csv(answered())
     else:
-        _write_table(answers, show)
-        typer.echo(f"model: {classifier.name}")
-    for message in failures:  # the others have been answered
-        print(f"error: {message}", file=sys.stderr)
-    if failures:
+        _write_table(answered(), files, classifier, show)
+    if num_failures:
         raise typer.Exit(2)
 
 
-def _write_json(answers: dict[str, list[Answer]]) -> None:
+def _write_json(answered: Iterable[Found], show: bool) -> None:
     import json
 
-    rows = [
-        row
-        for file, found in answers.items()
-        for row in ([answer.as_dict() for answer in found] or [{"source": file, "class": None}])
-    ]
+    rows = []
+    for file, found in answered:
+        rows += [answer.as_dict(with_image=show) for answer in found] or [{"source": file, **_NOTHING}]
     typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
 
 
-def _write_csv(answers: dict[str, list[Answer]]) -> None:
+def _write_csv(answered: Iterable[Found]) -> None:
     import csv
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["source", "class", "probability", "runner_up", "runner_up_probability", "left", "top", "width",
-                     "height"])  # fmt: skip
-    for file, found in answers.items():
+    writer.writerow(["source", "class", "probability", "runner_up", "runner_up_probability", "unsure", "left", "top",
+                     "width", "height"])  # fmt: skip
+    for file, found in answered:
         for answer in found:
-            numbers = [
-                answer.label,
-                f"{answer.probability:.6f}",
-                answer.runner_up,
-                f"{answer.runner_up_probability:.6f}",
-            ]
-            writer.writerow([file, *numbers, *answer.box])
+            row = [answer.label, f"{answer.probability:.6f}", answer.runner_up,
+                   f"{answer.runner_up_probability:.6f}", str(answer.is_unsure).lower()]  # fmt: skip
+            writer.writerow([file, *row, *answer.box])
         if not found:
-            writer.writerow([file, *[""] * 8])
+            writer.writerow([file, *[""] * 9])
+        sys.stdout.flush()
 
 
-def _write_table(answers: dict[str, list[Answer]], show: bool) -> None:
-    blocks: list[tuple[str, Answer | None]] = []
-    for file, found in answers.items():
-        blocks += [(file, answer) for answer in found] or [(file, None)]
-    rows = [_row(file, answer) for file, answer in blocks]
-    widths = [max(len(row[column]) for row in [_COLUMNS, *rows]) for column in range(len(_COLUMNS))]
+def _write_table(answered: Iterable[Found], files: list[str], classifier: Classifier, show: bool) -> None:
+    from tinydigits.errors import printable
 
-    def line(cells: tuple[str, ...]) -> str:
-        return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+    # As wide as any row may be: each is written as soon as it is known.
+    longest = max(len("class"), *map(len, classifier.classes))
+    widths = [max(len("picture"), *(len(printable(file)) for file in files), 0), longest, len("probability"),
+              longest + len(" 50.0 %"), 0]  # fmt: skip
 
-    if rows:
-        typer.echo(line(_COLUMNS))
-    for row, (_, answer) in zip(rows, blocks, strict=True):
-        typer.echo(line(row))
-        if show and answer is not None:
-            typer.echo(_drawing(answer.image_HW))
+    def write(cells: tuple[str, ...]) -> None:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
-
-def _row(file: str, answer: Answer | None) -> tuple[str, ...]:
-    if answer is None:
-        return file, "none", "", "", "nothing is written here"
-    note = "unsure: perhaps no digit" if answer.is_unsure else ""
-    second = f"{answer.runner_up} {_percent(answer.runner_up_probability)}"
-    return file, answer.label, _percent(answer.probability), second, note
+    is_begun = False
+    for file, found in answered:
+        if not is_begun:
+            is_begun = True
+            write(_COLUMNS)
+        if not found:
+            write((printable(file), "none", "", "", "nothing is written here"))
+        for answer in found:
+            note = "unsure: perhaps no digit" if answer.is_unsure else ""
+            if answer.looks_like > 1:
+                note = f"looks like {answer.looks_like} digits: --many reads each"
+            second = f"{answer.runner_up} {_percent(answer.runner_up_probability)}"
+            write((printable(file), answer.label, _percent(answer.probability), second, note))
+            if show:
+                typer.echo(_drawing(answer.image_HW))
+    if is_begun:
+        typer.echo(f"model: {classifier.name}")
 
 
 def _percent(probability: float) -> str:

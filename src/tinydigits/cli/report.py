@@ -14,7 +14,7 @@ __all__ = ["report"]
 
 
 def report(
-    targets: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Runs; else the latest.")] = None,
+    targets: Annotated[list[str] | None, typer.Argument(metavar="[RUN]", help="Runs; else the latest.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of runs.")] = Path("runs"),
     readme: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the last run's verdict into this page, between markers.")

@@ -247,7 +247,7 @@ def _p_value(p_value: float) -> str:
 
 @app.command()
 def rm(
-    targets: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs' folders or names.")],
+    targets: Annotated[list[str], typer.Argument(metavar="RUN", help="Runs' folders or names.")],
     out: Out = Path("runs"),
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:

@@ -49,7 +49,7 @@ def serve(
         from tinydigits.serve import run_server
     except ImportError as error:
         raise TinydigitsError("serve", f"needs {error.name}", hint="pip install 'tinydigits[serve]'") from error
-    num_without = sum(not list(run.folder.glob("*.onnx")) for run in runs_in(out))
+    num_without = sum(run.name not in models for run in runs_in(out))
     if num_without:
         typer.echo(f"{num_without} of {out}/ left out, without an ONNX file: tinydigits export RUN onnx")
     run_server(models, host, port, allow_hosts=allow_host or (), requests_a_second=rate)

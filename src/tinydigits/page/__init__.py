@@ -1,6 +1,7 @@
 """The drawing page: one HTML file that reads digits by itself, in plain JavaScript, with models inside or beside it.
 
-`picture.js` is `tinydigits.data.picture` and its geometry, `network.js` runs a model, `draw.js` is the page.
+`picture.js` is `tinydigits.data.picture` and its geometry, `network.js` runs a model, `maps.js` shows its
+layers, `draw.js` is the page.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tinydigits.page.network import UNSURE_BELOW, network_of
 __all__ = ["UNSURE_BELOW", "assemble", "hash_of", "network_of", "policy"]
 
 _ROOM = Path(__file__).parent
-_SCRIPTS = ("picture.js", "network.js", "draw.js")
+_SCRIPTS = ("picture.js", "network.js", "maps.js", "draw.js")
 
 
 def assemble(models: Sequence[dict[str, Any]]) -> str:

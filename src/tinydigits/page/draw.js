@@ -11,7 +11,9 @@
   const sheetPaper = sheet.getContext("2d", { willReadFrequently: true });
   const models = JSON.parse($("models").textContent);
   const loaded = new Map();
-  let strokes = [], stroke = null, pointer = null, opened = null, model = null, isAsked = false, answer = null;
+  const STEP = 0.025; // the way of the keyboard's pen at each key
+  let strokes = [], stroke = null, pointer = null, spot = null;
+  let opened = null, model = null, isAsked = false, answer = null;
 
   // ---- drawing ----
 
@@ -40,14 +42,25 @@
     context.drawImage(opened, (side - width) / 2, (side - height) / 2, width, height);
   }
 
+  /** Where the keyboard's pen is: a ring while it is lifted. */
+  function drawSpot(side) {
+    paper.strokeStyle = paper.fillStyle = getComputedStyle($("digit")).getPropertyValue("--accent");
+    paper.lineWidth = Math.max(2, side / 150);
+    paper.beginPath();
+    paper.arc(spot.x * side, spot.y * side, (PEN * side) / 2, 0, 2 * Math.PI);
+    if (stroke) paper.fill();
+    else paper.stroke();
+  }
+
   function redraw() {
     const side = Math.max(1, Math.round(pad.clientWidth * devicePixelRatio));
     if (pad.width !== side) pad.width = pad.height = side;
     paper.clearRect(0, 0, side, side);
     if (opened) drawOpened(paper, side);
     drawStrokes(paper, side, getComputedStyle(pad).color);
+    if (spot) drawSpot(side);
     const isEmpty = !strokes.length && !opened;
-    $("hint").hidden = !isEmpty;
+    $("hint").hidden = !isEmpty || Boolean(spot);
     $("undo").disabled = $("clear").disabled = isEmpty;
     askSoon();
   }
@@ -63,7 +76,7 @@
     if (pointer !== null || event.button > 0) return; // a second finger, or another button
     pointer = event.pointerId;
     pad.setPointerCapture(pointer);
-    opened = null;
+    opened = spot = null;
     stroke = [];
     strokes.push(stroke);
     addPoint(event);
@@ -82,8 +95,31 @@
   }
   pad.addEventListener("touchmove", (event) => event.preventDefault(), { passive: false });
 
+  pad.addEventListener("keydown", (event) => {
+    const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if ((!move && event.key !== " ") || event.ctrlKey || event.metaKey || event.altKey || pointer !== null) return;
+    event.preventDefault();
+    spot ??= { x: 0.5, y: 0.5, width: PEN };
+    if (move) {
+      const [x, y] = [spot.x + STEP * move[0], spot.y + STEP * move[1]].map((at) => Math.min(Math.max(at, 0), 1));
+      spot = { x, y, width: PEN };
+    } else if (stroke) {
+      stroke = null;
+    } else {
+      opened = null;
+      strokes.push((stroke = []));
+    }
+    if (stroke) stroke.push(spot);
+    redraw();
+  });
+  pad.addEventListener("blur", () => {
+    if (pointer === null) stroke = spot = null;
+    redraw();
+  });
+
   function undo() {
     if (pointer !== null) return;
+    stroke = null;
     if (opened) opened = null;
     else strokes.pop();
     redraw();
@@ -91,7 +127,7 @@
   function clear() {
     if (pointer !== null) return;
     strokes = [];
-    opened = null;
+    opened = stroke = null;
     redraw();
   }
   $("undo").addEventListener("click", undo);
@@ -115,6 +151,11 @@
   $("file").addEventListener("change", (event) => {
     if (event.target.files[0]) open(event.target.files[0]);
     event.target.value = "";
+  });
+  addEventListener("dragover", (event) => event.preventDefault()); // else the browser leaves the page for the file
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    if (event.dataTransfer.files[0]) open(event.dataTransfer.files[0]);
   });
   addEventListener("paste", (event) => { if (event.clipboardData.files[0]) open(event.clipboardData.files[0]); });
 
@@ -180,6 +221,7 @@
     });
     $("digit").textContent = answer ? model.classes[best] : "–";
     $("digit").classList.toggle("none", !answer);
+    $("digit").classList.toggle("word", $("digit").textContent.length > 2);
     if (!answer) {
       say(strokes.length || opened ? "No ink found" : "Nothing drawn yet");
       speakSoon("");
@@ -208,8 +250,7 @@
     if (rows.length !== answer.layers.length) {
       $("maps").replaceChildren(...answer.layers.map((layer, index) => {
         const row = document.createElement("section"), title = document.createElement("h2");
-        const isFlat = layer.height * layer.width === 1;
-        const what = isFlat ? `${layer.channels} numbers` : `${layer.channels} maps of ${layer.height} × ${layer.width}`;
+        const what = maps.describe(layer);
         title.append(`Layer ${index + 1} `, Object.assign(document.createElement("span"), { textContent: what }));
         const canvas = document.createElement("canvas");
         canvas.setAttribute("role", "img");
@@ -219,45 +260,33 @@
       }));
     }
     const canvases = $("maps").querySelectorAll("canvas");
-    answer.layers.forEach((layer, index) => drawMaps(canvases[index], layer));
+    answer.layers.forEach((layer, index) => maps.draw(canvases[index], layer));
   }
 
-  /** Bright where a map is large, warm where it is negative; each layer by its own largest value. */
-  function drawMaps(canvas, { channels, height, width, data }) {
-    const perRow = Math.min(channels, Math.max(1, Math.floor(440 / (width + 1))));
-    const rows = Math.ceil(channels / perRow);
-    canvas.width = perRow * (width + 1) - 1;
-    canvas.height = rows * (height + 1) - 1;
-    const scale = Math.max(1, Math.min(width === 1 ? 14 : 67 / width, 900 / canvas.width));
-    canvas.style.width = `${canvas.width * scale}px`;
-    const context = canvas.getContext("2d"), pixelsOut = context.createImageData(canvas.width, canvas.height);
-    let top = 1e-9;
-    for (const value of data) top = Math.max(top, Math.abs(value));
-    for (let c = 0; c < channels; c++) {
-      const left = (c % perRow) * (width + 1), above = Math.floor(c / perRow) * (height + 1);
-      for (let y = 0; y < height; y++) {
-        for (let x = 0; x < width; x++) {
-          const value = data[(c * height + y) * width + x] / top, v = Math.sqrt(Math.abs(value));
-          const color = value >= 0 ? [24 + 190 * v * v, 22 + 200 * v, 45 + 210 * v] : [24 + 225 * v, 22 + 110 * v, 45 - 10 * v];
-          pixelsOut.data.set([...color, 255], 4 * ((above + y) * canvas.width + left + x));
-        }
-      }
-    }
-    context.putImageData(pixelsOut, 0, 0);
-  }
   $("layers").addEventListener("toggle", showLayers);
 
   // ---- models ----
 
+  async function fetchForm(address) {
+    const given = await fetch(address), form = await given.json();
+    if (!given.ok) throw new Error(form.detail);
+    return form;
+  }
+
   async function choose(index) {
     const chosen = models[index];
+    let reason = "";
     try {
       if (!loaded.has(chosen.name)) {
-        const form = chosen.nodes ? chosen : await (await fetch(chosen.address)).json();
-        loaded.set(chosen.name, network.load(form));
+        loaded.set(chosen.name, network.load(chosen.nodes ? chosen : await fetchForm(chosen.address)));
       }
-    } catch {
-      say(`The model ${chosen.name} cannot be loaded`, true);
+    } catch (error) {
+      reason = error.message;
+    }
+    if (models.length > 1 && Number($("model").value) !== index) return; // another was chosen meanwhile
+    if (reason) {
+      if (model) $("model").value = models.findIndex(({ name }) => loaded.get(name) === model);
+      say(`${chosen.name} cannot be used: ${reason}`, true);
       return;
     }
     model = loaded.get(chosen.name);
@@ -273,9 +302,12 @@
     $("maps").replaceChildren();
     ask();
   }
-  $("model").append(...models.map(({ name }, index) => new Option(name, index)));
-  $("choice").hidden = models.length < 2;
-  $("model").addEventListener("change", (event) => choose(Number(event.target.value)));
+  if (models.length > 1) {
+    $("model").append(...models.map(({ name }, index) => new Option(name, index)));
+    $("model").addEventListener("change", (event) => choose(Number(event.target.value)));
+  } else {
+    $("choice").replaceChildren(`Model ${models[0].name}`);
+  }
   new ResizeObserver(redraw).observe(pad);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   choose(0);

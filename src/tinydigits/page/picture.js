@@ -334,7 +334,8 @@ const picture = (() => {
 
   /** {gray, isInk, width, height, scale}; gray is null where nothing is written. */
   function findInk(rgba, fullWidth, fullHeight) {
-    const scale = Math.max(1, Math.ceil(Math.max(fullWidth, fullHeight) / MAX_SIDE));
+    const ofSide = Math.max(fullWidth, fullHeight) / MAX_SIDE, ofStrip = 2 * Math.sqrt(fullWidth * fullHeight) / MAX_SIDE;
+    const scale = Math.max(1, Math.ceil(Math.min(ofSide, ofStrip)));
     const width = Math.ceil(fullWidth / scale), height = Math.ceil(fullHeight / scale);
     const planes = fill(rgba, fullWidth, fullHeight).map((plane) => {
       return smooth(scale === 1 ? plane : shrink(plane, fullWidth, fullHeight, scale), width, height);

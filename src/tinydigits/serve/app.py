@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.page import assemble, hash_of, network_of, policy
 from tinydigits.predict import Answer, Classifier
 from tinydigits.serve.bodies import PREDICT, Bodies, images_of_json, many_of, read_files
+from tinydigits.serve.docs import STYLE, describe
 from tinydigits.serve.gate import Gate, Rate
 from tinydigits.serve.limits import Limits
 from tinydigits.serve.metrics import Metrics
@@ -36,6 +37,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     503: {"description": "Too many requests at once"},
 }
 _ALWAYS: dict[int | str, dict[str, Any]] = {code: _ERRORS[code] for code in (421, 429)}
+_LOG = logging.getLogger(__name__)
 _HINT = "application/json, image/… or multipart/form-data"
 _JSON_BYTES = 784 * 8  # of an image: "255," and some space
 _QUICK = 16  # images that are answered sooner than a thread is found for them
@@ -46,13 +48,20 @@ def create_app(
 ) -> FastAPI:
     """The service over some exported models by name, the first of them the default.
 
-    `hosts` are the names that it answers to beside addresses; None is any. Raises TinydigitsError for a model that
-    cannot be opened.
+    `hosts` are the names that it answers to beside addresses; None is any. Raises TinydigitsError where the default
+    cannot be opened; another that cannot is left out, and the log says so.
     """
     bounds = limits or Limits()
     if not models:
         raise TinydigitsError("serve", "no exported model", hint="tinydigits export RUN onnx")
-    opened = {name: Classifier(path) for name, path in models.items()}
+    opened: dict[str, Classifier] = {}
+    for name, path in models.items():
+        try:
+            opened[name] = Classifier(path, name)
+        except TinydigitsError as error:
+            if not opened:
+                raise
+            _LOG.warning("left out: %s", error)
     default = next(iter(opened))
     metrics = Metrics()
     threads = asyncio.Semaphore(bounds.pictures_at_once)
@@ -168,7 +177,10 @@ def create_app(
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
-        return HTMLResponse(_docs(app.openapi()), headers=_policy(f"default-src 'none'; style-src '{hash_of(_STYLE)}'"))
+        row = opened[default].probabilities(np.full((1, 28, 28), 0, np.uint8))[0]
+        example = {"model": default, "answers": [_brief(opened[default], row)]}
+        text = describe(app.openapi(), example)
+        return HTMLResponse(text, headers=_policy(f"default-src 'none'; img-src data:; style-src '{hash_of(STYLE)}'"))
 
     @app.exception_handler(TinydigitsError)
     async def explain(_: Request, error: Exception) -> Response:
@@ -187,13 +199,16 @@ def _policy(text: str) -> dict[str, str]:
 def _read(
     file: bytes, classifier: Classifier, many: bool, max_pixels: int, max_digits: int
 ) -> tuple[list[dict[str, Any]], int]:
-    picture_HW4 = read_picture(file, max_pixels=max_pixels)
-    num_pixels = picture_HW4.shape[0] * picture_HW4.shape[1]
-    digits = find_digits(picture_HW4, many=many, max_digits=max_digits)
+    picture = read_picture(file, max_pixels=max_pixels)
+    num_pixels = picture.pixels_HW4.shape[0] * picture.pixels_HW4.shape[1]
+    digits = find_digits(picture.pixels_HW4, many=many, max_digits=max_digits)
     if not digits:
         return [], num_pixels
     rows = classifier.probabilities(np.stack([digit.image_HW for digit in digits]))
-    answers = [{**_brief(classifier, row), "box": list(digit.box)} for digit, row in zip(digits, rows, strict=True)]
+    answers = [
+        {**_brief(classifier, row), "box": list(picture.in_file(digit.box))}
+        for digit, row in zip(digits, rows, strict=True)
+    ]
     return answers, num_pixels
 
 
@@ -201,31 +216,3 @@ def _brief(classifier: Classifier, probability_K: np.ndarray) -> dict[str, Any]:
     """An answer as `tinydigits predict --json` has it, without a file's name and a box."""
     answer = Answer("", classifier.classes, probability_K, (0, 0, 28, 28), np.empty(0), classifier.unsure_below)
     return {key: value for key, value in answer.as_dict().items() if key not in ("source", "box")}
-
-
-_STYLE = (
-    ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;"
-    "padding:0 1rem}dl{display:grid;grid-template-columns:6rem 1fr;gap:.2rem 1rem}dd{margin:0}"
-)
-
-
-def _docs(openapi: dict[str, Any]) -> str:
-    """The API on one page, readable offline: the usual viewers load their scripts from elsewhere."""
-    parts = []
-    for path, methods in openapi["paths"].items():
-        for method, found in methods.items():
-            bodies = ", ".join(found.get("requestBody", {}).get("content", {}))
-            rows = [f"<dt>{escape(one['name'])}</dt><dd>query, {escape(str(one['schema'].get('type', 'text')))}</dd>"
-                    for one in found.get("parameters", [])]  # fmt: skip
-            rows += [f"<dt>body</dt><dd>{escape(bodies)}</dd>"] if bodies else []
-            rows += [f"<dt>{code}</dt><dd>{escape(answer['description'])}</dd>" for code, answer in
-                     found["responses"].items()]  # fmt: skip
-            text = escape(found.get("description", "")).replace("\n\n", "</p><p>")
-            parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{text}</p><dl>{''.join(rows)}</dl>")
-    example = "curl --data-binary @photo.jpg -H 'content-type: image/jpeg' http://127.0.0.1:8000/predict"
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>tinydigits API</title>'
-        '<meta name="viewport" content="width=device-width"><style>' + _STYLE + "</style><h1>tinydigits API</h1>"
-        f"<p>{escape(openapi['info']['description'])} The same for machines: <a href='openapi.json'>openapi.json</a>."
-        f"</p><pre><code>{escape(example)}</code></pre>{''.join(parts)}</html>"
-    )

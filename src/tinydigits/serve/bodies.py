@@ -23,12 +23,13 @@ _IMAGE = {
     "type": "array", "minItems": 784, "maxItems": 784, "items": {"type": "integer", "minimum": 0, "maximum": 255},
     "description": "28×28 grey levels row by row, bright ink (255) on 0",
 }  # fmt: skip
-_PICTURE = {"schema": {"type": "string", "format": "binary"}}
+_PICTURE = {"schema": {"type": "string", "format": "binary", "description": "A picture's file; its kind is looked for"}}
 _BODY: dict[str, Any] = {
     "required": True,
     "content": {
         "application/json": {
             "schema": {
+                "description": '784 grey levels row by row, 0 paper to 255 ink, or of many images {"images": [[…], …]}',
                 "oneOf": [
                     _IMAGE,
                     {
@@ -37,7 +38,7 @@ _BODY: dict[str, Any] = {
                         "additionalProperties": False,
                         "properties": {"images": {"type": "array", "minItems": 1, "items": _IMAGE}},
                     },
-                ]
+                ],
             },
             "examples": {
                 "one": {"summary": "One image", "value": [0] * 378 + [255] * 28 + [0] * 378},
@@ -49,6 +50,7 @@ _BODY: dict[str, Any] = {
         "image/webp": _PICTURE,
         "multipart/form-data": {
             "schema": {
+                "description": "Pictures, each as `file`",
                 "type": "object",
                 "required": ["file"],
                 "properties": {"file": {"type": "array", "minItems": 1, "items": _PICTURE["schema"]}},

@@ -41,7 +41,10 @@ class Metrics:
             for (path, status), number in sorted(self.requests.items())
         ]
         lines += ["# HELP tinydigits_images_total Images answered.", "# TYPE tinydigits_images_total counter"]
-        lines += [f'tinydigits_images_total{{model="{name}"}} {number}' for name, number in sorted(self.images.items())]
+        lines += [
+            f'tinydigits_images_total{{model="{_escape(name)}"}} {number}'
+            for name, number in sorted(self.images.items())
+        ]
         lines += ["# HELP tinydigits_requests_under_way Requests not answered yet.",
                   "# TYPE tinydigits_requests_under_way gauge", f"tinydigits_requests_under_way {self.under_way}",
                   "# HELP tinydigits_request_seconds Time from a request to its answer.",
@@ -52,3 +55,8 @@ class Metrics:
             lines.append(f'tinydigits_request_seconds_bucket{{le="{bound}"}} {total}')
         lines += [f"tinydigits_request_seconds_sum {self.seconds_sum:.6f}", f"tinydigits_request_seconds_count {total}"]
         return "\n".join(lines) + "\n"
+
+
+def _escape(value: str) -> str:
+    """A label's value: a run's folder may have any name."""
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

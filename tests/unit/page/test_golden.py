@@ -32,13 +32,15 @@ def golden() -> list[np.ndarray]:
     frame_HW4 = np.full((60, 60, 4), 230, np.uint8)
     frame_HW4[:5] = frame_HW4[:, :5] = (10, 20, 30, 255)
     frame_HW4[20:50, 28:33, :3] = 20
-    large_HW4 = read_picture(PICTURES[40]).repeat(3, axis=0).repeat(2, axis=1)
+    large_HW4 = read_picture(PICTURES[40]).pixels_HW4.repeat(3, axis=0).repeat(2, axis=1)
+    tiny_HW4 = next(read_picture(path).pixels_HW4 for path in PICTURES if "_tiny_" in path.name)
+    strip_HW4 = np.pad(tiny_HW4, ((0, 0), (900, 1200), (0, 0)), mode="edge")
     dot_HW4 = np.array([[[0, 0, 0, 255]]], np.uint8)
     ghost_HW4 = np.full((50, 50, 4), 90, np.uint8)
     ghost_HW4[:, :, 3] = rng.integers(0, 2, (50, 50)) * 200
     return [
-        *map(read_picture, PICTURES), noise_HW4, blank_HW4, line_HW4, frame_HW4, large_HW4, dot_HW4, ghost_HW4,
-        blank_HW4 * 0,
+        *(read_picture(path).pixels_HW4 for path in PICTURES), noise_HW4, blank_HW4, line_HW4, frame_HW4, large_HW4,
+        strip_HW4, dot_HW4, ghost_HW4, blank_HW4 * 0,
     ]  # fmt: skip
 
 

@@ -130,6 +130,34 @@ def test_undo_takes_one_stroke_back_by_button_and_by_keyboard(page: Any) -> None
     answer(page).to_have_text("–")
 
 
+def test_a_digit_is_drawn_by_the_keys_alone(page: Any) -> None:
+    page.keyboard.press("Tab")
+    expect(page.locator("#pad")).to_be_focused()
+    for key, times in (("ArrowUp", 12), ("ArrowLeft", 6), (" ", 1), ("ArrowRight", 12), ("ArrowDown", 26), (" ", 1)):
+        for _ in range(times):
+            page.keyboard.press(key)
+    answer(page).to_have_text("7")
+    with_ring = page.evaluate("() => document.getElementById('pad').toDataURL()")
+    page.keyboard.press("ArrowLeft")  # lifted, it draws nothing, but is seen to move
+    answer(page).to_have_text("7")
+    assert page.evaluate("() => document.getElementById('pad').toDataURL()") != with_ring
+    page.keyboard.press("Control+z")
+    answer(page).to_have_text("–")
+    expect(page.locator("#undo")).to_be_disabled()
+
+
+def test_the_keys_scroll_no_page_and_leave_the_browsers_own_alone(page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 400})
+    page.locator("#pad").focus()
+    top = page.evaluate("scrollY")
+    for key in ("ArrowDown", " ", "ArrowDown"):
+        page.keyboard.press(key)
+    assert page.evaluate("scrollY") == top
+    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")  # the pad holds nobody
+    expect(page.locator("#pad")).not_to_be_focused()
+
+
 def test_a_finger_does_not_scroll_the_page_and_a_second_one_draws_nothing(page: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 500})
     draw_by_touch(1, page)
@@ -142,6 +170,22 @@ def test_a_picture_from_disk_is_read(page: Any) -> None:
     for path in (next(pictures.glob("6_photo_*")), next(pictures.glob("7_*"))):
         page.set_input_files("#file", path)
         expect(page.locator("#digit")).to_have_text(path.name[0])
+
+
+def test_a_picture_is_dropped_onto_the_page(page: Any) -> None:
+    path = next((Path(__file__).parents[2] / "pictures").glob("4_photo_*"))
+    page.evaluate(
+        """([bytes, name]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([Uint8Array.from(bytes)], name));
+            for (const kind of ["dragover", "drop"]) {
+                const event = new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true });
+                if (document.body.dispatchEvent(event)) throw new Error("the browser would open the file itself");
+            }
+        }""",
+        [list(path.read_bytes()), path.name],
+    )
+    answer(page).to_have_text("4")
 
 
 def test_feature_maps_show_each_layer(page: Any) -> None:
@@ -215,6 +259,76 @@ def test_a_choice_of_models_is_loaded_when_it_is_made(browser: Any, tmp_path: Pa
     page.select_option("#model", index=1)
     draw_by_mouse(7, page)
     answer(page).to_have_text("7")
+    page.close()
+
+
+def test_a_model_that_cannot_be_loaded_is_named_with_its_reason_and_the_last_one_goes_on(
+    browser: Any, tmp_path: Path
+) -> None:
+    form = network_of(pretrained.find(NAME).onnx, "one")
+    (tmp_path / "page.html").write_text(assemble([form, {**form, "name": "odd", "nodes": [], "weights": "?"}]))
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    draw_by_mouse(7, page)
+    answer(page).to_have_text("7")
+    page.select_option("#model", label="odd")
+    expect(page.locator("#sure")).to_contain_text("odd cannot be used")
+    expect(page.locator("#model")).to_have_value("0")
+    answer(page).to_have_text("7")
+    page.close()
+
+
+def test_of_two_models_chosen_in_haste_the_last_one_answers(browser: Any) -> None:
+    """However long the first one takes to come."""
+    forms = {name: network_of(pretrained.find(name).onnx, name) for name in pretrained.names()[:3]}
+    _, slow, last = forms
+    page = browser.new_page()
+    held: list[Any] = []
+
+    def give(route: Any) -> None:
+        name = route.request.url.rpartition("/")[2]
+        if name == slow:
+            held.append(route)
+        elif name in forms:
+            route.fulfill(json=forms[name])
+        else:
+            text = assemble([{"name": name, "address": f"networks/{name}"} for name in forms])
+            route.fulfill(body=text, content_type="text/html")
+
+    page.route("http://page.test/**", give)
+    page.goto("http://page.test/")
+    draw_by_mouse(3, page)
+    answer(page).to_have_text("3")
+    page.select_option("#model", label=slow)
+    with page.expect_response(f"**/{last}"):
+        page.select_option("#model", label=last)
+    page.evaluate("() => new Promise((done) => setTimeout(done, 100))")
+    shares = page.locator("#bars .percent")
+    texts = shares.all_text_contents()
+    with page.expect_response(f"**/{slow}"):
+        held[0].fulfill(json=forms[slow])
+    page.evaluate("() => new Promise((done) => setTimeout(done, 100))")
+    assert shares.all_text_contents() == texts
+    expect(page.locator("#model")).to_have_value("2")
+    page.close()
+
+
+@pytest.mark.parametrize("width", [1000, 360])
+def test_classes_with_long_names_have_room(width: int, browser: Any, tmp_path: Path) -> None:
+    form = network_of(pretrained.find(NAME).onnx, "clothes")
+    names = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+    (tmp_path / "page.html").write_text(assemble([{**form, "classes": names}]))
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto((tmp_path / "page.html").as_uri())
+    expect(page.locator("header")).to_contain_text("Model clothes")
+    draw_by_mouse(0, page)
+    answer(page).to_have_text("T-shirt/top")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    parts = page.evaluate("""() => [...document.querySelectorAll('#bars li')].map((row) =>
+        [...row.children].flatMap((part) =>
+            [part.getBoundingClientRect().left, part.scrollWidth - part.clientWidth]))""")
+    assert len({tuple(part[::2]) for part in parts}) == 1  # names, bars and shares stand in columns
+    assert all(more <= 1 for part in parts for more in part[1::2])
     page.close()
 
 

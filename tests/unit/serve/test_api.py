@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +15,7 @@ import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import Mnist
 from tinydigits import pretrained
@@ -134,11 +137,101 @@ def test_models_health_and_the_page(client: TestClient) -> None:
     assert client.get("/networks/gap-cnn-tuned").json()["nodes"][2]["op"] == "Conv"
 
 
+def test_a_box_is_in_pixels_of_the_file_that_was_sent(client: TestClient) -> None:
+    """A large JPEG is decoded at half of its size."""
+    from io import BytesIO
+
+    from PIL import Image
+
+    image = Image.new("L", (2400, 2200), 255)
+    image.paste(0, (1500, 400, 1600, 1400))
+    file = BytesIO()
+    image.save(file, "jpeg")
+    with TestClient(create_app(models_at_hand("nowhere"))) as large:
+        answer = large.post("/predict", content=file.getvalue(), headers={"content-type": "image/jpeg"}).json()
+    assert np.abs(np.array(answer["answers"][0]["box"]) - (1500, 400, 100, 1000)).max() <= 10
+
+
+def test_a_run_answers_by_its_own_name_and_a_damaged_one_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Path(shutil.copytree(pretrained.find("sprint").folder, tmp_path / "runs" / 'my "run"'))
+    shutil.copy(pretrained.find("dash-99").onnx, run / "sprint-int8.onnx")  # the page cannot do quantised ones
+    damaged = Path(shutil.copytree(run, tmp_path / "runs" / "damaged"))
+    for path in damaged.glob("*.onnx"):
+        path.write_bytes(b"no model")
+    shutil.copytree(run, tmp_path / "runs" / "gap-cnn-tuned")  # the package's own name stays its own
+    with TestClient(create_app(models_at_hand(tmp_path / "runs"))) as client:
+        names = [one["name"] for one in client.get("/models").json()]
+        assert 'my "run"' in names and "damaged" not in names and "damaged" in caplog.text
+        picture = next(PICTURES.glob("6_*.png")).read_bytes()
+        answers = {
+            name: client.post(
+                "/predict", params={"model": name}, content=picture, headers={"content-type": "image/png"}
+            ).json()
+            for name in ('my "run"', "sprint", "gap-cnn-tuned")
+        }
+        assert all(answer["model"] == name for name, answer in answers.items())
+        assert answers['my "run"']["answers"] == answers["sprint"]["answers"] != answers["gap-cnn-tuned"]["answers"]
+        assert client.get("/networks/my%20%22run%22").json()["name"] == 'my "run"'
+        images = {
+            sample.labels["model"]: sample.value
+            for family in text_string_to_metric_families(client.get("/metrics").text)
+            if family.name == "tinydigits_images"
+            for sample in family.samples
+        }
+    assert images == {'my "run"': 1, "sprint": 1, "gap-cnn-tuned": 1}
+
+
+def test_metrics_are_what_prometheus_reads() -> None:
+    with TestClient(create_app(models_at_hand("nowhere"))) as client:
+        for _ in range(3):
+            client.post("/predict", json=IMAGE)
+        text = client.get("/metrics")
+    assert text.headers["content-type"].startswith("text/plain; version=0.0.4")
+    families = {family.name: family for family in text_string_to_metric_families(text.text)}
+    assert {name: family.type for name, family in families.items()} == {
+        "tinydigits_requests": "counter", "tinydigits_images": "counter", "tinydigits_requests_under_way": "gauge",
+        "tinydigits_request_seconds": "histogram",
+    }  # fmt: skip
+    assert all(family.documentation for family in families.values())
+    seconds = families["tinydigits_request_seconds"].samples
+    buckets = [sample.value for sample in seconds if sample.name.endswith("_bucket")]
+    assert buckets == sorted(buckets) and buckets[-1] == 3
+    assert next(sample.value for sample in seconds if sample.name.endswith("_count")) == 3
+    assert families["tinydigits_requests_under_way"].samples[0].value == 1  # the one that asks
+
+
 def test_docs_name_every_path_and_load_nothing(client: TestClient) -> None:
     text = client.get("/docs").text
     for path in client.get("/openapi.json").json()["paths"]:
         assert path in text
-    assert "src=" not in text and "<script" not in text and "<link" not in text
+    assert "src=" not in text and "<script" not in text and "http" not in re.sub("http://127.0.0.1:8000", "", text)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_docs_are_read_in_a_browser_that_reaches_nothing_else(scheme: str, client: TestClient, browser: Any) -> None:
+    """The policy lets the style in, nothing is complained of, nothing else is asked for, and it fits a phone."""
+    page = browser.new_page(color_scheme=scheme, viewport={"width": 360, "height": 700})
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    asked: list[str] = []
+
+    def give(route: Any) -> None:
+        asked.append(route.request.url)
+        found = client.get(route.request.url.removeprefix("http://localhost"))
+        route.fulfill(status=found.status_code, headers=dict(found.headers), body=found.content)
+
+    page.route("**", give)
+    page.goto("http://localhost/docs")
+    assert page.locator("h2").all_text_contents()[1:] == [
+        "POST /predict", "GET /models", "GET /health", "GET /metrics",
+    ]  # fmt: skip
+    assert page.evaluate("getComputedStyle(document.querySelector('dl')).display") == "grid"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert asked == ["http://localhost/docs"] and complaints == []
+    page.close()
 
 
 def test_every_answer_has_the_headers_that_browsers_need(client: TestClient) -> None:

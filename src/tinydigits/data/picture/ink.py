@@ -2,9 +2,10 @@
 
 1. What is transparent is filled. Where most of the picture is visible, with the mean colour of that; else the visible
    part is the ink, and the ground becomes white under dark ink and black under bright ink.
-2. The picture is shrunk by the smallest whole factor that leaves no side above 512: each pixel is the mean of a block,
-   (sum + floor(n / 2)) div n; blocks at the right and lower edge may be smaller. What is still above 128 is blurred
-   by 1 2 1 in both directions, (sum + 8) div 16, edges repeated.
+2. The picture is shrunk by the smallest whole factor that leaves no side above 512, or of a strip at most a quarter
+   of 512 × 512 pixels (1024 where many digits are sought): each pixel is the mean of a block, (sum + floor(n / 2)) div
+   n; blocks at the right and lower edge may be smaller. What is still above 128 is blurred by 1 2 1 in both directions,
+   (sum + 8) div 16, edges repeated.
 3. Of red, green, blue and luminance, (299 R + 587 G + 114 B + 500) div 1000, the one that differs most from the median
    around each tile is kept (by the sum of the cubes of the differences); where that sum is positive the ink is brighter
    than the paper, and all is inverted.
@@ -17,6 +18,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -26,7 +28,7 @@ from tinydigits.data.picture.light import local_contrast, local_percentile
 
 __all__ = ["Ink", "find_ink"]
 
-_MAX_SIDE, _BLUR_SIDE = 512, 128
+_MAX_SIDE, _MAX_SIDE_OF_MANY, _BLUR_SIDE = 512, 1024, 128
 _BAND_PIXELS = 1_000_000
 _MEDIAN, _PAPER = 50, 75  # percentiles
 _MIN_CONTRAST = 20
@@ -41,15 +43,16 @@ class Ink:
     scale: int
 
 
-def find_ink(picture_HW4: np.ndarray) -> Ink:
-    """Find what is written in a picture uint8 (H, W, 4).
+def find_ink(picture_HW4: np.ndarray, *, many: bool = False) -> Ink:
+    """Find what is written in a picture uint8 (H, W, 4): one digit, or many, which are smaller.
 
     >>> picture_HW4 = np.full((40, 40, 4), 255, np.uint8)
     >>> picture_HW4[10:30, 18:22, :3] = 0
     >>> find_ink(picture_HW4).is_ink_HW.sum()
     np.int64(80)
     """
-    scale = max(1, -(-max(picture_HW4.shape[:2]) // _MAX_SIDE))
+    height, width = picture_HW4.shape[:2]
+    scale = _factor(height, width, _MAX_SIDE_OF_MANY if many else _MAX_SIDE)
     small_HWC = _smooth(_small(picture_HW4, scale))
     level_HW = _clearest(small_HWC)
     paper_HW = np.maximum(local_percentile(level_HW, _PAPER), 1)
@@ -65,6 +68,12 @@ def find_ink(picture_HW4: np.ndarray) -> Ink:
         return Ink(np.zeros(ink_HW.shape, np.uint8), np.zeros_like(is_ink_HW), scale)
     gray_HW = np.clip((255 * (ink_HW - low) + (high - low) // 2) // (high - low), 0, 255)
     return Ink(gray_HW.astype(np.uint8), is_ink_HW, scale)
+
+
+def _factor(height: int, width: int, max_side: int) -> int:
+    """Step 2, the factor: a strip of digits may be long, for it has few pixels all the same."""
+    of_side, of_strip = max(height, width) / max_side, 2 * math.sqrt(height * width) / max_side
+    return max(1, math.ceil(min(of_side, of_strip)))
 
 
 def _small(picture_HW4: np.ndarray, scale: int) -> np.ndarray:

@@ -81,7 +81,8 @@ def groups_of(parts: list[Part]) -> list[list[Part]]:
     [1, 2]
 
     Parts are one digit where their columns overlap in at least half of the narrower one, and their rows overlap too, or
-    one is a fragment near the other. Digits are one line where their rows overlap in at least half of the shorter one.
+    one is a fragment near the other. A digit goes on with the line whose last digit shares most rows with it, at least
+    half of the shorter one's: so a line may rise or fall.
     """
     groups: list[list[Part]] = []
     for part in sorted(parts, key=lambda part: (part.left, part.top)):
@@ -89,18 +90,17 @@ def groups_of(parts: list[Part]) -> list[list[Part]]:
         for group in near:
             groups.remove(group)
         groups.append([*(member for group in near for member in group), part])
+    largest = max((_height(group) for group in groups), default=0)
+    # A digit is at least a quarter as tall as the tallest: what is smaller is punctuation, or dirt.
+    digits = [group for group in groups if 4 * _height(group) >= largest]
     lines: list[list[list[Part]]] = []
-    for group in sorted(groups, key=lambda group: (_box(group).top, _box(group).left)):
-        for line in lines:
-            if _overlap(_rows(line[0]), _rows(group)):
-                line.append(group)
-                break
+    for group in sorted(digits, key=lambda group: _box(group).left):
+        line = max(lines, key=lambda line: _shared(_rows(line[-1]), _rows(group)), default=[])
+        if line and _overlap(_rows(line[-1]), _rows(group)):
+            line.append(group)
         else:
             lines.append([group])
-    ordered = [sorted(line, key=lambda group: _box(group).left) for line in lines]
-    largest = max((_box(group).bottom - _box(group).top for group in groups), default=0)
-    # A digit is at least a quarter as tall as the tallest: what is smaller is punctuation, or dirt.
-    return [group for line in ordered for group in line if 4 * (_box(group).bottom - _box(group).top) >= largest]
+    return [group for line in sorted(lines, key=_middle) for group in line]
 
 
 def paint(gray_HW: np.ndarray, parts: list[Part]) -> tuple[np.ndarray, tuple[int, int, int, int]]:
@@ -148,10 +148,23 @@ def _rows(parts: list[Part]) -> tuple[int, int]:
     return _box(parts).top, _box(parts).bottom
 
 
+def _height(parts: list[Part]) -> int:
+    box = _box(parts)
+    return box.bottom - box.top
+
+
+def _middle(line: list[list[Part]]) -> float:
+    """Where a line lies, from above: lines that rise side by side keep their order."""
+    return sum(sum(_rows(group)) for group in line) / len(line)
+
+
+def _shared(one: tuple[int, int], other: tuple[int, int]) -> int:
+    return min(one[1], other[1]) - max(one[0], other[0])
+
+
 def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
     """Whether two spans share at least half of the shorter one."""
-    shared = min(one[1], other[1]) - max(one[0], other[0])
-    return 2 * shared >= min(one[1] - one[0], other[1] - other[0])
+    return 2 * _shared(one, other) >= min(one[1] - one[0], other[1] - other[0])
 
 
 def _is_one_digit(group: list[Part], part: Part) -> bool:
