@@ -36,6 +36,14 @@ FLAGS = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="session", autouse=True)
+def unbounded() -> Iterator[None]:
+    """A command run within this process would hold it to a graph's bounds for good, and the browser that it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tinydigits.bounds.enforce", lambda: None)
+        yield
+
+
 def absent(component: str, reason: str) -> NoReturn:
     """Skip the test, or fail it where `TINYDIGITS_REQUIRE` names the component that is not there."""
     if component in os.environ.get("TINYDIGITS_REQUIRE", "").split(","):
