@@ -372,7 +372,7 @@ _SAFETENSORS = {
         bytes(4),
     ),
     "a card of images of 10^12 pixels": lambda: _card(input_shape=[1, 10**6, 10**6]),
-    "a card of a model of 10^12 parameters": lambda: _card(model="separable-cnn", options={"widths": [10**6] * 2}),
+    "a card of a model of 10^12 parameters": lambda: _card(model="separable-cnn", options={"widths": [10**6] * 3}),
     "a card of a model of 10^9 layers": lambda: _card(model="separable-cnn", options={"repeats": 10**9}),
     "a card whose options are nested deeply": lambda: _card(options={"dropout": json.loads("[" * 500 + "]" * 500)}),
     "a card without a class": lambda: _card(classes=[]),
@@ -584,7 +584,7 @@ def _recipe(**changes: Any) -> Callable[[Path, Path], None]:
 for name, maker in {
     "10^15 epochs": _recipe(epochs=10**15),
     "a batch of 10^18": _recipe(data__batch_size=10**18, epochs=10**15),
-    "a model of 10^12 parameters": _recipe(model={"name": "separable-cnn", "options": {"widths": [10**6, 10**6]}}),
+    "a model of 10^12 parameters": _recipe(model={"name": "separable-cnn", "options": {"widths": [10**6] * 3}}),
     "a model of 10^9 layers": _recipe(model={"name": "separable-cnn", "options": {"repeats": 10**9}}),
     "a data set at /dev/zero": _recipe(data__source="/dev/zero"),
     "a teacher at /proc": _recipe(distil={"teachers": ["/proc/self"]}),

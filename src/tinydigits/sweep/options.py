@@ -21,7 +21,7 @@ def declared_ranges(spec: str) -> dict[str, Range]:
     """The ranges that a model's class declares, by setting; an option of several numbers has one for each.
 
     >>> declared_ranges("separable-cnn")["model.depths.1"]
-    Numbers(low=1.0, high=6.0, log=False, whole=True)
+    Numbers(low=1.0, high=5.0, log=False, whole=True)
 
     An option declares one beside its limits: `Annotated[int, Field(ge=1, json_schema_extra={"search": "int:4..48"})]`.
     Raises TinydigitsError for a model that declares none.
