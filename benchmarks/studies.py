@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.ending import exit_code
 from tinydigits import sweep
-from tinydigits.errors import Interrupted, TinydigitsError
 from tinydigits.report import png_bytes
 from tinydigits.report.style import BLUE, INK, ORANGE, QUIET, RULE, axes_at, new_figure, write_title
 from tinydigits.report.text import table
@@ -310,20 +310,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
-    try:
-        if options.mode == "page":
-            return write_pages(check=options.check)
-        for target in options.studies:
-            collect(sweep.open_study(target))
-        if options.mode == "run":
-            run(options.out, options.workers, options.threads)
-    except Interrupted as error:
-        print(f"{error}\nnext: the same command again", file=sys.stderr)
-        return 130
-    except TinydigitsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    if options.mode == "page":
+        return write_pages(check=options.check)
+    return exit_code(lambda: _measure(options))
+
+
+def _measure(options: argparse.Namespace) -> None:
+    for target in options.studies:
+        collect(sweep.open_study(target))
+    if options.mode == "run":
+        run(options.out, options.workers, options.threads)
 
 
 if __name__ == "__main__":

@@ -143,8 +143,13 @@ def list_sweep_speed() -> Iterator[str]:
         ["two workers against one", f"{median(gains):.2f}× ({min(gains):.2f} to {max(gains):.2f})", "at least 1.8×"],
     ]
     yield from table(["what", "median (least to most)", "limit"], rows)
-    machine = found["machine"]
-    yield f"{machine['processor']}, {machine['num_cores']} cores; {len(extra)} rounds of {found['trials']} trials each."
+    machine, others = found["machine"], [row["cores_of_others"] for row in found["trials_a_minute"]]
+    yield (
+        f"{machine['processor']}, {machine['num_cores']} cores, torch {found['versions']['torch']}; a thread for each "
+        f"worker. {len(extra)} rounds of {found['trials']} trials of two-conv on the bundled digits, one epoch for the "
+        f"overhead, {found['epochs']} for the trials a minute. Other work took {min(others):.2f} to "
+        f"{max(others):.2f} cores meanwhile: two workers can be twice as fast only where two cores are free."
+    )
 
 
 def list_contracts() -> Iterator[str]:
