@@ -188,17 +188,27 @@ def settings_table(comparison: Comparison) -> tuple[list[str], list[list[str]], 
     return ["no.", *names], rows, "r" + "l" * len(names)
 
 
+def settings_note(comparison: Comparison) -> str:
+    """How settings are named, and how many of them there are beside those of the table."""
+    more = len(comparison.varied) - _MOST_VARIED
+    return "As --set names them" + (f"; {more} more are not shown" if more > 0 else "")
+
+
 def groups_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]:
     """Head, rows and alignment: mean and spread over the seeds of equal settings."""
+    names = comparison.varied[:_MOST_VARIED]
     rows = [
         [
-            group.entries[0].record.recipe["name"], ", ".join(str(entry.number) for entry in group.entries),
+            group.entries[0].record.recipe["name"],
+            *(text.setting(group.entries[0].settings.get(name)) for name in names),
+            ", ".join(str(entry.number) for entry in group.entries),
             f"{group.entries[0].record.num_parameters:,}", str(len(group.entries)), group.spread,
             text.interval(group.interval) if group.interval else "one seed says nothing of spread",
         ]
         for group in comparison.groups
     ]  # fmt: skip
-    return ["recipe", "runs", "parameters", "seeds", f"{comparison.split} accuracy", "95 % of the mean"], rows, "llrrrr"
+    head = ["recipe", *names, "runs", "parameters", "seeds", f"{comparison.split} accuracy", "95 % of the mean"]
+    return head, rows, "l" * (2 + len(names)) + "rrrr"
 
 
 def pairs_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from tinydigits.report.comparison import Comparison
+from tinydigits.report.comparison import Comparison, Entry
 from tinydigits.report.scales import FINE_SHARES, accuracy_ticks, nines, size_ticks
 from tinydigits.report.style import BLUE, INK, ORANGE, QUIET, RULE, axes_at, new_figure, write_text, write_title
 from tinydigits.stats import wilson_interval
@@ -19,15 +20,18 @@ _WIDTH, _HEIGHT, _LEFT, _TOP = 1280, 820, 150, 130
 def draw_comparison(comparison: Comparison, title: str) -> Figure:
     """Both axes logarithmic, accuracy by its error; numbers are the runs' own, bars Wilson's intervals.
 
-    Large orange points, joined, are the runs that no smaller one matches. All right has no logarithm: it stands half an
-    image above one mistake in the largest set.
+    Large orange points, joined, are the runs that no smaller one matches; runs of the same size stand side by side. All
+    right has no logarithm: it stands half an image above one mistake in the largest set.
     """
     figure, split = new_figure(_WIDTH, _HEIGHT), str(comparison.split)
-    write_title(figure, _LEFT, title, f"{split} accuracy; bars: 95 % intervals; joined: no smaller run matches it")
+    write_title(
+        figure, _LEFT, title,
+        f"{split} accuracy; bars: 95 % intervals; orange: no smaller run matches it; one size side by side",
+    )  # fmt: skip
     axes = axes_at(figure, _LEFT, _TOP, _WIDTH - _LEFT - 60, _HEIGHT - _TOP - 110)
     placed, front = comparison.placed(), comparison.frontier()
     most = max(entry.counts[split][1] for entry in placed)
-    sizes = {entry.number: math.log10(entry.record.num_parameters) for entry in placed}
+    sizes = {entry.number: _place(entry, placed) for entry in placed}
     places = {entry.number: nines(comparison.accuracy(entry), most) for entry in placed}
     joined = [entry.number for entry in front]
     axes.plot([sizes[n] for n in joined], [places[n] for n in joined], "--", color=ORANGE, linewidth=1.5)
@@ -61,3 +65,10 @@ def draw_comparison(comparison: Comparison, title: str) -> Figure:
     axes.spines["bottom"].set_color(RULE)
     write_text(figure, _LEFT, _HEIGHT - 30, "parameters", color=QUIET)
     return figure
+
+
+def _place(entry: Entry, placed: Sequence[Entry]) -> float:
+    """The logarithm of a run's size, moved a little where others have the same."""
+    beside = [other.number for other in placed if other.record.num_parameters == entry.record.num_parameters]
+    apart = min(0.008, 0.12 / len(beside))
+    return math.log10(entry.record.num_parameters) + apart * (beside.index(entry.number) - (len(beside) - 1) / 2)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 __all__ = ["FINE_SHARES", "SHARES", "accuracy_ticks", "log_ticks", "nines", "round_ticks", "size_ticks", "spread"]
 
 SHARES = (0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.997, 0.998, 0.999, 0.9995, 0.9999, 0.99999)
-FINE_SHARES = (*SHARES, 0.992, 0.994, 0.996)
+FINE_SHARES = (*SHARES, 0.975, 0.985, 0.992, 0.994, 0.996)
 
 
 def nines(accuracy: float, num_images: int) -> float:

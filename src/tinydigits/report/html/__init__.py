@@ -56,7 +56,7 @@ def _comparison(found: Comparison) -> dict[str, Any]:
     return {
         "runs": _table(tables.runs_table(found)),
         "settings": _table(tables.settings_table(found)) if found.varied else None,
-        "settings_note": f"{len(tables.settings_table(found)[0]) - 1} of {len(found.varied)}, as --set names them",
+        "settings_note": tables.settings_note(found),
         "groups": _table(tables.groups_table(found)) if found.has_seeds else None,
         "seeds_note": tables.SEEDS_NOTE,
         "pairs": _table(tables.pairs_table(found)) if found.pairs else None,

@@ -18,7 +18,8 @@ from tinydigits.stats import wilson_interval
 
 __all__ = ["curve_charts", "frontier_chart", "reliability_chart"]
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 720, 250, 74, 150, 14, 44
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 250, 74, 160, 14, 44
+_ROOM_BESIDE = 200  # for runs of the same size
 
 
 @dataclass(frozen=True)
@@ -195,8 +196,10 @@ def frontier_chart(comparison: Comparison) -> Markup:
         content.append(_path(frame, xs, [places[entry.number] for entry in front], "second"))
     for entry in placed:
         beside = [other.number for other in placed if other.record.num_parameters == entry.record.num_parameters]
-        offset = 12 * (beside.index(entry.number) - (len(beside) - 1) / 2) if len(beside) <= 12 else 0
-        x, interval = frame.x(math.log10(entry.record.num_parameters)) + offset, ends[entry.number]
+        apart = min(12, _ROOM_BESIDE / len(beside))
+        offset = apart * (beside.index(entry.number) - (len(beside) - 1) / 2)
+        x, interval = round(frame.x(math.log10(entry.record.num_parameters)) + offset, 1), ends[entry.number]
+        number = entry.number if apart >= 8 or entry in front else ""
         share = text.percent(comparison.accuracy(entry))
         told = f"{entry.number}: {entry.name}, {entry.record.num_parameters:,} parameters, {share}"
         content.append(
@@ -215,7 +218,7 @@ def frontier_chart(comparison: Comparison) -> Markup:
                 7 if entry in front else 5,
                 x + 9,
                 frame.y(places[entry.number]) - 6,
-                entry.number,
+                number,
             )
         )
     whole = [most] if any(comparison.accuracy(entry) == 1 for entry in placed) else []
