@@ -205,6 +205,11 @@ def _converted(rows: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield "## LiteRT and ExecuTorch"
     yield ""
+    yield (
+        "Measured apart from the tables above, on a machine that had other work, and in turns: a model's three formats "
+        "can be compared with each other alone."
+    )
+    yield ""
     yield "  \n".join(sorted({_describe(model) for model in rows.values()}))
     yield ""
     head = ["model", "format", "bytes", "same class", "largest Δp", "accuracy", "p50 µs", "images/s"]

@@ -182,6 +182,10 @@ def test_a_damaged_file_for_phones_is_told(one_by_one: Path) -> None:
         one_by_one.write_bytes(whole[: int(len(whole) * share)])
         with pytest.raises(TinydigitsError, match=rf"{one_by_one.name}: not a whole "):
             verify(one_by_one, EVERYTHING)
+    assert whole.count(b'"two-conv"') >= 1
+    one_by_one.write_bytes(whole.replace(b'"two-conv"', b'"\xff\xff\xff\xff\xff\xff\xff\xff"'))
+    with pytest.raises(TinydigitsError, match=r"(not a whole|its associated file tinydigits is damaged)"):
+        verify(one_by_one, EVERYTHING)
 
 
 @pytest.mark.parametrize(("suffix", "extra"), ONE_BY_ONE.items())

@@ -41,7 +41,9 @@ def open_program(content: bytes) -> Opened:
         with asking(KIND):
             program = runtime.load_program(content)
             forward = program.load_method("forward")
-    except (KeyError, RuntimeError) as error:
+            named = program.method_names & {CARD_KEY}
+            metadata = {name: str(program.load_method(name).execute([])[0]) for name in named}
+    except Exception as error:  # ExecuTorch raises of all kinds for damaged programs
         raise TinydigitsError(KIND, f"not a whole program that ExecuTorch reads: {first_line(error)}") from error
     num_inputs = forward.metadata.num_inputs()
     if num_inputs != 1:
@@ -55,7 +57,4 @@ def open_program(content: bytes) -> Opened:
             answer: Tensor = forward.execute([images])[0]
         return answer.clone()  # the next call writes over it
 
-    metadata = {}
-    if CARD_KEY in program.method_names:
-        (metadata[CARD_KEY],) = program.load_method(CARD_KEY).execute([])
     return Opened(ask, torch.float32, *shape_of(list(image.sizes())), metadata=metadata)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 
 import torch
 from torch import Tensor
@@ -66,8 +65,11 @@ def _metadata(content: bytes) -> dict[str, str]:
     """The card among the associated files, which lie in an archive behind the model; strangers may have none."""
     require_honest(content, KIND)
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names = {CARD_KEY} & set(archive.namelist())
-            return {name: archive.read(name).decode("utf-8", "replace") for name in names}
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error):
+        archive = zipfile.ZipFile(io.BytesIO(content))
+    except (zipfile.BadZipFile, NotImplementedError):
         return {}
+    with archive:
+        try:
+            return {name: archive.read(name).decode("utf-8") for name in {CARD_KEY} & set(archive.namelist())}
+        except Exception as error:  # zipfile raises of all kinds for damaged entries
+            raise TinydigitsError(KIND, f"its associated file {CARD_KEY} is damaged: {first_line(error)}") from error
