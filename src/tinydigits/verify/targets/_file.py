@@ -158,8 +158,8 @@ def must_answer(model: Any) -> None:
     """
     if model.input_shape is None:
         return
-    levels = torch.rand(model.batch_size or 2, *model.input_shape, generator=torch.Generator().manual_seed(0))
     try:
+        levels = torch.rand(model.batch_size or 2, *model.input_shape, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             model((levels * 255 if model.dtype == torch.uint8 else levels).to(model.dtype))
     except Exception as error:  # of a library: too much memory, sizes that do not fit
