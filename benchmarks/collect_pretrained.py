@@ -16,6 +16,7 @@ from pathlib import Path
 
 import tinydigits.pretrained
 from benchmarks.collect_reference import collect
+from benchmarks.ending import exit_code
 from tinydigits.errors import TinydigitsError
 from tinydigits.export import export, of_run
 from tinydigits.run import Run, open_run, write_atomic
@@ -30,14 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a finished and verified run's folder")
     parser.add_argument("--to", type=Path, default=FOLDER, help="another folder")
     options = parser.parse_args(arguments)
-    try:
-        for target in options.runs:
-            print(place(open_run(target), options.to))
-    except TinydigitsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: _place_all(options))
+
+
+def _place_all(options: argparse.Namespace) -> None:
+    for target in options.runs:
+        print(place(open_run(target), options.to))
     print("next: make docs")
-    return 0
 
 
 def place(run: Run, folder: Path) -> Path:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ending import exit_code
 from tinydigits.errors import TinydigitsError
 from tinydigits.report import Row, is_shipped
 from tinydigits.run import Run, open_run, write_atomic
@@ -29,15 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--to", type=Path, default=FOLDER, help="another folder")
     parser.add_argument("--replace", action="store_true", help="replace rows of the same recipe and seed")
     options = parser.parse_args(arguments)
-    try:
-        rows = [collect(open_run(target)) for target in options.runs]
-        for row in rows:
-            print(write(row, options.to, replace=options.replace))
-    except TinydigitsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: _collect_all(options))
+
+
+def _collect_all(options: argparse.Namespace) -> None:
+    rows = [collect(open_run(target)) for target in options.runs]
+    for row in rows:
+        print(write(row, options.to, replace=options.replace))
     print("next: python -m benchmarks.results_page")
-    return 0
 
 
 def collect(run: Run) -> Row:

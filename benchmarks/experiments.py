@@ -28,8 +28,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks.collect_reference import collect, write
+from benchmarks.ending import exit_code
 from tinydigits import recipe
-from tinydigits.errors import Interrupted, TinydigitsError, TrainingDiverged
+from tinydigits.errors import TinydigitsError, TrainingDiverged
 from tinydigits.recipe import Recipe
 from tinydigits.report import train_command
 from tinydigits.run import Run, runs_in
@@ -153,15 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int)
     options = parser.parse_args(arguments)
     out = options.out or Path("runs") / ("search" if options.mode == "search" else "records")
-    try:
-        (_search_all if options.mode == "search" else _record_all)(options, out)
-    except Interrupted as error:
-        print(f"{error}\nnext: the same command again", file=sys.stderr)
-        return 130
-    except TinydigitsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: (_search_all if options.mode == "search" else _record_all)(options, out))
 
 
 def _search_all(options: argparse.Namespace, out: Path) -> None:

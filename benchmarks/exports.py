@@ -2,11 +2,13 @@
 
     python -m benchmarks.exports measure     # every shipped model that has no row yet, some minutes each
     python -m benchmarks.exports measure --models gap-cnn-tuned    # these, anew
+    python -m benchmarks.exports measure --converters    # .tflite and .pte beside ONNX, where both extras are installed
     python -m benchmarks.exports page        # writes docs/export.md from it (--check: only compare)
 
 A model's row goes into benchmarks/results/exports.json as soon as it is done, with its machine and the SHA-256 of its
 weights; rows of other models are kept. So a stopped command goes on where it was, and a model that came with other
-weights is measured anew.
+weights is measured anew. LiteRT and ExecuTorch need an environment of their own, and so have a file of their own,
+exports-converters.json, with ONNX beside them to compare with.
 
 Each file is timed in a process of its own on one thread, the formats one after the other and over again, so that a busy
 machine slows all of them alike. What is timed is all of it: uint8 pixels in, probabilities out. torch eager is the
@@ -23,6 +25,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,8 @@ from tinydigits.machine import describe_machine, describe_versions
 from tinydigits.run import write_atomic
 
 FILE = Path(__file__).parent / "results" / "exports.json"
+CONVERTERS_FILE = FILE.with_name("exports-converters.json")
+CONVERTERS = {"litert": ("litert-torch", "ai-edge-litert"), "executorch": ("executorch",)}  # formats and their packages
 PAGE = Path(__file__).parents[1] / "docs" / "export.md"
 REPEATS = 5
 # What BitNetMCU publishes of itself (https://github.com/cpldcpu/BitNetMCU), for a RISC-V CH32V003 at 48 MHz: not
@@ -40,11 +45,11 @@ REPEATS = 5
 BITNETMCU = (("3.2 kB", "98.92 %"), ("7.3 kB", "99.28 %"), ("11 kB", "99.55 %"))
 
 
-def measure(names: Sequence[str], repeats: int, file: Path = FILE) -> None:
-    """Export, ask and time every format of the named models; a model's row is written when it is done."""
+def measure(names: Sequence[str], repeats: int, file: Path = FILE, *, converters: bool = False) -> None:
+    """Export, ask and time every format of the named models, or `CONVERTERS`; a row is written when it is done."""
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
-            row = _measure_model(name, Path(folder), repeats)
+            row = _measure_model(name, Path(folder), repeats, converters=converters)
         print(name, {form: found.get("p50_us") for form, found in row["formats"].items()}, flush=True)
         found = {**read_rows(file), name: row}
         rows = {name: found[name] for name in pretrained.names() if name in found}
@@ -66,13 +71,16 @@ def _weights_sha256(name: str) -> str:
     return hashlib.sha256(pretrained.find(name).weights.read_bytes()).hexdigest()
 
 
-def _measure_model(name: str, folder: Path, repeats: int) -> dict[str, Any]:
+def _measure_model(name: str, folder: Path, repeats: int, *, converters: bool) -> dict[str, Any]:
     trained = export.of_run(pretrained.find(name).run)
     formats: dict[str, Any] = {}
     paths = {}
-    for form in export.formats(trained):
+    usual = [form for form in export.formats(trained) if form not in CONVERTERS]
+    for form in ["onnx", *CONVERTERS] if converters else usual:
         try:
             done = export.export(trained, form, folder)
+        except export.NotInstalled:
+            raise  # that says nothing of the format
         except TinydigitsError as error:  # an operation that the format does not have
             formats[form] = {"problem": str(error).splitlines()[0]}
             continue
@@ -91,19 +99,21 @@ def _measure_model(name: str, folder: Path, repeats: int) -> dict[str, Any]:
     for form, found in speeds.items():
         formats[form]["p50_us"] = [round(speed.p50_us, 2) for speed in found]
         formats[form]["images_per_second"] = [round(speed.images_per_second) for speed in found]
+    packages = [package for form in CONVERTERS for package in CONVERTERS[form]] if converters else []
+    versions = describe_versions() | {package: metadata.version(package) for package in packages}
     return {
-        "machine": describe_machine(), "versions": describe_versions(), "repeats": repeats,
+        "machine": describe_machine(), "versions": versions, "repeats": repeats,
         "weights_sha256": _weights_sha256(name),
         "num_parameters": trained.run.record.num_parameters if trained.run else 0, "formats": formats,
     }  # fmt: skip
 
 
-def page(rows: dict[str, Any]) -> str:
-    """The page as Markdown; every figure is from `rows`, by model."""
-    return "\n".join(_page(rows)) + "\n"
+def page(rows: dict[str, Any], converted: dict[str, Any]) -> str:
+    """The page as Markdown; every figure is from the rows of both files, by model."""
+    return "\n".join(_page(rows, converted)) + "\n"
 
 
-def _page(rows: dict[str, Any]) -> Iterator[str]:
+def _page(rows: dict[str, Any], converted: dict[str, Any]) -> Iterator[str]:
     yield "# Export"
     yield ""
     yield "<!-- written by `python -m benchmarks.exports page`; change that -->"
@@ -117,11 +127,11 @@ def _page(rows: dict[str, Any]) -> Iterator[str]:
         ["format", "what it is"], "ll", ([f"`{name}`", export.summary(name)] for name in export.formats())
     )
     yield ""
-    yield "`pip install 'tinydigits[export]'` brings what ONNX and C need; C needs a compiler, too, to be asked."
-    yield ""
     yield (
-        "There is no format for LiteRT or ExecuTorch yet: their converters install beside this torch, but bring 1.5 to "
-        "2 GB ([log](log.md#exports))."
+        "`pip install 'tinydigits[export]'` brings what ONNX and C need; C needs a compiler, too, to be asked. "
+        "`tinydigits[litert]` and `tinydigits[executorch]` bring their converters, 1.2 and 0.6 GB beside torch "
+        "([log](log.md#exports)). Continuous integration has neither; their tests run where they are. "
+        "Under `all` a format that is not installed has a row that says so."
     )
     yield ""
     yield "## What an exported file takes and gives"
@@ -131,6 +141,12 @@ def _page(rows: dict[str, Any]) -> Iterator[str]:
         "batch. Normalisation is inside. They give `logits`, (batch, classes). The model's card stands in their "
         "metadata as JSON under `tinydigits`; a card's `mean` and `std` say what its file wants done to images first, "
         "and so are 0 and 1 here. The C headers take 784 bytes, 0 to 255, and give probabilities."
+    )
+    yield ""
+    yield (
+        "A .tflite and a .pte take one image a call, (1, 1, 28, 28), and are else the same. The card of a .tflite is "
+        "its associated file `tinydigits`; that of a .pte is what its method `tinydigits` gives. A .pte is for a "
+        "runtime with XNNPACK, as ExecuTorch has it for phones."
     )
     yield ""
     yield "## Parity"
@@ -164,6 +180,7 @@ def _page(rows: dict[str, Any]) -> Iterator[str]:
         yield from _table(head, "lrrrrrr", ([f"`{form}`", *_cells(row)] for form, row in model["formats"].items()))
         yield ""
         yield from _claims(model["formats"])
+    yield from _converted(converted)
     yield ""
     yield "## On microcontrollers"
     yield ""
@@ -181,6 +198,32 @@ def _page(rows: dict[str, Any]) -> Iterator[str]:
         + ", ".join(f"{size} at {accuracy}" for size, accuracy in BITNETMCU)
         + ", 14 to 57 ms an image at 48 MHz. Its figures are for another processor and were not measured here."
     )
+
+
+def _converted(rows: dict[str, Any]) -> Iterator[str]:
+    """LiteRT and ExecuTorch, each with ONNX from the same processes' turns."""
+    yield ""
+    yield "## LiteRT and ExecuTorch"
+    yield ""
+    yield (
+        "Measured apart from the tables above, on a machine that had other work, and in turns: a model's three formats "
+        "can be compared with each other alone."
+    )
+    yield ""
+    yield "  \n".join(sorted({_describe(model) for model in rows.values()}))
+    yield ""
+    head = ["model", "format", "bytes", "same class", "largest Δp", "accuracy", "p50 µs", "images/s"]
+    cells = (
+        [f"{name} ({model['num_parameters']:,})", f"`{form}`", *_cells(row)]
+        for name, model in rows.items()
+        for form, row in model["formats"].items()
+    )
+    yield from _table(head, "llrrrrrr", cells)
+
+
+def _describe(model: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in model["versions"].items() if version != "unknown")
+    return f"{model['repeats']} processes on {model['machine']['processor']}; {versions}."
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
@@ -236,14 +279,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=["measure", "page"])
     parser.add_argument("--models", nargs="+", help="shipped models to measure anew")
+    parser.add_argument("--converters", action="store_true", help="LiteRT and ExecuTorch, with ONNX beside them")
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--check", action="store_true", help="only say whether the page is up to date")
     options = parser.parse_args()
+    file = CONVERTERS_FILE if options.converters else FILE
     if options.task == "measure":
-        measure(options.models or unmeasured(read_rows()), options.repeats)
-        print(f"{FILE}\nnext: python -m benchmarks.exports page")
+        names = options.models or unmeasured(read_rows(file))
+        measure(names, options.repeats, file, converters=options.converters)
+        print(f"{file}\nnext: python -m benchmarks.exports page")
         return 0
-    text = page(read_rows())
+    text = page(read_rows(), read_rows(CONVERTERS_FILE))
     if options.check:
         return int(not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text)
     PAGE.write_text(text, encoding="utf-8")

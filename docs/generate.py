@@ -27,9 +27,8 @@ from typer.testing import CliRunner
 sys.path.append(str(Path(__file__).parents[1]))  # beside the installed package
 
 from benchmarks import service
-from tinydigits import checks, contract, data, models, recipe, sweep
+from tinydigits import checks, contract, data, models, pretrained, recipe, sweep
 from tinydigits.cli.main import app
-from tinydigits.report import load_rows
 from tinydigits.run import write_atomic
 
 ROOT = Path(__file__).parents[1]
@@ -143,8 +142,13 @@ def list_sweep_speed() -> Iterator[str]:
         ["two workers against one", f"{median(gains):.2f}× ({min(gains):.2f} to {max(gains):.2f})", "at least 1.8×"],
     ]
     yield from table(["what", "median (least to most)", "limit"], rows)
-    machine = found["machine"]
-    yield f"{machine['processor']}, {machine['num_cores']} cores; {len(extra)} rounds of {found['trials']} trials each."
+    machine, others = found["machine"], [row["cores_of_others"] for row in found["trials_a_minute"]]
+    yield (
+        f"{machine['processor']}, {machine['num_cores']} cores, torch {found['versions']['torch']}; a thread for each "
+        f"worker. {len(extra)} rounds of {found['trials']} trials of two-conv on the bundled digits, one epoch for the "
+        f"overhead, {found['epochs']} for the trials a minute. Other work took {min(others):.2f} to "
+        f"{max(others):.2f} cores meanwhile: two workers can be twice as fast only where two cores are free."
+    )
 
 
 def list_contracts() -> Iterator[str]:
@@ -337,17 +341,13 @@ def list_pictures() -> Iterator[str]:
 
 
 def show_verdict(name: str) -> Iterator[str]:
-    """The findings of a recipe's first row, as `tinydigits verify` gave them."""
-    for row in load_rows(ROOT / "benchmarks" / "results" / "reference"):
-        if row.recipe == name:
-            findings = row.verdict["findings"]
-            yield from table(
-                ["check", "measured", "limit", "finding"],
-                ([found[key] for key in ("check", "measured", "limit", "status")] for found in findings),
-            )
-            yield f"`{name}`, seed {row.seed}, against `{row.verdict['contract']['name']}`: {row.verdict['verdict']}."
-            return
-    yield f"`{name}` has not been measured yet."
+    """The findings of a shipped model, as `tinydigits verify NAME` gives them."""
+    verdict = pretrained.find(name).verdict
+    yield from table(
+        ["check", "measured", "limit", "finding"],
+        ([found[key] for key in ("check", "measured", "limit", "status")] for found in verdict["findings"]),
+    )
+    yield f"`tinydigits verify {name}`, against `{verdict['contract']['name']}`: {verdict['verdict']}."
 
 
 # The command line, from the same objects that `--help` is made of.

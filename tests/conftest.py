@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,6 +51,24 @@ def absent(component: str, reason: str) -> NoReturn:
     if component in os.environ.get("TINYDIGITS_REQUIRE", "").split(","):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+# Export formats whose packages are too large for continuous integration, and one of these packages each.
+APART = {"executorch": "executorch", "litert": "litert_torch"}
+
+
+def require_format(name: str) -> None:
+    """Leave a test to machines that have an export format's packages."""
+    if name in APART and importlib.util.find_spec(APART[name]) is None:
+        absent(name, f"the extra {name} is not installed")
+
+
+@pytest.fixture
+def without_converters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without the packages of `APART`, whether or not this one has them."""
+    packages = {*APART.values(), "ai_edge_litert"}
+    for name in packages | {name for name in sys.modules if name.partition(".")[0] in packages}:
+        monkeypatch.setitem(sys.modules, name, None)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import tinydigits
 
 SOURCE = Path(tinydigits.__file__).parent
 FLOORS = (
-    {"errors", "stats", "machine"},
+    {"errors", "stats", "machine", "quiet"},
     {"archive", "bounds", "text"},
     {"models", "data", "recipe", "contract", "run"},
     {"evaluate", "optim", "page", "pretrained", "trace"},

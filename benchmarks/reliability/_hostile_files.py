@@ -264,6 +264,9 @@ def _onnx(**changes: Any) -> Callable[[Path, Path], None]:
             weights = model.graph.initializer[0]
             del weights.dims[:]
             weights.dims.extend(changes["dims"])
+        if "input" in changes:
+            for place, size in zip(model.graph.input[0].type.tensor_type.shape.dim, changes["input"], strict=True):
+                place.dim_value = size
         if "domain" in changes:
             model.graph.node[0].domain = changes["domain"]
             model.opset_import.add(domain=changes["domain"], version=1)
@@ -284,6 +287,7 @@ _WITH_PICTURE: dict[str, Callable[[Path, Path], None]] = {
     "external data that is not there": _onnx(location="nothing"),
     "weights of 2^40 numbers": _onnx(dims=[1 << 20, 1 << 20]),
     "weights of a negative size": _onnx(dims=[-1, 3]),
+    "images of 10^12 pixels": _onnx(input=[2, 1, 10**6, 10**6]),
     "operators of an unknown library": _onnx(domain="evil.ops"),
     "a card that is no JSON": _onnx(card=lambda text: text[:-1]),
     "a card that is a list": _onnx(card=lambda text: "[]"),

@@ -153,28 +153,85 @@ def _archive() -> tuple[dict[str, bytes], str]:
     return files, next(name for name in files if name.endswith("models/model.json"))
 
 
-def _operation(target: str, **arguments: Any) -> Callable[[Path], bytes]:
-    """The archive with another operation in its graph; `{canary}` in a text becomes the path of the canary."""
+def _edited(edit: Callable[[Any, str], None]) -> Callable[[Path], bytes]:
+    """The archive with another graph: `edit` is given its tree, and Python that makes the canary."""
 
     def make(canary: Path) -> bytes:
         files, graph = _archive()
         tree = json.loads(files[graph])
-        node = tree["graph_module"]["graph"]["nodes"][0]
-        told = [{key: value.format(canary=canary) if key == "as_string" else value for key, value in one.items()}
-                for one in arguments.values()]  # fmt: skip
-        named = zip(arguments, told, strict=True)
-        node |= {"target": target, "inputs": [{"name": name, "arg": arg, "kind": 1} for name, arg in named]}
+        edit(tree, f"__import__('pathlib').Path({str(canary)!r}).touch()")
         return _zipped(files | {graph: json.dumps(tree).encode()})
 
     return make
 
 
-def _zipped(files: dict[str, bytes]) -> bytes:
+def _operation(target: str, **arguments: Any) -> Callable[[Path], bytes]:
+    """The archive with another operation in its graph; `{canary}` in a text becomes the path of the canary."""
+
+    def make(canary: Path) -> bytes:
+        told = json.loads(json.dumps(arguments).replace("{canary}", str(canary)))
+
+        def edit(tree: Any, _: str) -> None:
+            inputs = [{"name": name, "arg": arg, "kind": 1} for name, arg in told.items()]
+            tree["graph_module"]["graph"]["nodes"][0] |= {"target": target, "inputs": inputs}
+
+        return _edited(edit)(canary)
+
+    return make
+
+
+def _argument(tree: Any, code: str) -> None:
+    """torch writes the name of an argument into the source of the graph's function as it stands."""
+    one = {"name": f"self = ({code}, input)[1], end_dim", "arg": {"as_int": -1}, "kind": 2}
+    tree["graph_module"]["graph"]["nodes"][0]["inputs"] = [one]
+
+
+def _input(tree: Any, code: str) -> None:
+    """So it does with the name of an input."""
+    text = json.dumps(tree).replace('"input"', json.dumps(f"input={code}"))
+    tree.clear()
+    tree.update(json.loads(text))
+
+
+def _size(tree: Any, code: str) -> None:
+    sizes = tree["graph_module"]["graph"]["tensor_values"]["flatten"]["sizes"]
+    sizes[0] = {"as_expr": {"expr_str": f"{code} or 2", "hint": {"as_int": 2}}}
+
+
+def _power(tree: Any, code: str) -> None:
+    _size(tree, "Integer(9)**Integer(9)**Integer(99)")
+
+
+def _containers(kind: str, context: Any) -> Callable[[Any, str], None]:
+    """Containers whose description names a module, which torch imports: here one that prints a poem."""
+
+    def edit(tree: Any, code: str) -> None:
+        spec = {"type": kind, "context": json.dumps(context), "children_spec": []}
+        signature = tree["graph_module"]["module_call_graph"][0]["signature"]
+        signature["in_spec"] = json.dumps([1, spec])
+
+    return edit
+
+
+def _guard(tree: Any, code: str) -> None:
+    tree["guards_code"] = [code]
+
+
+def _zipped(files: dict[str, bytes], *more: tuple[str, bytes]) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        for name, content in files.items():
+        for name, content in (*files.items(), *more):
             archive.writestr(name, content)
     return file.getvalue()
+
+
+def _hidden(canary: Path) -> bytes:
+    """Two graphs by one name but for its case, which torch's reader of zip files does not tell apart."""
+    files, graph = _archive()
+    with zipfile.ZipFile(io.BytesIO(_edited(_size)(canary))) as archive:
+        evil = archive.read(graph)
+    others = {name: content for name, content in files.items() if name != graph}
+    return _zipped(others, (graph.upper(), evil), (graph, files[graph]))
 
 
 def _exported(forward: Callable[[Any], Any]) -> Callable[[Path], bytes]:
@@ -235,6 +292,18 @@ PT2: dict[str, Callable[[Path], bytes]] = {
     "an operation that imports a module": _operation(
         "torch.export.custom_ops._call_custom_autograd_function_in_pre_dispatch",
         function_cls_name={"as_string": "this.Net"},
+    ),
+    "code as the name of an argument": _edited(_argument),
+    "code as the name of an input": _edited(_input),
+    "code as a size": _edited(_size),
+    "code as a guard": _edited(_guard),
+    "code in a graph that hides behind another": _hidden,
+    "a size that is a tower of powers": _edited(_power),
+    "a container that imports a module": _edited(
+        _containers("collections.defaultdict", {"default_factory_module": "this", "default_factory_name": "s"})
+    ),
+    "a choice that imports a module": _edited(
+        _containers("builtins.dict", {"__enum__": True, "fqn": "this:s", "name": "s"})
     ),
     "an operation that is not checked": _operation("torch.ops.aten._test_string_default.default"),
     "a tensor of 10^12 numbers": _exported(_large),

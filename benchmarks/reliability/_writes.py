@@ -28,7 +28,8 @@ class Writes:
     """The steps of this process in `folder`, each as (what, file name); step `at`, from 1, gets the fault.
 
     A write is two steps: the fault of the first comes before any byte is written, that of the second after half of
-    them. With `lasting` every later step fails too, as on a disk that stays full; taking away still works.
+    them. With `lasting` every later step fails too, as on a disk that stays full; to take away works, but on a disk
+    that can only be read.
     """
 
     folder: Path
@@ -87,7 +88,7 @@ class Writes:
             return
         if self.fault == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
-        if what not in ("unlink", "rmdir"):
+        if what not in ("unlink", "rmdir") or self.fault == "read-only":
             code = _ERRORS[self.fault]
             raise OSError(code, os.strerror(code), str(path))
 

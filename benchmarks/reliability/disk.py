@@ -37,7 +37,8 @@ def fail_at(forks: Forks, out: Path, whole: Whole, step: int, fault: Fault) -> l
     ended = forks.run(
         command(out, whole.threads), writes=Writes(out, at=step, fault=fault, lasting=True), settings=OFTEN
     )
-    return wrong(ended, WORDS[fault]) + leftovers(out) + differences(forks, out, whole)
+    left = leftovers(out) if fault != "read-only" else []  # there nothing can be taken away, until it is resumed
+    return wrong(ended, WORDS[fault]) + left + differences(forks, out, whole)
 
 
 def wrong(ended: Ended, words: str) -> list[str]:

@@ -36,7 +36,7 @@ RECIPE = [
     "--set", "average={name='ema', decay=0.9}",
 ]  # fmt: skip
 # A checkpoint some times an epoch, where a long training writes one every half minute.
-OFTEN = {"tinydigits.train.loop:_SECONDS_BETWEEN_CHECKPOINTS": 0.0, "tinydigits.train.loop:_STEPS_PER_READING": 4}
+OFTEN = {"tinydigits.train.loop:_SECONDS_BETWEEN_CHECKPOINTS": 0.0, "tinydigits.train.loop:_STEPS_PER_READING": 5}
 _TIMES = ("started_at", "seconds", "peak_memory_bytes", "resumed")
 
 
@@ -121,23 +121,27 @@ def _timeless_rows(run: Path, name: str) -> list[dict[str, Any]]:
 
 
 def inject(cases: int | None = None, done: Collection[str] = ()) -> Iterator[Row]:
-    """At 50 random moments and at every step on the disk, on one thread and on two."""
+    """At 50 random moments on one thread and on two, then at every step on the disk; on two threads at every fourth."""
     with tempfile.TemporaryDirectory(prefix="tinydigits-") as name, Forks() as forks:
+        folder = Path(name)
+
+        @functools.cache
+        def whole_on(threads: int) -> Whole:
+            train_whole(forks, folder / f"first {threads}", threads)  # fills the caches of files: the next is timed
+            return train_whole(forks, folder / f"whole {threads}", threads)
+
         for threads, words in ((1, "one thread"), (2, "two threads")):
-            randomly, at_steps = f"SIGKILL at a random moment, {words}", f"SIGKILL at a step on the disk, {words}"
-            if {randomly, at_steps} <= {*done}:
-                continue
-            folder, rng = Path(name) / str(threads), random.Random(words)
-            train_whole(forks, folder / "first", threads)  # fills the caches of files, so that the next is timed fairly
-            whole = train_whole(forks, folder / "whole", threads)
-            if randomly not in done:
-                kills = [functools.partial(kill_at_random, rng=rng) for _ in range(cases or 50)]
-                yield _count(randomly, forks, whole, folder / "random", kills)
-            if at_steps not in done:
-                steps = [*range(1, len(whole.steps) + 1)]
-                chosen = sorted(rng.sample(steps, cases)) if cases else steps
+            fault = f"SIGKILL at a random moment, {words}"
+            if fault not in done:
+                kills = (cases or 50) * [functools.partial(kill_at_random, rng=random.Random(words))]
+                yield _count(fault, forks, whole_on(threads), folder / fault, kills)
+        for threads, words in ((1, "one thread"), (2, "two threads")):
+            fault = f"SIGKILL at a step on the disk, {words}"
+            if fault not in done:
+                steps = [*range(1, len(whole_on(threads).steps) + 1)][:: 1 if threads == 1 else 4]
+                chosen = sorted(random.Random(words).sample(steps, cases)) if cases else steps
                 kills = [functools.partial(kill_at, step=at) for at in chosen]
-                yield _count(at_steps, forks, whole, folder / "steps", kills)
+                yield _count(fault, forks, whole_on(threads), folder / fault, kills)
 
 
 def _count(fault: str, forks: Forks, whole: Whole, folder: Path, kills: Sequence[Callable[..., Ended]]) -> Row:

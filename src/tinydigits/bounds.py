@@ -26,7 +26,7 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 
 _is_enforced = False
 _is_limited = False
-_under_way: dict[object, tuple[float, str]] = {}
+_under_way: dict[object, str] = {}
 
 
 def enforce() -> None:
@@ -54,7 +54,7 @@ def asking(where: str) -> Iterator[None]:
         return
     _limit_memory()
     question = object()
-    _under_way[question] = (time.monotonic() + SECONDS, where)
+    _under_way[question] = where  # without the time: whether a model asks for it is checked while it answers
     try:
         yield
     finally:
@@ -64,11 +64,13 @@ def asking(where: str) -> Iterator[None]:
 def _limit_memory() -> None:
     """Private memory alone is counted: what libraries map of files, and what GPUs reserve, is not."""
     global _is_limited
-    if _is_limited or not Path("/proc/self/statm").exists():
+    if _is_limited:
+        return
+    _is_limited = True
+    if not Path("/proc/self/statm").exists():
         return  # Linux alone holds a process to this
     import resource
 
-    _is_limited = True
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
     most = pages * resource.getpagesize() + MEMORY_BYTES
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -77,10 +79,14 @@ def _limit_memory() -> None:
 
 
 def _watch() -> None:
+    since: dict[object, float] = {}
     while True:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
-        for until, where in tuple(_under_way.values()):
-            if time.monotonic() > until:
+        now = time.monotonic()
+        under_way = dict(_under_way)
+        since = {question: since.get(question, now) for question in under_way}
+        for question, where in under_way.items():
+            if now - since[question] > SECONDS:
                 shown = "\x1b[?25h\n" if sys.stderr.isatty() else ""  # a spinner hides the cursor
                 print(f"{shown}error: {where}: no answer within {SECONDS:g} s", file=sys.stderr, flush=True)
                 os._exit(2)

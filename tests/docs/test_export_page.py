@@ -33,8 +33,9 @@ def rows(exports: ModuleType) -> dict[str, Any]:
 
 def test_the_page_is_made_from_the_records(exports: ModuleType, rows: dict[str, Any]) -> None:
     text = exports.PAGE.read_text(encoding="utf-8")
-    assert text == exports.page(rows), "python -m benchmarks.exports page"
-    assert set(rows) <= set(pretrained.names())
+    converted = exports.read_rows(exports.CONVERTERS_FILE)
+    assert text == exports.page(rows, converted), "python -m benchmarks.exports page"
+    assert converted and set(rows) | set(converted) <= set(pretrained.names())
 
 
 def test_a_measurement_adds_a_row_and_keeps_the_others(
@@ -52,7 +53,7 @@ def test_a_measurement_adds_a_row_and_keeps_the_others(
     assert new not in exports.unmeasured(found), "a row of these weights is not measured again"
     found[new]["weights_sha256"] = "others"
     assert new in exports.unmeasured(found)
-    assert f"### {new}: {found[new]['num_parameters']:,} parameters" in exports.page(found)
+    assert f"### {new}: {found[new]['num_parameters']:,} parameters" in exports.page(found, {})
 
 
 @pytest.mark.parametrize("name", export.formats())
@@ -66,13 +67,13 @@ def test_a_ratio_that_is_missed_is_told(exports: ModuleType, rows: dict[str, Any
     formats["safetensors"]["p50_us"], formats["onnx"]["p50_us"], formats["c"]["p50_us"] = [300.0], [100.0], [100.0]
     assert (
         "0.33 of torch eager's time for one image (at most a third); the C header 1.00 of onnxruntime's (not slower)"
-        in (exports.page(rows))
+        in (exports.page(rows, {}))
     )
     missed = copy.deepcopy(rows)
     missed[name]["formats"]["onnx"]["p50_us"] = [101.0]
-    assert "(more than a third); the C header 0.99 of onnxruntime's (not slower)" in exports.page(missed)
+    assert "(more than a third); the C header 0.99 of onnxruntime's (not slower)" in exports.page(missed, {})
     missed[name]["formats"]["c"]["p50_us"] = [202.0]
-    assert "the C header 2.00 of onnxruntime's (slower)" in exports.page(missed)
+    assert "the C header 2.00 of onnxruntime's (slower)" in exports.page(missed, {})
 
 
 def test_a_file_that_was_deleted_is_told(exports: ModuleType, rows: dict[str, Any]) -> None:
@@ -81,6 +82,6 @@ def test_a_file_that_was_deleted_is_told(exports: ModuleType, rows: dict[str, An
     row["holds"] = False
     for key in ("p50_us", "images_per_second"):
         row.pop(key, None)
-    assert "| `onnx-int8` | deleted |" in exports.page(rows)
+    assert "| `onnx-int8` | deleted |" in exports.page(rows, {})
     rows[name]["formats"]["html"] = {"problem": "the page cannot do it"}
-    assert "| `html` | not made | the page cannot do it |" in exports.page(rows)
+    assert "| `html` | not made | the page cannot do it |" in exports.page(rows, {})

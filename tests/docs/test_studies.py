@@ -51,6 +51,25 @@ def test_a_step_that_falls_or_is_uncertain_is_named(monkeypatch: pytest.MonkeyPa
     assert "does not hold at every step" in text and "Falls: 0.1 → 0.005." in text
 
 
+def test_the_page_begins_with_what_came_out_and_what_tuning_takes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = text_of(monkeypatch, rows(97.0, 97.5, 98.0, 98.5))
+    assert "## In short\n\nAll else as published, from 0.25 to 0.005 accuracy rises by 1.50 points.\n" in text
+    question = studies.Question(
+        "q", "Dropout", QUESTION.key, QUESTION.values, (("a rate", "one"), ("a tuned rate", "two"))
+    )
+    found = {"one": rows(97.0, 97.5, 98.0, 98.5), "two": rows(98.5, 98.4, 98.5, 98.5)}
+    for row in found["two"][:5]:
+        row["correct"] += (-1) ** row["seed"]
+    monkeypatch.setattr(studies, "load", lambda name: (dict(ABOUT), found[name]))
+    short = studies.page(question).partition("![")[0]
+    assert "With a rate, from 0.25 to 0.005 accuracy rises by 1.50 points." in short
+    assert "With a tuned rate, from 0.25 to 0.005 no difference is certain (-0.00 points)." in short
+    assert (
+        "A tuned rate takes 1.50 points of that away (95 % interval +1.49 to +1.52, paired by seed), which is certain"
+        in short
+    )
+
+
 def test_nothing_is_concluded_before_the_last_training(monkeypatch: pytest.MonkeyPatch) -> None:
     text = text_of(monkeypatch, rows(97.0, 97.5, 98.0, 98.5)[:-1])
     assert "19 of 20 trainings are done" in text and "claim holds" not in text

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import APART
 from tinydigits import data
 from tinydigits.data import idx
 
@@ -105,6 +106,16 @@ def test_bad_input_gets_a_clear_message_and_exit_code_2(arguments: list[str], sa
     )
     fails(*arguments, cwd=tmp_path, says=says)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("name", "package"), APART.items())
+def test_an_export_without_its_packages_names_the_extra(name: str, package: str, tmp_path: Path) -> None:
+    hidden = f"import sys; sys.modules[{package!r}] = None; from tinydigits.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", hidden, "export", "sprint", name]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert f"try: pip install 'tinydigits[{name}]'" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_loss_that_becomes_nan_stops_with_2_and_keeps_the_run(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def export(
 
     Every test image of the model's data set is asked; exit code 1, and no file, where the answers differ. With `all`, a
     table of every format also says how fast it is: p50 of one image, and images a second, each in its own process on
-    one thread; a format that is too small for the model has a row that says so.
+    one thread; a format that is too small for the model, or whose packages are not installed, has a row that says so.
     """
     from tinydigits import export as exports
     from tinydigits import pretrained
@@ -90,9 +90,10 @@ def _print_table(trained: Trained, formats: list[str], folder: Path) -> bool:
             try:
                 done = exports.export(trained, name, folder)
             except TinydigitsError as error:
-                table.add_row(name, "not made")
-                notes.append(f"{name}: not made: {error}")
-                all_hold &= isinstance(error, exports.TooLarge)  # the format's own rule, and no fault
+                state = "not installed" if isinstance(error, exports.NotInstalled) else "not made"
+                table.add_row(name, state)
+                notes.append(f"{name}: {state}: {error}")
+                all_hold &= isinstance(error, exports.NotInstalled | exports.TooLarge)  # neither is the model's fault
                 continue
             all_hold &= done.holds
             cells = [name, f"{done.num_bytes:,}", *(["not run"] if done.not_asked else [])]

@@ -32,12 +32,16 @@ def report(
 
     runs = _find_runs(targets, out) if targets else [open_run(None, out)]
     parents = {run.folder.parent for run in runs}
-    for path in write_reports(runs, parents.pop() if len(parents) == 1 else out):
+    folder = parents.pop() if len(parents) == 1 else out
+    for path in write_reports(runs, folder):
         typer.echo(path)
     if readme is not None:
         write_atomic(readme, fill_readme(read_text(readme), runs[-1], str(readme)))
         typer.echo(readme)
-    typer.echo("next: tinydigits export pth")
+    if len(runs) > 1:
+        typer.echo(f"next: tinydigits runs ls --out {folder} --sort -accuracy")
+    else:
+        typer.echo(f"next: tinydigits export {runs[0].folder} pth" if targets else "next: tinydigits export pth")
 
 
 def _find_runs(targets: list[str], out: Path) -> list[Run]:

@@ -186,15 +186,10 @@ def _show(study: Study, standing: Standing) -> None:
     counts += [f"{standing.rejected} rejected before training"] if standing.rejected else []
     typer.echo(f"{', '.join(counts)}; accuracy on {_split_name(standing)} images")
     best = standing.best
-    if best is None:
-        return
-    folder = study.folder / best.run
-    if study.sweep.search:
-        typer.echo(f"next: tinydigits verify {folder}")
-        typer.echo(f"next: tinydigits train {folder / 'recipe.toml'} --set data.validation=0 --seeds 5")
-    else:
-        typer.echo(f"next: tinydigits runs ls --out {study.folder}")
-        typer.echo(f"next: tinydigits report {folder}")
+    recipe = study.folder / best.run / "recipe.toml" if best is not None else None
+    if study.sweep.search and recipe is not None and recipe.is_file():  # without a shared folder, not on all machines
+        typer.echo(f"next: tinydigits train {recipe} --set data.validation=0 --seeds 5")
+    typer.echo(f"next: tinydigits report {study.folder}")
 
 
 def _split_name(standing: Standing) -> str:

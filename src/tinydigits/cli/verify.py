@@ -22,7 +22,7 @@ _WIDTH_WITHOUT_TERMINAL = 160
 def verify(
     target: Annotated[
         str | None,
-        typer.Argument(help="A run, a model's name, file.py:Class, weights, .pt2 or .onnx; by default the latest run."),
+        typer.Argument(help="A run, a model's name, file.py:Class, weights or an export; by default the latest run."),
     ] = None,
     contract: Annotated[
         str | None, typer.Option(help="A contract's name or TOML file. The one that the run's recipe names by default.")

@@ -3,7 +3,8 @@
 A format's file has `write(trained, folder) -> Path`. Where others can ask the file, it also has
 `load(path) -> Answer`, from uint8 images to probabilities, and `PARITY`, the rule by which its answers must agree with
 the checkpoint's (`parity.py`); `load` raises NotAsked where this machine has nothing to ask the file with. `NEEDS`
-names files of a run that it is made of; `note(path) -> str` may add a line. Its first docstring line says what it is.
+names files of a run that it is made of; `note(path) -> str` may add a line. Packages that few people have are imported
+by `need`, with the extra that brings them. Its first docstring line says what it is.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from types import ModuleType
 from tinydigits.errors import TinydigitsError, unknown_name
 from tinydigits.export.parity import Parity, compare
 from tinydigits.export.speed import Speed, measure
-from tinydigits.export.trained import NotAsked, TooLarge, Trained, of_run
+from tinydigits.export.trained import NotAsked, NotInstalled, TooLarge, Trained, of_run
 
-__all__ = ["Exported", "Parity", "Speed", "TooLarge", "Trained", "export", "formats", "measure", "of_run", "summary"]
+__all__ = [
+    "Exported", "NotInstalled", "Parity", "Speed", "TooLarge", "Trained", "export", "formats", "measure", "of_run",
+    "summary",
+]  # fmt: skip
 
 _ROOM = Path(__file__).parent
 _NOT_FORMATS = {"__init__", "parity", "speed", "trained"}
@@ -50,7 +54,7 @@ def formats(trained: Trained | None = None) -> list[str]:
     """The formats that there are, or those that a model can have: only a run with its checkpoint becomes a .pth.
 
     >>> formats()
-    ['c', 'c-int8', 'card', 'html', 'onnx', 'onnx-int8', 'pt2', 'pth', 'safetensors']
+    ['c', 'c-int8', 'card', 'executorch', 'html', 'litert', 'onnx', 'onnx-int8', 'pt2', 'pth', 'safetensors']
     """
     names = sorted(path.stem.replace("_", "-") for path in _ROOM.glob("*.py") if path.stem not in _NOT_FORMATS)
     return names if trained is None else [name for name in names if _is_there(_module(name), trained)]
@@ -69,8 +73,9 @@ def summary(name: str) -> str:
 def export(trained: Trained, name: str, folder: Path) -> Exported:
     """Write a model in the format `name` to `folder` (made if needed), and ask the file for every test image.
 
-    A file that does not answer as the checkpoint does is deleted. Raises TinydigitsError for an unknown format, a
-    package that is not installed, test images that are not at hand, and a folder that cannot be written.
+    A file that does not answer as the checkpoint does is deleted. Raises NotInstalled for a package that the format
+    needs and that is not here, TinydigitsError for an unknown format, test images that are not at hand, and a folder
+    that cannot be written.
     """
     if name not in formats():
         raise unknown_name("export", name, formats(), kind="format")

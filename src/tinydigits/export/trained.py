@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 __all__ = [
-    "Answer", "NotAsked", "TooLarge", "Trained", "answer_of", "grey_card", "grey_model", "need", "of_run", "softmax",
-    "unsure_below",
+    "Answer", "NotAsked", "NotInstalled", "TooLarge", "Trained", "answer_of", "grey_card", "grey_model", "need",
+    "of_run", "one_by_one", "softmax", "unsure_below",
 ]  # fmt: skip
 
 _KEPT, _NUM_ASKED = 0.99, 2_000
@@ -38,6 +38,10 @@ Answer = Callable[[np.ndarray], np.ndarray]
 
 class TooLarge(TinydigitsError):
     """A model that is larger than a format may be by its own rule; nothing is wrong with either."""
+
+
+class NotInstalled(TinydigitsError):
+    """A package that a format needs and that is not installed; the hint names the extra that brings it."""
 
 
 class NotAsked(TinydigitsError):
@@ -144,15 +148,29 @@ def softmax(logits_NK: np.ndarray) -> np.ndarray:
     return powers_NK / powers_NK.sum(axis=1, keepdims=True)
 
 
-def need(format_name: str, *packages: str) -> ModuleType:
-    """Import the first of some packages that a format needs; raises TinydigitsError where one is not installed.
+def one_by_one(logits_of: Callable[[np.ndarray], np.ndarray]) -> Answer:
+    """Ask a file that takes one image a call: from grey levels, float32 (1, 1, 28, 28), to logits (1, K).
+
+    >>> one_by_one(lambda grey_1CHW: grey_1CHW[:, 0, 0, :2])(np.zeros((3, 28, 28), np.uint8)).shape
+    (3, 2)
+    """
+
+    def answer(images_NHW: np.ndarray) -> np.ndarray:
+        grey_NCHW = images_NHW[:, None].astype(np.float32) / np.float32(255)
+        return softmax(np.concatenate([logits_of(grey_NCHW[at : at + 1]) for at in range(len(grey_NCHW))]))
+
+    return answer
+
+
+def need(format_name: str, *packages: str, extra: str = "export") -> ModuleType:
+    """Import the first of some packages that a format needs; raises NotInstalled, which names the extra, without one.
 
     >>> need("onnx", "json").__name__
     'json'
     """
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
-        raise TinydigitsError(
-            f"export {format_name}", f"needs {' and '.join(missing)}", hint="pip install 'tinydigits[export]'"
+        raise NotInstalled(
+            f"export {format_name}", f"needs {' and '.join(missing)}", hint=f"pip install 'tinydigits[{extra}]'"
         )
     return importlib.import_module(packages[0])

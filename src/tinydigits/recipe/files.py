@@ -135,7 +135,7 @@ def to_toml(recipe: fields.Recipe) -> str:
     """
     import tomli_w
 
-    tree = recipe.model_dump(mode="json", exclude_none=True)
+    tree = recipe.model_dump(exclude_none=True)
     if isinstance(recipe.data.batch_size, dict):  # TOML's keys are strings
         tree["data"]["batch_size"] = {str(epoch): size for epoch, size in recipe.data.batch_size.items()}
     return tomli_w.dumps(tree)

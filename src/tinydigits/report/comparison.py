@@ -162,11 +162,6 @@ def _first_share(answers: Mapping[Any, Answers]) -> float:
     return found.correct / found.seen if found else 0.0
 
 
-def interval_words(interval: Interval) -> str:
-    """Its ends in per cent."""
-    return f"{100 * max(0, interval.low):.2f} to {100 * min(1, interval.high):.2f} %"
-
-
 def runs_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]:
     """Head, rows and alignment: every run with its sizes, accuracies and intervals."""
     splits = [s for s in ("test", "validation", "train") if any(s in e.counts for e in comparison.entries)]
@@ -177,7 +172,7 @@ def runs_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]
         record, row = entry.record, [str(entry.number), entry.run.name]
         for split in splits:
             counts = entry.counts.get(split)
-            interval = f" ({interval_words(wilson_interval(*counts))})" if counts else ""
+            interval = f" ({text.interval(wilson_interval(*counts))})" if counts else ""
             row.append(text.percent(counts[0] / counts[1]) + interval if counts else "")
         row.append(f"{entry.verdict['contract']['name']}: {entry.verdict['verdict']}" if entry.verdict else "")
         row += [f"{record.num_parameters:,}", str(record.epochs), f"{record.seconds.training:,.1f}"]
@@ -189,21 +184,31 @@ def runs_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]
 def settings_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]:
     """Head, rows and alignment: the settings that are not the same in all runs."""
     names = comparison.varied[:_MOST_VARIED]
-    rows = [[str(entry.number), *(str(entry.settings.get(name, "")) for name in names)] for entry in comparison.entries]
+    rows = [[str(entry.number), *(text.setting(entry.settings.get(n)) for n in names)] for entry in comparison.entries]
     return ["no.", *names], rows, "r" + "l" * len(names)
+
+
+def settings_note(comparison: Comparison) -> str:
+    """How settings are named, and how many of them there are beside those of the table."""
+    more = len(comparison.varied) - _MOST_VARIED
+    return "As --set names them" + (f"; {more} more are not shown" if more > 0 else "")
 
 
 def groups_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]:
     """Head, rows and alignment: mean and spread over the seeds of equal settings."""
+    names = comparison.varied[:_MOST_VARIED]
     rows = [
         [
-            group.entries[0].record.recipe["name"], ", ".join(str(entry.number) for entry in group.entries),
+            group.entries[0].record.recipe["name"],
+            *(text.setting(group.entries[0].settings.get(name)) for name in names),
+            ", ".join(str(entry.number) for entry in group.entries),
             f"{group.entries[0].record.num_parameters:,}", str(len(group.entries)), group.spread,
-            interval_words(group.interval) if group.interval else "one seed says nothing of spread",
+            text.interval(group.interval) if group.interval else "one seed says nothing of spread",
         ]
         for group in comparison.groups
     ]  # fmt: skip
-    return ["recipe", "runs", "parameters", "seeds", f"{comparison.split} accuracy", "95 % of the mean"], rows, "llrrrr"
+    head = ["recipe", *names, "runs", "parameters", "seeds", f"{comparison.split} accuracy", "95 % of the mean"]
+    return head, rows, "l" * (2 + len(names)) + "rrrr"
 
 
 def pairs_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]:
@@ -250,6 +255,9 @@ def comparison_page(comparison: Comparison, title: str, folder: Path) -> str:
     parts = [f"# {title}", text.table(*runs_table(comparison))]
     if comparison.varied:
         parts += ["## Settings that differ", text.table(*settings_table(comparison))]
+    if comparison.placed():
+        name = f"Parameters against {comparison.split} accuracy"
+        parts += [f"## {name}", text.picture("frontier.png", name)]
     if comparison.has_seeds:
         parts += ["## Over seeds", text.table(*groups_table(comparison)), SEEDS_NOTE]
     if comparison.pairs:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tinydigits.report.scales import accuracy_ticks, log_ticks, nines
 from tinydigits.report.style import BLUE, GREEN, INK, ORANGE, QUIET, RULE, axes_at, new_figure, write_title
 from tinydigits.report.text import percent
 
-__all__ = ["SHARES", "Line", "draw_curves", "log_ticks", "nines", "significant", "spread"]
+__all__ = ["Line", "draw_curves", "significant"]
 
 _WIDTH, _LEFT, _PANEL_WIDTH, _PANEL_HEIGHT, _TOP, _STEP = 1280, 120, 940, 250, 150, 330
-SHARES = (0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.997, 0.998, 0.999, 0.9995, 0.9999, 0.99999)
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,9 @@ def _draw_accuracy(panel: Axes, lines: Sequence[Line], unit: int) -> None:
     drawn = [nines(value, line.num_images) for line in lines for value in line.trend]
     low, high = min(drawn, default=0.0), max(drawn, default=1.0)
     margin = _margin(low, high)
-    ticks = {nines(share, 10**9): f"{100 * share:g} %" for share in SHARES}
-    within = {place: name for place, name in ticks.items() if low - margin <= place <= high + margin}
-    for line in lines:
-        if 1.0 in line.trend:  # all right has no logarithm; it stands half an image above one mistake
-            within[nines(1.0, line.num_images)] = "100 %"
-    places = spread(sorted(within, reverse=True), at_least=(high - low + 2 * margin) / 9)
-    _set_ticks(panel, drawn, places, [within[place] for place in places])
+    whole = [line.num_images for line in lines if 1.0 in line.trend]
+    ticks = accuracy_ticks(low - margin, high + margin, at_least=(high - low + 2 * margin) / 9, whole=whole)
+    _set_ticks(panel, drawn, [place for place, _ in ticks], [name for _, name in ticks])
     ends = [percent(line.trend[-1]) if line.values else "" for line in lines]
     _draw_lines(panel, lines, ends, unit, lambda value, line: nines(value, line.num_images))
 
@@ -161,33 +157,6 @@ def _set_ticks(panel: Axes, drawn: Sequence[float], places: Sequence[float], nam
 
 def _margin(low: float, high: float) -> float:
     return max(0.08 * (high - low), 0.25 - (high - low) / 2)  # half a decade at least, so that some tick is in sight
-
-
-def nines(accuracy: float, num_images: int) -> float:
-    """Where an accuracy stands: 0.9 at 1, 0.99 at 2; all right at half a mistake.
-
-    >>> round(nines(0.99, 100), 6), round(nines(1.0, 500), 6)
-    (2.0, 3.0)
-    """
-    return -math.log10(max(1 - accuracy, 0.5 / num_images))
-
-
-def log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
-    """Where the ticks of a logarithmic scale stand, as powers of ten, and their names."""
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    factors = (1, 2, 5) if math.log10(high / low) < 1.6 else (1, 3) if math.log10(high / low) < 3.2 else (1,)
-    values = [factor * 10.0**decade for decade in decades for factor in factors]
-    values = [value for value in values if low / 1.2 <= value <= high * 1.2]
-    return [math.log10(value) for value in values], [f"{value:g}" for value in values]
-
-
-def spread(places: Sequence[float], at_least: float) -> list[float]:
-    """Those of the places, taken in order, that keep their distance from the last one taken."""
-    taken: list[float] = []
-    for place in places:
-        if not taken or abs(taken[-1] - place) >= at_least:
-            taken.append(place)
-    return taken
 
 
 def significant(value: float) -> str:

@@ -147,7 +147,7 @@ def read_curves(run: Run, record: Record) -> Curves | None:
 def facts(record: Record) -> Iterator[tuple[str, object]]:
     """What was run, on what: pairs of a name and a value for people."""
     recipe, seconds, machine = record.recipe, record.seconds, record.machine
-    options = ", ".join(f"{key} = {value}" for key, value in recipe["model"].get("options", {}).items())
+    options = ", ".join(f"{key} = {text.setting(value)}" for key, value in recipe["model"].get("options", {}).items())
     yield "model", recipe["model"]["name"] + (f" ({options})" if options else "")
     yield "parameters", f"{record.num_parameters:,}, and {record.num_buffers:,} numbers in buffers"
     held_out = f", {record.num_validation:,} held out for validation" if record.num_validation else ""

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tinydigits.report.comparison import compare, comparison_page
+from tinydigits.report.comparison_picture import draw_comparison
 from tinydigits.report.html import html_page
 from tinydigits.report.run_report import write_run_report
+from tinydigits.report.style import png_bytes
 from tinydigits.run import Run, write_atomic
 
 __all__ = ["write_reports"]
@@ -16,7 +18,8 @@ __all__ = ["write_reports"]
 def write_reports(runs: Sequence[Run], folder: Path) -> list[Path]:
     """Write `report.md` and `report.html`: of one run into the run, of several into `folder`, and give their paths.
 
-    Of several, each run's own `report.md` and pictures are written, too. Raises TinydigitsError where a run is damaged.
+    Of several, `frontier.png` stands beside them, and each run's own `report.md` and pictures are written, too. Raises
+    TinydigitsError where a run is damaged.
     """
     if len(runs) == 1:
         (run,) = runs
@@ -26,7 +29,10 @@ def write_reports(runs: Sequence[Run], folder: Path) -> list[Path]:
         return [write_run_report(run), run.folder / "report.html"]
     title = f"{len(runs)} runs of {folder.resolve().name}"
     write_atomic(folder / "report.html", html_page(runs, title, folder))
-    write_atomic(folder / "report.md", comparison_page(compare(runs), title, folder))
+    found = compare(runs)
+    if found.placed():
+        write_atomic(folder / "frontier.png", png_bytes(draw_comparison(found, title)))
+    write_atomic(folder / "report.md", comparison_page(found, title, folder))
     for run in runs:
         if not (run.folder / "report.md").is_file():
             write_run_report(run)

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tinydigits.report import text
+from tinydigits.report.breakdown import calibration_table, classes_table
 from tinydigits.report.command import train_command
 from tinydigits.report.confusion import draw_confusion
 from tinydigits.report.curves import draw_curves
@@ -22,7 +23,7 @@ from tinydigits.report.kept import (
     read_curves,
     tested_answers,
 )
-from tinydigits.report.sheets import draw_augmented, draw_mistakes
+from tinydigits.report.sheets import draw_augmented, draw_filters, draw_mistakes
 from tinydigits.report.style import png_bytes
 from tinydigits.report.verdict.markdown import findings
 from tinydigits.run import Record, Run, arrays_of, verdict_of
@@ -37,6 +38,12 @@ _STATUS = {
 }
 
 
+_CALIBRATION = (
+    "A row is of images whose answers had about the same probability: of a calibrated model it is the share of right "
+    "ones. Intervals are Wilson's."
+)
+
+
 def write_run_report(run: Run) -> Path:
     """Write `report.md` into the run, with the pictures it shows, and give its path.
 
@@ -45,10 +52,11 @@ def write_run_report(run: Run) -> Path:
     tinydigits.errors.TinydigitsError: run runs/20260101_120000_two-conv_s0: incomplete: it has no record.json
       try: tinydigits runs ls
 
-    `curves.png`, `augmented.png`, `confusion.png` and `mistakes.png` come from what the training kept; the last two are
-    of its validation images, or of the training images where none were held out. Once `tinydigits verify` has asked the
-    test images, `confusion-test.png` and `mistakes-test.png` stand beside them. Of a run without an end, what there is
-    so far is shown. Raises TinydigitsError where the run has no record, or a file of it is damaged.
+    `curves.png`, `augmented.png`, `filters.png`, `confusion.png` and `mistakes.png` come from what the training kept;
+    the last two are of its validation images, or of the training images where none were held out. Once `tinydigits
+    verify` has asked the test images, `confusion-test.png` and `mistakes-test.png` stand beside them. Of a run without
+    an end, what there is so far is shown. Raises TinydigitsError where the run has no record, or a file of it is
+    damaged.
     """
     record = run.record
     name = f"{record.recipe['name']} on {record.source}, seed {record.recipe['seed']}"
@@ -66,6 +74,8 @@ def write_run_report(run: Run) -> Path:
             sections += _write_answers(run, record, answers, suffix)
     if "augmented_images" in samples:
         sections.append(_write_augmented(run, record, samples))
+    if samples.get("filters", np.empty(0)).size:
+        sections.append(_write_filters(run, record, samples["filters"]))
     page = [
         f"# {name}",
         *_headline(record, own, tested, verdict),
@@ -118,6 +128,9 @@ def _write_answers(run: Run, record: Record, answers: SetAnswers, suffix: str) -
     yield _section(
         f"Confusion on {answers.what} images", f"confusion{suffix}.png", f"Confusion matrix on {answers.what} images"
     )
+    yield f"### Class by class\n\n{text.table(*classes_table(answers.confusion_KK, record.classes))}"
+    if answers.reliability is not None:
+        yield f"### Calibration\n\n{text.table(*calibration_table(answers.reliability))}\n\n{_CALIBRATION}"
     yield _section(
         f"Worst mistakes on {answers.what} images", f"mistakes{suffix}.png", f"Worst mistakes on {answers.what} images"
     )
@@ -137,6 +150,16 @@ def _write_augmented(run: Run, record: Record, samples: Mapping[str, np.ndarray]
     return _section(
         "Training images as the model sees them", "augmented.png", f"Augmented {record.source} train images ({steps})"
     )
+
+
+def _write_filters(run: Run, record: Record, filters: np.ndarray) -> str:
+    shape = "×".join(map(str, filters.shape[1:]))
+    sheet = draw_filters(
+        f"{record.recipe['name']}: the first layer's filters",
+        f"{count_of(len(filters), 'filter')} of {shape}; blue is below zero, orange above, one scale for all", filters,
+    )  # fmt: skip
+    run.write("filters.png", png_bytes(sheet))
+    return _section("The first layer's filters", "filters.png", f"{count_of(len(filters), 'filter')} of {shape}")
 
 
 def _section(title: str, file: str, alt: str) -> str:

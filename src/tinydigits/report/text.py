@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-__all__ = ["cell", "duration", "megabytes", "percent", "picture", "table"]
+from tinydigits.stats import Interval
+
+__all__ = ["cell", "duration", "interval", "megabytes", "percent", "picture", "setting", "table"]
 
 
 def percent(share: float) -> str:
@@ -17,6 +19,15 @@ def percent(share: float) -> str:
     while share < 1 and decimals < 6 and float(f"{100 * share:.{decimals}f}") >= 100:
         decimals += 1
     return f"{100 * share:.{decimals}f} %"
+
+
+def interval(found: Interval) -> str:
+    """The ends of an interval of shares, in per cent.
+
+    >>> interval(Interval(0.98, 1.002)), interval(Interval(0.98, 0.99999))
+    ('98.00 to 100.00 %', '98.00 to 99.999 %')
+    """
+    return f"{percent(max(0.0, found.low)).removesuffix(' %')} to {percent(min(1.0, found.high))}"
 
 
 def duration(seconds: float) -> str:
@@ -40,6 +51,17 @@ def megabytes(num_bytes: int) -> str:
     '466 MB'
     """
     return f"{num_bytes / 1e6:,.0f} MB"
+
+
+def setting(value: object) -> str:
+    """A setting's value for people: what a search has drawn in four digits.
+
+    >>> setting(0.013427384782), setting((0.85, 0.95)), setting("adam"), setting(None)
+    ('0.01343', '[0.85, 0.95]', 'adam', '')
+    """
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(setting(inner) for inner in value)}]"
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def cell(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
@@ -161,7 +162,7 @@ class Run:
     def discard_drafts(self) -> None:
         """Remove what a killed process had begun to write."""
         for draft in self.folder.glob(".*.draft"):
-            draft.unlink(missing_ok=True)
+            _discard(draft)
 
     def write_record(self, record: Record) -> None:
         """Write `record.json`."""
@@ -235,7 +236,7 @@ def point_latest(out: Path, name: str) -> None:
         draft.symlink_to(name)
         draft.replace(out / "latest")
     except OSError:
-        draft.unlink(missing_ok=True)
+        _discard(draft)
 
 
 def runs_in(out: str | Path = "runs") -> list[Run]:
@@ -286,8 +287,14 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         draft.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        _discard(draft)
         raise _write_error(path, error) from error
+
+
+def _discard(draft: Path) -> None:
+    """Take away what was begun, where that is possible: on a disk that can only be read, nothing was."""
+    with contextlib.suppress(OSError):
+        draft.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

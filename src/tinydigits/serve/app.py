@@ -117,7 +117,7 @@ def create_app(
         return answers
 
     # The query is read and described by hand: the framework takes as long for it as the model for its answer.
-    @app.post("/predict", openapi_extra=PREDICT, responses=_ERRORS)
+    @app.post("/predict", openapi_extra=PREDICT, responses=_ERRORS, response_description="What was read")
     async def predict(request: Request) -> Response:
         """Read digits: a picture as the body, several in a form, or 28×28 grey levels as JSON.
 
@@ -142,7 +142,7 @@ def create_app(
         metrics.images[classifier.name] += len(answers)
         return JSONResponse({"model": classifier.name, "answers": answers})
 
-    @app.get("/models", responses=_ALWAYS)
+    @app.get("/models", responses=_ALWAYS, response_description="Name, classes, data, and which is the default")
     async def list_models() -> list[dict[str, Any]]:
         """The models to choose among."""
         return [
@@ -150,12 +150,12 @@ def create_app(
             for name, found in opened.items()
         ]
 
-    @app.get("/health", responses=_ALWAYS)
+    @app.get("/health", responses=_ALWAYS, response_description="It does")
     async def health() -> dict[str, str]:
         """Whether the service answers."""
         return {"status": "ok", "model": default}
 
-    @app.get("/metrics", response_class=PlainTextResponse, responses=_ALWAYS)
+    @app.get("/metrics", response_class=PlainTextResponse, responses=_ALWAYS, response_description="The counters")
     async def show_metrics() -> Response:
         """Counters in Prometheus's text form."""
         return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
@@ -176,10 +176,9 @@ def create_app(
         return HTMLResponse(page, headers=_policy(policy()))
 
     @app.get("/docs", include_in_schema=False)
-    async def docs() -> Response:
-        row = opened[default].probabilities(np.full((1, 28, 28), 0, np.uint8))[0]
-        example = {"model": default, "answers": [_brief(opened[default], row)]}
-        text = describe(app.openapi(), example)
+    async def docs(request: Request) -> Response:
+        answers = await read_pictures(request, [_stroke()], opened[default], False)
+        text = describe(app.openapi(), {"model": default, "answers": answers})
         return HTMLResponse(text, headers=_policy(f"default-src 'none'; img-src data:; style-src '{hash_of(STYLE)}'"))
 
     @app.exception_handler(TinydigitsError)
@@ -190,6 +189,18 @@ def create_app(
     rate = Rate(bounds.requests_a_second) if bounds.requests_a_second else None
     app.add_middleware(Gate, metrics=metrics, paths=paths, rate=rate, hosts=hosts)
     return app
+
+
+def _stroke() -> bytes:
+    """A picture for the example: a straight stroke on paper."""
+    import io
+
+    from PIL import Image
+
+    file, picture = io.BytesIO(), Image.new("L", (60, 90), 255)
+    picture.paste(0, (28, 15, 34, 75))
+    picture.save(file, "png")
+    return file.getvalue()
 
 
 def _policy(text: str) -> dict[str, str]:

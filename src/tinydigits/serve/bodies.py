@@ -23,7 +23,13 @@ _IMAGE = {
     "type": "array", "minItems": 784, "maxItems": 784, "items": {"type": "integer", "minimum": 0, "maximum": 255},
     "description": "28×28 grey levels row by row, bright ink (255) on 0",
 }  # fmt: skip
-_PICTURE = {"schema": {"type": "string", "format": "binary", "description": "A picture's file; its kind is looked for"}}
+_PICTURE = {
+    "schema": {
+        "type": "string",
+        "format": "binary",
+        "description": "A picture's file: PNG, JPEG, WebP, GIF, BMP, TIFF or PPM",
+    }
+}
 _BODY: dict[str, Any] = {
     "required": True,
     "content": {

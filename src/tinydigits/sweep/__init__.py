@@ -5,13 +5,12 @@
 ('two-conv', (128, 100, 50, 10), 20)
 """
 
-from tinydigits.sweep.crew import join, run
+from tinydigits.sweep.crew import join, run, work
 from tinydigits.sweep.fields import Point, Sweep
 from tinydigits.sweep.files import check, is_sweep, load, names, sweep_file
 from tinydigits.sweep.lease import Lease
 from tinydigits.sweep.standing import Row, Standing
 from tinydigits.sweep.study import Study, create, open_study
-from tinydigits.sweep.worker import work
 
 __all__ = [
     "Lease", "Point", "Row", "Standing", "Study", "Sweep", "check", "create", "is_sweep", "join", "load",

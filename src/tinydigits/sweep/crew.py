@@ -14,10 +14,11 @@ from types import FrameType
 
 from tinydigits.errors import Interrupted, TinydigitsError
 from tinydigits.sweep.fields import Sweep
+from tinydigits.sweep.lease import Lease
 from tinydigits.sweep.standing import Standing
 from tinydigits.sweep.study import Study, create
 
-__all__ = ["join", "run"]
+__all__ = ["join", "run", "work"]
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_TO_STOP = 60.0
@@ -88,9 +89,25 @@ def join(
     return standing
 
 
+def work(study: Study, *, lease: Lease | None = None, threads: int | None = None, device: str = "auto") -> None:
+    """Work on a study until it is finished, whoever else works on it.
+
+    A place in the sweep belongs to the first trial, by Optuna's number, that was begun for it and is not given up. A
+    worker begins a trial, looks whether an earlier one has the place, and if so withdraws. The trial of a worker that
+    has died is closed as failed, which only one can do and which frees the place; whoever was taken for dead and was
+    not finds its trial closed, and what it has measured does not count.
+
+    Raises Interrupted after Ctrl-C or SIGTERM, once the trial is given up; whoever takes over uses its checkpoint.
+    """
+    from tinydigits.sweep.worker import Worker  # with torch, which lists of sweeps and the crew do without
+
+    worker = Worker(study, lease or Lease(), threads, device)
+    while (trial := worker.claim()) is not None:
+        worker.run(trial)
+
+
 def _work(study: Study, mouth: Connection, threads: int | None, device: str) -> None:
     """A worker's process."""
-    from tinydigits.sweep.worker import work
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -26,9 +26,8 @@ def declared_ranges(spec: str) -> dict[str, Range]:
     An option declares one beside its limits: `Annotated[int, Field(ge=1, json_schema_extra={"search": "int:4..48"})]`.
     Raises TinydigitsError for a model that declares none.
     """
-    parameters = inspect.signature(models.find(spec).__init__, eval_str=True).parameters
     found: dict[str, Range] = {}
-    for name, parameter in parameters.items():
+    for name, parameter in _parameters(spec).items():
         annotation = parameter.annotation
         if get_origin(annotation) is tuple:
             for number, inner in enumerate(get_args(annotation)):
@@ -41,6 +40,10 @@ def declared_ranges(spec: str) -> dict[str, Range]:
             hint="--search model.OPTION=int:4..48, or json_schema_extra={'search': 'int:4..48'} in the option's Field",
         )  # fmt: skip
     return found
+
+
+def _parameters(spec: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(models.find(spec).__init__, eval_str=True).parameters
 
 
 def _take(found: dict[str, Range], key: str, annotation: Any) -> None:
@@ -69,20 +72,24 @@ def compose(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def own_values(recipe: Recipe, ranges: Mapping[str, Range]) -> dict[str, Any]:
-    """What the recipe itself says of the settings that are searched, where that is in their range, as Optuna keeps it.
+    """What the recipe, or else its model, says of the settings that are searched, where that is in their range.
 
     >>> import tinydigits.recipe
     >>> recipe = tinydigits.recipe.load("frontier-3k")
-    >>> own_values(recipe, {key: parse_range(key, "int:8..18") for key in ("model.widths.0", "model.widths.1")})
-    {'model.widths.0': 16}
+    >>> ranges = ("model.widths.0", "model.widths.1", "model.repeats")
+    >>> own_values(recipe, {key: parse_range(key, "int:1..18") for key in ranges})
+    {'model.widths.0': 16, 'model.repeats': 1}
+
+    Values are as Optuna keeps them.
     """
     tree = recipe.model_dump(mode="json")
-    tree["model"] = tree["model"]["options"] | tree["model"]
+    defaults = {name: parameter.default for name, parameter in _parameters(recipe.model.name).items()}
+    tree["model"] = defaults | tree["model"]["options"] | tree["model"]
     found = {}
     for key, where in ranges.items():
         value: Any = tree
         for part in key.split("."):
-            if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            if isinstance(value, list | tuple) and part.isdigit() and int(part) < len(value):
                 value = value[int(part)]
             else:
                 value = value.get(part) if isinstance(value, dict) else None

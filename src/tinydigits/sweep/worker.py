@@ -24,7 +24,7 @@ from tinydigits.train import Progress, Reporter, resume, train
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
-__all__ = ["work"]
+__all__ = ["Worker"]
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 _MOST_REJECTED_IN_A_ROW = 500
@@ -33,22 +33,9 @@ _MOST_LOSSES = 3
 _load = functools.lru_cache(maxsize=1)(data.load)  # a worker reads the images once, not once a trial
 
 
-def work(study: Study, *, lease: Lease | None = None, threads: int | None = None, device: str = "auto") -> None:
-    """Work on a study until it is finished, whoever else works on it.
+class Worker:
+    """Claims trials of a study, and trains them one after the other."""
 
-    A place in the sweep belongs to the first trial, by Optuna's number, that was begun for it and is not given up. A
-    worker begins a trial, looks whether an earlier one has the place, and if so withdraws. The trial of a worker that
-    has died is closed as failed, which only one can do and which frees the place; whoever was taken for dead and was
-    not finds its trial closed, and what it has measured does not count.
-
-    Raises Interrupted after Ctrl-C or SIGTERM, once the trial is given up; whoever takes over uses its checkpoint.
-    """
-    worker = _Worker(study, lease or Lease(), threads, device)
-    while (trial := worker.claim()) is not None:
-        worker.run(trial)
-
-
-class _Worker:
     def __init__(self, study: Study, lease: Lease, threads: int | None, device: str) -> None:
         import optuna
 

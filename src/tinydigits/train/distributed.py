@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
@@ -177,50 +178,70 @@ def _norms(model: nn.Module) -> list[_BatchNorm]:
     return [module for module in model.modules() if isinstance(module, _BatchNorm)]
 
 
-class _Gather(torch.autograd.Function):
-    """A row of each process, for all of them; a row's gradient is the sum of what every process makes of it."""
-
-    @staticmethod
-    def forward(ctx: Any, world: World, row: Tensor) -> Tensor:
-        ctx.world = world
-        rows = row.new_zeros(world.size, len(row))
-        rows[world.rank] = row
-        return world.sum(rows)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        return None, ctx.world.sum(gradients[0].contiguous())[ctx.world.rank]
-
-
 def _normalise_together(world: World, norm: _BatchNorm, forward: Any, features: Tensor) -> Tensor:
-    """BatchNorm over the images of all processes, on any device; torch's SyncBatchNorm is for GPUs only.
-
-    Means and variances of the shares are joined as by Chan, Golub and LeVeque, 1979, "Updating formulae and a pairwise
-    algorithm for computing sample variances": squares of large numbers are never subtracted.
-    """
+    """BatchNorm over the images of all processes, on any device; torch's SyncBatchNorm is for GPUs only."""
     if not norm.training:
         return forward(features)
-    wide = features.float()
-    dims = [0, *range(2, features.dim())]
-    shape = [1, -1, *[1] * (features.dim() - 2)]
-    variance_C, mean_C = torch.var_mean(wide, dims, correction=0)
-    own_count = features.numel() // features.shape[1]
-    rows = _Gather.apply(world, torch.cat([mean_C, variance_C, mean_C.new_tensor([own_count])]))
-    means_RC, variances_RC, counts_R1 = rows.split([len(mean_C), len(mean_C), 1], dim=1)
-    count = counts_R1.sum()
-    mean_C = (counts_R1 * means_RC).sum(0) / count
-    variance_C = (counts_R1 * (variances_RC + (means_RC - mean_C) ** 2)).sum(0) / count
-    if norm.track_running_stats and norm.running_mean is not None and norm.running_var is not None:
-        with torch.no_grad():
+    with torch.no_grad():
+        mean_C, variance_C, count = _moments(world, features)
+        if norm.track_running_stats and norm.running_mean is not None and norm.running_var is not None:
             assert norm.num_batches_tracked is not None
             norm.num_batches_tracked += 1
             share = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
-            norm.running_mean.lerp_(mean_C, share)
-            norm.running_var.lerp_(variance_C * (count / (count - 1)), share)
-    scale_C = (variance_C + norm.eps).rsqrt()
-    if norm.affine:
-        scale_C = scale_C * norm.weight
-    output = (wide - mean_C.view(shape)) * scale_C.view(shape)
-    if norm.affine:
-        output = output + norm.bias.view(shape)
-    return output.to(features.dtype)
+            norm.running_mean.lerp_(mean_C.to(norm.running_mean), share)
+            norm.running_var.lerp_((variance_C * (count / (count - 1))).to(norm.running_var), share)
+    return _Normalise.apply(world, features, norm.weight, norm.bias, norm.eps, mean_C, variance_C, count)
+
+
+def _moments(world: World, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and variance of each channel over the images of all processes, and how many values those are of.
+
+    In double precision, as torch's BatchNorm adds up on the CPU. Those of the shares are joined as by Chan, Golub and
+    LeVeque, 1979, "Updating formulae and a pairwise algorithm for computing sample variances": squares of large numbers
+    are never subtracted.
+    """
+    variance_C, mean_C = torch.var_mean(features.double(), [0, *range(2, features.dim())], correction=0)
+    count = mean_C.new_tensor([features.numel() // features.shape[1]])
+    rows = mean_C.new_zeros(world.size, 2 * len(mean_C) + 1)
+    rows[world.rank] = torch.cat([mean_C, variance_C, count])
+    means_RC, variances_RC, counts_R1 = world.sum(rows).split([len(mean_C), len(mean_C), 1], dim=1)
+    count = counts_R1.sum()
+    mean_C = (counts_R1 * means_RC).sum(0) / count
+    return mean_C, (counts_R1 * (variances_RC + (means_RC - mean_C) ** 2)).sum(0) / count, count
+
+
+class _Normalise(torch.autograd.Function):
+    """torch's own normalisation by given statistics, whose gradient goes through the statistics of all processes.
+
+    Each process gives back its part of the gradients of weight and bias, of which DistributedDataParallel takes the
+    mean as of all others.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, world: World, features: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float,
+        mean_C: Tensor, variance_C: Tensor, count: Tensor,
+    ) -> Tensor:  # fmt: skip
+        kind = _at_least_single(features)
+        ctx.world, ctx.eps = world, eps
+        ctx.save_for_backward(features, weight, mean_C, variance_C, count)
+        return F.batch_norm(features, mean_C.to(kind), variance_C.to(kind), weight, bias, eps=eps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        features, weight, mean_C, variance_C, count = ctx.saved_tensors
+        kind, dims = _at_least_single(features), [0, *range(2, features.dim())]
+        shape = [1, -1, *[1] * (features.dim() - 2)]
+        scale_C = (variance_C + ctx.eps).rsqrt()
+        gradient = gradients[0].to(kind)
+        normal = (features.to(kind) - mean_C.to(kind).view(shape)) * scale_C.to(kind).view(shape)
+        own = torch.stack([gradient.sum(dims, dtype=torch.double), (gradient * normal).sum(dims, dtype=torch.double)])
+        means = (ctx.world.sum(own) / count).to(kind)
+        gradient = gradient - means[0].view(shape) - normal * means[1].view(shape)
+        gradient = gradient * (scale_C if weight is None else scale_C * weight).to(kind).view(shape)
+        parts = (None, None) if weight is None else (own[1].to(weight), own[0].to(weight))
+        return None, gradient.to(features.dtype), *parts, None, None, None, None
+
+
+def _at_least_single(values: Tensor) -> torch.dtype:
+    return torch.promote_types(values.dtype, torch.float32)

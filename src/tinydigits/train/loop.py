@@ -173,7 +173,8 @@ def _loss(
             )
     own = state.world.share(len(labels_B))
     images_BCHW, labels_B, others_B = images_BCHW[own], labels_B[own], others_B[own]
-    logits_BK = model(images_BCHW).float()
+    logits_BK = model(images_BCHW)
+    logits_BK = logits_BK.to(torch.promote_types(logits_BK.dtype, torch.float32))  # bf16 is too coarse for a loss
     loss = F.cross_entropy(logits_BK, labels_B, label_smoothing=smoothing)
     if share != 1:
         loss = loss * share + F.cross_entropy(logits_BK, others_B, label_smoothing=smoothing) * (1 - share)

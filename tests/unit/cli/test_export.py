@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.conftest import APART
 from tinydigits import export, pretrained, recipe
 from tinydigits.cli.main import app
 from tinydigits.errors import TinydigitsError
-from tinydigits.export import Speed
+from tinydigits.export import NotInstalled, Speed
 from tinydigits.run import Run
 from tinydigits.train import train
 
@@ -37,12 +38,28 @@ def test_all_prints_a_row_for_every_format(
     rows = {line.split()[0]: line for line in output.splitlines() if line.strip()}
     for name in export.formats():
         (path,) = re.findall(rf"^{name}: (.+)$", output, re.M)[:1]
-        if path.startswith("deleted"):  # so few digits may lose one image by 8 bits
+        if path.startswith("not installed"):
+            assert name in APART and "not installed" in rows[name]
+        elif path.startswith("deleted"):  # so few digits may lose one image by 8 bits
             assert code == 1 and name.endswith("int8")
         else:
             assert f"{Path(path).stat().st_size:,}" in rows[name]
             assert name == "card" or re.search(r" 12 +3,400$", rows[name])
     assert "596 of 596" in rows["onnx"] and "596 of 596" in rows["html"]
+
+
+@pytest.mark.usefixtures("without_converters")
+def test_a_format_that_is_not_installed_is_an_error_by_name_and_a_row_under_all(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(NotInstalled, match=r"export litert: needs litert_torch and ai_edge_litert"):
+        invoke(run.folder, "litert", "--to", tmp_path)
+    monkeypatch.setattr(export, "formats", lambda trained=None: ["card", *APART])
+    code, output = invoke(run.folder, "all", "--to", tmp_path)
+    assert code == 0 and [path.suffix for path in tmp_path.iterdir()] == [".md"]
+    for name in APART:
+        assert re.search(rf"^{name} +not installed", output, re.M)
+        assert re.search(rf"^{name}: not installed: .*\n  try: pip install 'tinydigits\[{name}\]'$", output, re.M)
 
 
 def test_a_model_too_large_for_a_page_is_an_error_by_name_and_a_row_under_all(

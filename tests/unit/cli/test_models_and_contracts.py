@@ -1,7 +1,8 @@
-"""`tinydigits models` and `tinydigits contracts`."""
+"""`tinydigits models`, and the lists of recipes, sweeps and contracts."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tinydigits import contract, models
+from tinydigits import contract, models, recipe, sweep
 from tinydigits.cli.main import app
 from tinydigits.errors import TinydigitsError
 
@@ -63,17 +64,36 @@ def test_models_cp_gives_a_file_that_builds_and_never_overwrites(tmp_path: Path)
     assert isinstance(invoke("models", "cp", "gap-cnn", target).exception, TinydigitsError)
 
 
-def test_contracts_ls_show_and_cp(tmp_path: Path) -> None:
-    output = invoke("contracts", "ls").output
-    assert all(name in output for name in contract.names())
-    assert contract.source("under-25k").strip() in invoke("contracts", "show", "under-25k").output
+@pytest.mark.parametrize(
+    ("kind", "then"), [("recipes", "train"), ("sweeps", "sweep"), ("contracts", "verify --contract")]
+)
+def test_files_of_a_kind_are_listed_shown_and_copied(kind: str, then: str, tmp_path: Path) -> None:
+    listing = invoke(kind, "ls").output
+    named = re.search(rf"^next: tinydigits {then} (\S+), or tinydigits {kind} cp (\S+) mine.toml$", listing, re.M)
+    assert named and named[1] == named[2] and re.search(rf"^{named[1]}\s", listing, re.M)
+    shown = invoke(kind, "show", named[1])
+    assert f"next: tinydigits {then} {named[1]}" in shown.stderr
     target = tmp_path / "mine.toml"
-    assert f"verify --contract {target}" in invoke("contracts", "cp", "gap-cnn", target).output
-    assert contract.load(target).sha256 == contract.load("gap-cnn").sha256
-    assert isinstance(invoke("contracts", "cp", "gap-cnn", target).exception, TinydigitsError)
+    assert f"next: tinydigits {then} {target}\n" == invoke(kind, "cp", named[1], target).output
+    assert target.read_text(encoding="utf-8").rstrip() == shown.stdout.rstrip()
+    for arguments in (("cp", named[1], target), ("show", "nothing"), ("show", tmp_path / "nothing.toml")):
+        assert isinstance(invoke(kind, *arguments).exception, TinydigitsError)
 
 
-@pytest.mark.parametrize("arguments", [["models", "ls"], ["contracts", "ls"], ["contracts", "show", "gap-cnn"]])
+def test_the_lists_are_whole() -> None:
+    for kind, names in (("recipes", recipe.names()), ("sweeps", sweep.names()), ("contracts", contract.names())):
+        listed = [line.split()[0] for line in invoke(kind, "ls").output.splitlines() if line and line[0] != " "]
+        assert listed[1:-1] == names
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *([kind, "ls"] for kind in ("models", "recipes", "sweeps", "contracts", "runs")),
+        ["sweeps", "show", "two-conv-dropout"],
+        ["contracts", "show", "gap-cnn"],
+    ],
+)
 def test_lists_do_not_import_torch(arguments: list[str]) -> None:
     code = (
         "import sys; sys.argv[0] = 'tinydigits'\nfrom tinydigits.cli import main\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.conftest import APART, require_format
 from tinydigits import data, export, models
 from tinydigits.errors import TinydigitsError
 from tinydigits.evaluate import evaluate
-from tinydigits.export import Trained
+from tinydigits.export import NotInstalled, Trained
 from tinydigits.export.onnx_int8 import calibration_images
 from tinydigits.export.parity import compare
 from tinydigits.export.speed import measure
@@ -28,6 +30,7 @@ GREY_BCHW = TEST.images_NHW[:, None].astype(np.float32) / 255
 
 @pytest.mark.parametrize("name", export.formats())
 def test_an_exported_file_answers_as_the_checkpoint_does(trained: Trained, tmp_path: Path, name: str) -> None:
+    require_format(name)
     done = export.export(trained, name, tmp_path / "new")
     assert done.holds and done.path.parent == tmp_path / "new"
     assert done.num_bytes == done.path.stat().st_size
@@ -74,6 +77,70 @@ def test_pt2_needs_torch_alone(trained: Trained, tmp_path: Path) -> None:
         assert np.abs(logits_NK - logits_of_checkpoint(trained)[:size]).max() < 1e-4
 
 
+def test_a_tflite_takes_one_image_by_name_and_carries_the_card(trained: Trained, tmp_path: Path) -> None:
+    require_format("litert")
+    from ai_edge_litert.interpreter import Interpreter
+
+    path = export.export(trained, "litert", tmp_path).path
+    assert [file.name for file in tmp_path.iterdir()] == ["two-conv.tflite"]
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["tinydigits"]
+        card = WeightsCard(**json.loads(archive.read("tinydigits")))
+    assert card.unsure_below is not None and (card.mean, card.std) == (0, 1)
+    interpreter = Interpreter(str(path))
+    assert interpreter.get_signature_list() == {"serving_default": {"inputs": ["images"], "outputs": ["logits"]}}
+    ask = interpreter.get_signature_runner()
+    for at in (0, 1, 595):
+        logits_1K = ask(images=GREY_BCHW[at : at + 1])["logits"]
+        assert np.abs(logits_1K - logits_of_checkpoint(trained)[at]).max() < 1e-4
+
+
+def test_a_pte_needs_executorch_alone_and_carries_the_card(trained: Trained, tmp_path: Path) -> None:
+    require_format("executorch")
+    from executorch.runtime import Runtime
+
+    path = export.export(trained, "executorch", tmp_path).path
+    assert [file.name for file in tmp_path.iterdir()] == ["two-conv.pte"]
+    program = Runtime.get().load_program(path)
+    assert program.method_names == {"forward", "tinydigits"}
+    (text,) = program.load_method("tinydigits").execute([])
+    card = WeightsCard(**json.loads(text))
+    assert card.unsure_below is not None and (card.mean, card.std) == (0, 1)
+    forward = program.load_method("forward")
+    for at in (0, 1, 595):
+        (logits_1K,) = forward.execute([torch.from_numpy(GREY_BCHW[at : at + 1])])
+        assert np.abs(logits_1K.numpy() - logits_of_checkpoint(trained)[at]).max() < 1e-4
+
+
+class Undecided(nn.Module):
+    """Its layers depend on the image, so there is no one graph of it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.model(images if images.sum() > 0 else -images)
+        return logits
+
+
+@pytest.mark.parametrize("name", APART)
+def test_a_model_that_cannot_be_converted_is_told(trained: Trained, tmp_path: Path, name: str) -> None:
+    require_format(name)
+    with pytest.raises(TinydigitsError, match=rf"export {name}: cannot be converted: .+\n  try: onnx"):
+        export.export(replace(trained, model=Undecided(trained.model).eval()), name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", APART)
+@pytest.mark.usefixtures("without_converters")
+def test_a_format_whose_packages_are_not_installed_names_its_extra(trained: Trained, tmp_path: Path, name: str) -> None:
+    message = rf"export {name}: needs {APART[name]}[^\n]*\n  try: pip install 'tinydigits\[{name}\]'$"
+    with pytest.raises(NotInstalled, match=message):
+        export.export(trained, name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_safetensors_are_the_runs_weights(trained: Trained, tmp_path: Path) -> None:
     model, card = models.load_weights(export.export(trained, "safetensors", tmp_path).path)
     assert card == trained.card
@@ -108,8 +175,9 @@ class Unsteady(nn.Module):
         return -logits if torch.compiler.is_compiling() else logits
 
 
-@pytest.mark.parametrize("name", ["onnx", "pt2"])
+@pytest.mark.parametrize("name", ["onnx", "pt2", *APART])
 def test_a_file_that_answers_otherwise_is_deleted(trained: Trained, tmp_path: Path, name: str) -> None:
+    require_format(name)
     done = export.export(replace(trained, model=Unsteady(trained.model).eval()), name, tmp_path)
     assert not done.holds and not list(tmp_path.iterdir())
     assert done.parity is not None and "does not hold: same class on" in str(done.parity)

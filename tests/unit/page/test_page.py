@@ -220,16 +220,22 @@ CONTRASTS = """() => {
         }
     };
     const texts = 'h1, h1 b, button, .button, #digit, #sure, #bars li, .percent, figcaption *, summary, footer';
-    return [...document.querySelectorAll(texts)].filter((one) => one.textContent.trim()).map((one) => {
-        const sides = [light(parse(getComputedStyle(one).color)), light(ground(one))].sort((x, y) => y - x);
-        return [one.id || one.className || one.tagName, (sides[0] + 0.05) / (sides[1] + 0.05)];
-    });
+    const contrast = (...colors) => {
+        const sides = colors.map(light).sort((x, y) => y - x);
+        return (sides[0] + 0.05) / (sides[1] + 0.05);
+    };
+    const frame = document.querySelector('.frame'), edge = parse(getComputedStyle(frame).borderTopColor);
+    return [
+        ['the edge of the drawing area', contrast(edge, ground(frame.parentElement)) * 4.5 / 3],
+        ...[...document.querySelectorAll(texts)].filter((one) => one.textContent.trim()).map((one) =>
+            [one.id || one.className || one.tagName, contrast(parse(getComputedStyle(one).color), ground(one))]),
+    ];
 }"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_its_ground(scheme: str, browser: Any, html: Path) -> None:
-    """WCAG's contrast of 4.5 for every text, in light and in dark."""
+    """WCAG's contrast of 4.5 for every text, and of 3 for the edge of what is drawn on, in light and in dark."""
     context = browser.new_context(color_scheme=scheme, reduced_motion="reduce")
     page = context.new_page()
     page.goto(html.as_uri())

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import binomtest
 from typer.testing import CliRunner
 
@@ -45,6 +46,13 @@ CONTRASTS = """() => {
   }
   return found.sort((a, b) => a[0] - b[0]);
 }"""
+
+
+# Words of the charts that reach over their edges, where they would be cut.
+CUT = """() => [...document.querySelectorAll("svg text")].filter((node) => {
+  const box = node.getBBox(), view = node.ownerSVGElement.viewBox.baseVal;
+  return box.x < 0 || box.y < 0 || box.x + box.width > view.width || box.y + box.height > view.height;
+}).map((node) => node.textContent)"""
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +138,25 @@ def test_several_runs_are_compared_with_their_uncertainties_kept_apart(several: 
     assert "Settings that differ" not in page  # the seed stands in the first table
     assert "| 1 and 2 |" in markdown and f"[{second.name}](second/report.md)" in markdown
     assert (second.folder / "report.md").is_file() and first.name in page
+    assert "![Parameters against validation accuracy](frontier.png)" in markdown
+    with Image.open(paths[0].with_name("frontier.png")) as picture:
+        assert picture.format == "PNG"
+
+
+def test_settings_that_a_search_has_drawn_are_rounded_and_all_right_stands_at_100_percent(
+    several: list[Run], tmp_path: Path
+) -> None:
+    runs = [Run(Path(shutil.copytree(run.folder, tmp_path / run.name))) for run in several]
+    record = runs[1].record
+    assert record.result is not None
+    record.recipe["optimizer"]["lr"], record.result.correct = 0.013427384782, record.result.seen
+    runs[1].write_record(record)
+    page = html_page(runs, "drawn")
+    assert cells_of(page, "2")[:1] != [] and '<td class="l">0.01343</td>' in page
+    chart = page[page.index("Parameters against validation accuracy of") :]
+    (tick,) = re.findall(r'<text class="tick" x="[^"]+" y="([^"]+)">100 %</text>', chart[: chart.index("</svg>")])
+    (place,) = re.findall(r"<title>2: [^<]+ 100\.00 %</title>.*?cy=\"([^\"]+)\"", chart)
+    assert float(tick) - 4 == pytest.approx(float(place))
 
 
 def test_without_any_run_or_with_a_damaged_one_it_is_told(verified: Run, tmp_path: Path) -> None:
@@ -165,6 +192,7 @@ def test_in_a_browser_it_is_read_in_light_dark_and_print(
     page.goto((tmp_path / "report.html").as_uri())
     page.emulate_media(media=media, color_scheme=scheme)
     assert told == []
+    assert page.evaluate(CUT) == []
     least, where = page.evaluate(CONTRASTS)[0]
     assert least >= 4.5, where
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")

@@ -13,6 +13,7 @@ from PIL import Image
 
 from tinydigits.errors import TinydigitsError
 from tinydigits.report import write_run_report
+from tinydigits.report.text import percent
 from tinydigits.run import Run
 from tinydigits.stats import wilson_interval
 
@@ -42,10 +43,10 @@ def page(reported: Run) -> str:
 def test_report_of_a_trained_run_shows_its_pictures_and_names_its_split(reported: Run, page: str) -> None:
     assert page.startswith("# digits on digits, seed 3\n")
     shown = re.findall(r"!\[.*\]\((.*)\)", page)
-    assert shown == ["curves.png", "confusion.png", "mistakes.png", "augmented.png"]
+    assert shown == ["curves.png", "confusion.png", "mistakes.png", "augmented.png", "filters.png"]
     for file in shown:
         with Image.open(reported.folder / file) as picture:
-            assert picture.format == "PNG" and picture.width >= 700 and picture.height >= 300
+            assert picture.format == "PNG" and picture.width >= 700 and picture.height >= 250
     assert "digits validation images" in page
     assert "digits test images" not in page
     assert "The test images have not been asked yet" in page
@@ -59,6 +60,16 @@ def test_report_has_the_counts_with_their_interval(trained: Run, page: str) -> N
     assert f"{result.correct} of 300 | {100 * result.accuracy:.2f} % |" in row
     assert f"{100 * interval.low:.2f} % to {100 * interval.high:.2f} %" in row
     assert f"{result.loss:.4f} | {result.calibration_error:.4f} |" in row
+
+
+def test_report_breaks_the_answers_down_by_class_and_by_probability(trained: Run, page: str) -> None:
+    result = trained.record.result
+    assert result is not None
+    for number, counts in enumerate(result.confusion):
+        assert f"{100 * counts[number] / sum(counts):.2f} %" in row_of(page, str(number), str(sum(counts)))
+    with np.load(trained.file("samples.npz")) as kept:
+        seen, right, total = (float(row[-1]) for row in kept["reliability"])
+    assert f"| {100 * right / seen:.2f} % |" in row_of(page, percent(total / seen), f"{seen:.0f}")
 
 
 def test_report_has_the_facts_of_the_record(trained: Run, page: str) -> None:

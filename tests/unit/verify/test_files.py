@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import io
 import pickle
 import sys
@@ -17,6 +18,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
+from tests.conftest import require_format
 from tinydigits import models
 from tinydigits.contract import Contract
 from tinydigits.errors import TinydigitsError
@@ -27,9 +29,12 @@ from tinydigits.export import safetensors as safetensors_format
 from tinydigits.export.trained import Trained, of_run
 from tinydigits.run import Run
 from tinydigits.verify import InputSaid, Verdict, verify
-from tinydigits.verify.targets.onnx import OnnxModule
+from tinydigits.verify.targets._file import FileModule
+from tinydigits.verify.targets.onnx import open_session
 
 FORMATS = {"pt2": pt2_format, "onnx": onnx_format}
+# Files of one image a call, whose graphs are not read, and their formats; the packages of some machines alone.
+ONE_BY_ONE = {"tflite": "litert", "pte": "executorch"}
 ACCURACY = {"source": "digits", "split": "test", "min": 0.5, "bound": "point"}
 EVERYTHING = Contract(
     name="everything",
@@ -141,6 +146,58 @@ def test_exported_weights_say_what_model_they_belong_to(
     verdict = verify(writer.write(of_run(trained), tmp_path), Contract(name="c", accuracy=ACCURACY))
     assert verdict.target["model"] == "two-conv" and verdict.target["input_said_by"]["mean"] == "the target"
     assert verdict.findings[0].details["correct"] == by_name(of_the_run)["accuracy"].details["correct"]
+
+
+@pytest.fixture(params=ONE_BY_ONE)
+def one_by_one(request: pytest.FixtureRequest, trained: Run, tmp_path: Path) -> Path:
+    """The run's model as a .tflite or .pte."""
+    require_format(ONE_BY_ONE[request.param])
+    writer = importlib.import_module(f"tinydigits.export.{ONE_BY_ONE[request.param]}")
+    path: Path = writer.write(of_run(trained), tmp_path)
+    assert path.suffix == f".{request.param}"
+    return path
+
+
+def test_a_file_for_phones_is_asked_all_but_its_structure(one_by_one: Path, of_the_run: Verdict) -> None:
+    verdict = verify(one_by_one, EVERYTHING)
+    found = by_name(verdict)
+    kind = one_by_one.suffix[1:]
+    silent = {check for check, finding in found.items() if finding.status == "not run"}
+    structure = {"model.layers", "model.multiply_adds", "model.receptive_field"}
+    assert silent == NOT_ASKED["onnx"] | structure
+    assert all(kind in found[check].why for check in silent)
+    other = {check: finding.status for check, finding in found.items() if finding.status != "pass"}
+    told = {check: status for check, status in other.items() if check not in silent}
+    assert told == {"shapes.input": "fail", "model.parameters": "undecided"}, verdict.findings
+    assert f"this .{kind} takes batches of 1 alone" in found["shapes.input"].why
+    assert f"the graph of a .{kind} is not read" in found["model.parameters"].why
+    assert found["accuracy"].details["correct"] == by_name(of_the_run)["accuracy"].details["correct"]
+    assert (verdict.target["mean"], verdict.target["input_said_by"]["mean"]) == (0.0, "the target")
+    assert verdict.target["kind"] == kind and verdict.target["model"] == "two-conv"
+
+
+def test_a_damaged_file_for_phones_is_told(one_by_one: Path) -> None:
+    whole = one_by_one.read_bytes()
+    for share in (0.0, 0.3, 0.9):
+        one_by_one.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(TinydigitsError, match=rf"{one_by_one.name}: not a whole "):
+            verify(one_by_one, EVERYTHING)
+    assert whole.count(b'"two-conv"') >= 1
+    one_by_one.write_bytes(whole.replace(b'"two-conv"', b'"\xff\xff\xff\xff\xff\xff\xff\xff"'))
+    with pytest.raises(TinydigitsError, match=r"(not a whole|its associated file tinydigits is damaged)"):
+        verify(one_by_one, EVERYTHING)
+
+
+@pytest.mark.parametrize(("suffix", "extra"), ONE_BY_ONE.items())
+@pytest.mark.usefixtures("without_converters")
+def test_without_its_runtime_a_file_for_phones_names_the_extra(tmp_path: Path, suffix: str, extra: str) -> None:
+    path = tmp_path / f"model.{suffix}"
+    path.write_bytes(b"any")
+    message = rf"model.{suffix}: needs [^\n]*\n  try: pip install 'tinydigits\[{extra}\]'"
+    with pytest.raises(TinydigitsError, match=message):
+        verify(path, EVERYTHING)
+    with pytest.raises(TinydigitsError, match="no such file"):
+        verify(tmp_path / f"none.{suffix}", EVERYTHING)
 
 
 def net() -> nn.Module:
@@ -273,7 +330,7 @@ def test_without_onnxruntime_the_extra_is_named(files: dict[str, Path], monkeypa
 
 
 def test_an_onnx_module_can_be_copied_and_sent_to_another_process(files: dict[str, Path]) -> None:
-    model = OnnxModule(files["onnx"].read_bytes())
+    model = FileModule(files["onnx"].read_bytes(), open_session)
     images = torch.rand(3, 1, 28, 28)
     file = io.BytesIO(pickle.dumps(model))
     for other in (copy.deepcopy(model), pickle.load(file)):

@@ -11,11 +11,13 @@ import numpy as np
 
 from tinydigits.report import comparison as tables
 from tinydigits.report import text
+from tinydigits.report.breakdown import classes_table
 from tinydigits.report.command import train_command
 from tinydigits.report.comparison import Comparison, Entry, compare
 from tinydigits.report.html.charts import curve_charts, frontier_chart, reliability_chart
-from tinydigits.report.html.pictures import filter_urls, png_url
+from tinydigits.report.html.pictures import png_url
 from tinydigits.report.kept import SetAnswers, facts, own_answers, read_curves, tested_answers
+from tinydigits.report.sheets import filter_pictures
 from tinydigits.run import Run, arrays_of
 from tinydigits.stats import wilson_interval
 
@@ -54,7 +56,7 @@ def _comparison(found: Comparison) -> dict[str, Any]:
     return {
         "runs": _table(tables.runs_table(found)),
         "settings": _table(tables.settings_table(found)) if found.varied else None,
-        "settings_note": f"{len(tables.settings_table(found)[0]) - 1} of {len(found.varied)}, as --set names them",
+        "settings_note": tables.settings_note(found),
         "groups": _table(tables.groups_table(found)) if found.has_seeds else None,
         "seeds_note": tables.SEEDS_NOTE,
         "pairs": _table(tables.pairs_table(found)) if found.pairs else None,
@@ -92,12 +94,12 @@ def _details(entry: Entry, folder: Path | None) -> dict[str, Any]:
                 "split": split,
                 "share": text.percent(correct / seen),
                 "counts": f"{correct:,} of {seen:,}",
-                "interval": tables.interval_words(wilson_interval(correct, seen)),
+                "interval": text.interval(wilson_interval(correct, seen)),
             }
             for split, (correct, seen) in sorted(entry.counts.items(), key=lambda item: item[0] != "test")
         ],
         "sets": [_answers(answers, record.classes) for answers in sets],
-        "filters": filter_urls(filters) if filters.size else [],
+        "filters": [(name, png_url(picture)) for name, picture in filter_pictures(filters)] if filters.size else [],
         "num_filters": len(filters),
         "filter_shape": "×".join(map(str, filters.shape[1:])),
         "facts": list(facts(record)),
@@ -135,24 +137,7 @@ def _answers(answers: SetAnswers, classes: Sequence[str]) -> dict[str, Any]:
         "error": None if error is None else f"{error:.4f}",
         "classes": classes,
         "cells": list(zip(classes, cells, strict=True)),
-        "per_class": list(_per_class(confusion_KK, classes)),
+        "per_class": _table(classes_table(confusion_KK, classes)),
         "mistakes": mistakes,
         "reliability": None if answers.reliability is None else reliability_chart(answers.reliability),
     }
-
-
-def _per_class(confusion_KK: np.ndarray, classes: Sequence[str]) -> Any:
-    for index, name in enumerate(classes):
-        seen, answered = int(confusion_KK[index].sum()), int(confusion_KK[:, index].sum())
-        right = int(confusion_KK[index, index])
-        others = confusion_KK[index].copy()
-        others[index] = 0
-        most = int(others.argmax())
-        yield {
-            "name": name,
-            "seen": f"{seen:,}",
-            "recall": text.percent(right / seen) if seen else "–",
-            "interval": tables.interval_words(wilson_interval(right, seen)) if seen else "–",
-            "precision": text.percent(right / answered) if answered else "–",
-            "taken": f"{classes[most]} ({others[most]})" if others[most] else "none",
-        }

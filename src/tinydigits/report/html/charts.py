@@ -11,13 +11,15 @@ from markupsafe import Markup, escape
 
 from tinydigits.report import text
 from tinydigits.report.comparison import Comparison
-from tinydigits.report.curves import SHARES, Line, log_ticks, nines, significant, spread
+from tinydigits.report.curves import Line, significant
 from tinydigits.report.kept import Curves
+from tinydigits.report.scales import FINE_SHARES, accuracy_ticks, log_ticks, nines, round_ticks, size_ticks
 from tinydigits.stats import wilson_interval
 
 __all__ = ["curve_charts", "frontier_chart", "reliability_chart"]
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 720, 250, 62, 150, 14, 44
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 250, 74, 160, 14, 44
+_ROOM_BESIDE = 200  # for runs of the same size
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,6 @@ class _Frame:
         )
 
 
-def _ticks(low: float, high: float, number: int = 5) -> list[float]:
-    """Round values within a range."""
-    step = 10 ** math.floor(math.log10(max(high - low, 1e-12) / number))
-    step = next(step * factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= number)
-    return [index * step for index in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
-
-
 def _path(frame: _Frame, xs: Sequence[float], ys: Sequence[float], kind: str) -> Markup:
     if len(xs) == 1:
         return Markup('<circle class="{}" cx="{}" cy="{}" r="4"/>').format(
@@ -92,22 +87,20 @@ def curve_charts(curves: Curves) -> list[tuple[str, Markup]]:
             ticks = list(zip(*log_ticks(low, high), strict=True))
         else:
             places = {id(line): line.trend for line in curves.loss}
-            ticks = [(tick, f"{tick:g}") for tick in _ticks(min(0, low), high)]
+            ticks = [(tick, f"{tick:g}") for tick in round_ticks(min(0, low), high)]
         charts.append(("loss", _lines(curves.loss, places, ticks, unit, curves.end, significant, "loss")))
     shares = {id(line): [nines(value, line.num_images) for value in line.trend] for line in curves.accuracy}
     if any(shares.values()):
         drawn = [place for found in shares.values() for place in found]
-        within = {
-            nines(s, 10**9): f"{100 * s:g} %" for s in SHARES if min(drawn) - 0.2 <= nines(s, 10**9) <= max(drawn)
-        }
-        kept = spread(sorted(within, reverse=True), at_least=max(0.05, (max(drawn) - min(drawn)) / 6))
-        ticks = [(place, within[place]) for place in kept]
+        low, high = min(drawn), max(drawn)
+        whole = [line.num_images for line in curves.accuracy if 1.0 in line.trend]
+        ticks = accuracy_ticks(low - 0.2, high, at_least=max(0.05, (high - low) / 6), whole=whole)
         charts.append((
             "accuracy, spaced by its error",
             _lines(curves.accuracy, shares, ticks, unit, curves.end, text.percent, "accuracy"),
         ))  # fmt: skip
     if curves.lr.values:
-        ticks = [(tick, f"{tick:g}") for tick in _ticks(0, max(curves.lr.values) or 1)]
+        ticks = [(tick, f"{tick:g}") for tick in round_ticks(0, max(curves.lr.values) or 1)]
         places = {id(curves.lr): list(curves.lr.values)}
         charts.append(("learning rate", _lines([curves.lr], places, ticks, unit, curves.end, None, "learning rate")))
     return charts
@@ -136,7 +129,7 @@ def _lines(
         Markup('<text class="end {}" x="{}" y="{}">{}</text>').format(kind, frame.x(frame.x_high) + 10, y, label)
         for y, (kind, label) in zip(heights, labels, strict=True)
     ]
-    x_ticks = [(tick, f"{tick:,.0f}") for tick in _ticks(0, end / unit, 8) if tick == round(tick)]
+    x_ticks = [(tick, f"{tick:,.0f}") for tick in round_ticks(0, end / unit, 8) if tick == round(tick)]
     x_name = "epoch" if unit > 1 else "images seen"
     told = f"{name}: " + ", ".join(label for _, label in labels) + " at the end"
     return frame.svg(told, frame.axes(x_ticks, ticks, x_name) + Markup("").join(content))
@@ -183,13 +176,17 @@ def reliability_chart(reliability: np.ndarray) -> Markup:
 
 
 def frontier_chart(comparison: Comparison) -> Markup:
-    """Parameters against accuracy, both logarithmic, the latter by its error; bars are Wilson's intervals."""
+    """Parameters against accuracy, both logarithmic, the latter by its error; bars are Wilson's intervals.
+
+    All right has no logarithm: it stands half an image above one mistake in the largest set.
+    """
     placed = comparison.placed()
     split = str(comparison.split)
+    most = max(entry.counts[split][1] for entry in placed)
     ends = {entry.number: wilson_interval(*entry.counts[split]) for entry in placed}
-    places = {entry.number: nines(comparison.accuracy(entry), entry.counts[split][1]) for entry in placed}
-    lows = [nines(interval.low, 10**9) for interval in ends.values()]
-    highs = [nines(interval.high, 10**5) for interval in ends.values()]
+    places = {entry.number: nines(comparison.accuracy(entry), most) for entry in placed}
+    lows = [nines(interval.low, most) for interval in ends.values()]
+    highs = [nines(interval.high, most) for interval in ends.values()]
     sizes = [math.log10(entry.record.num_parameters) for entry in placed]
     frame = _Frame(min(sizes) - 0.12, max(sizes) + 0.12, min(lows) - 0.05, max(highs) + 0.05, height=380, right=40)
     front = comparison.frontier()
@@ -199,9 +196,10 @@ def frontier_chart(comparison: Comparison) -> Markup:
         content.append(_path(frame, xs, [places[entry.number] for entry in front], "second"))
     for entry in placed:
         beside = [other.number for other in placed if other.record.num_parameters == entry.record.num_parameters]
-        offset = 12 * (beside.index(entry.number) - (len(beside) - 1) / 2) if len(beside) <= 12 else 0
-        x, interval = frame.x(math.log10(entry.record.num_parameters)) + offset, ends[entry.number]
-        top = frame.y(min(nines(interval.high, 10**5), frame.y_high))
+        apart = min(12, _ROOM_BESIDE / len(beside))
+        offset = apart * (beside.index(entry.number) - (len(beside) - 1) / 2)
+        x, interval = round(frame.x(math.log10(entry.record.num_parameters)) + offset, 1), ends[entry.number]
+        number = entry.number if apart >= 8 or entry in front else ""
         share = text.percent(comparison.accuracy(entry))
         told = f"{entry.number}: {entry.name}, {entry.record.num_parameters:,} parameters, {share}"
         content.append(
@@ -212,25 +210,23 @@ def frontier_chart(comparison: Comparison) -> Markup:
                 told,
                 x,
                 x,
-                frame.y(nines(interval.low, 10**9)),
-                top,
+                frame.y(nines(interval.low, most)),
+                frame.y(nines(interval.high, most)),
                 "second" if entry in front else "first",
                 x,
                 frame.y(places[entry.number]),
                 7 if entry in front else 5,
                 x + 9,
                 frame.y(places[entry.number]) - 6,
-                entry.number,
+                number,
             )
         )
-    y_all = {nines(share, 10**9): f"{100 * share:g} %" for share in (*SHARES, 0.992, 0.994, 0.996)}
-    within = {place: name for place, name in y_all.items() if frame.y_low <= place <= frame.y_high}
-    kept = spread(sorted(within, reverse=True), at_least=(frame.y_high - frame.y_low) / 9)
-    sizes_drawn = [factor * 10**decade for decade in range(1, 9) for factor in (1, 2, 5)]
-    if frame.x_high - frame.x_low < 0.8:
-        sizes_drawn = [round(size) for size in _ticks(10**frame.x_low, 10**frame.x_high)]
-    x_ticks = [(math.log10(s), f"{s:,}") for s in sizes_drawn if frame.x_low <= math.log10(s) <= frame.x_high]
-    axes = frame.axes(x_ticks, [(place, within[place]) for place in kept], "parameters")
+    whole = [most] if any(comparison.accuracy(entry) == 1 for entry in placed) else []
+    y_ticks = accuracy_ticks(
+        frame.y_low, frame.y_high, at_least=(frame.y_high - frame.y_low) / 9, whole=whole, shares=FINE_SHARES
+    )
+    x_ticks = size_ticks(frame.x_low, frame.x_high)
+    axes = frame.axes(x_ticks, y_ticks, "parameters")
     return frame.svg(
         f"Parameters against {escape(split)} accuracy of {len(placed)} runs", axes + Markup("").join(content)
     )

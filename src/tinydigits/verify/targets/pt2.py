@@ -8,7 +8,6 @@ import io
 import logging
 import os
 import pickle
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,25 +17,22 @@ from torch import Tensor, fx, nn
 from torch.export.graph_signature import InputKind, OutputKind
 
 from tinydigits import models
-from tinydigits.archive import require_honest
 from tinydigits.bounds import asking
 from tinydigits.checks import Subject
 from tinydigits.errors import TinydigitsError, first_line
 from tinydigits.train import pick_device
 from tinydigits.verify.targets import weights
 from tinydigits.verify.targets._file import NO_TRAIN_MODE, in_batches, must_answer
+from tinydigits.verify.targets._pt2_archive import HINT, rewritten
 from tinydigits.verify.targets._target import Asked, InputSaid, Target, of_card
 
 KIND = "a .pt2 of torch.export"
 ORDER = 2
 _FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-# Compiled libraries, and constants that are objects: torch's reader loads the ones and unpickles the others.
-_CODE = ("data/aotinductor/", "data/constants/custom_obj_", "data/constants/opaque_obj_")
 # What runs graphs inside the graph, which are looked at too; what the exporter writes of torch's private ones; sizes.
 _AROUND_GRAPHS = ("cond", "while_loop", "wrap_with_autocast", "wrap_with_set_grad_enabled")
 _EXPORTED = ("_assert_scalar", "_assert_tensor_metadata", "_unsafe_view")
 _ON_SIZES = (torch.sym_float, torch.sym_int, torch.sym_ite, torch.sym_max, torch.sym_min, torch.sym_not, torch.sym_sum)
-_HINT = "; torch.export.save of a plain model, or .onnx, holds none"
 
 
 def takes(asked: Asked) -> bool:
@@ -146,18 +142,14 @@ def _load(content: bytes, extra: dict[str, str] | None = None) -> torch.export.E
 
     Where reading with `weights_only` fails, torch's reader tries again without; only this variable keeps it from that.
     """
-    require_honest(content, "its archive")
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        for name in archive.namelist():
-            if any(f"/{place}" in name for place in _CODE):
-                raise TinydigitsError("its archive", f"holds code ({name}), which is not run{_HINT}")
+    plain = rewritten(content)
     before = os.environ.get(_FORCE)
     os.environ[_FORCE] = "1"
     logger = logging.getLogger("torch.export")
     was_silent, logger.disabled = logger.disabled, True  # it prints the traceback of what it raises anyway
     try:
         with asking("a .pt2"):
-            program = torch.export.load(io.BytesIO(content), extra_files=extra)
+            program = torch.export.load(io.BytesIO(plain), extra_files=extra)
     finally:
         logger.disabled = was_silent
         os.environ.pop(_FORCE)
@@ -205,7 +197,7 @@ def _read(path: Path) -> tuple[ExportedModule, models.WeightsCard | None]:
     except TinydigitsError as error:
         raise TinydigitsError(str(path), str(error)) from error
     except pickle.UnpicklingError as error:
-        raise TinydigitsError(str(path), f"holds pickled code, which is not run{_HINT}") from error
+        raise TinydigitsError(str(path), f"holds pickled code, which is not run{HINT}") from error
     except Exception as error:  # torch raises of all kinds for damaged archives
         raise TinydigitsError(str(path), f"not a whole archive of torch.export: {first_line(error)}") from error
     return model, models.card_in(str(path), {models.CARD_KEY: text} if (text := extra[models.CARD_KEY]) else {})
