@@ -46,9 +46,8 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
 
 
 def test_repeated_blocks_share_their_convolutions_but_not_their_norms() -> None:
-    once, twice = (
-        models.build("separable-cnn", {"widths": (4, 6, 8), "depths": (1, 2, 3), "repeats": number}) for number in (1, 2)
-    )
+    options = {"widths": (4, 6, 8), "depths": (1, 2, 3)}
+    once, twice = (models.build("separable-cnn", options | {"repeats": number}) for number in (1, 2))
     assert count(twice) - count(once) == 2 * 4 + 2 * 6 + 2 * 8  # scale and shift of one more norm in each stage
     twice.load_state_dict(once.state_dict(), strict=False)
     images_BCHW = torch.randn(4, 1, 28, 28)
