@@ -122,7 +122,7 @@ def explain_validation(
     for part in location:
         if isinstance(branch, dict) and part in branch:
             path, branch = [*path, part], branch[part]
-        elif isinstance(branch, list | tuple) and part.isdigit():
+        elif isinstance(branch, list | tuple) and part.isdigit() and int(part) < len(branch):
             path, branch = [*path, part], branch[int(part)]
     if kind == "extra_forbidden":
         near = [".".join([*path[:-1], key]) for key in known_keys(location[:-1])]

@@ -76,9 +76,9 @@ def own_values(recipe: Recipe, ranges: Mapping[str, Range]) -> dict[str, Any]:
 
     >>> import tinydigits.recipe
     >>> recipe = tinydigits.recipe.load("frontier-3k")
-    >>> ranges = ("model.widths.0", "model.widths.1", "model.repeats")
+    >>> ranges = ("model.widths.1", "model.widths.2", "model.repeats")
     >>> own_values(recipe, {key: parse_range(key, "int:1..18") for key in ranges})
-    {'model.widths.0': 16, 'model.repeats': 1}
+    {'model.widths.1': 16, 'model.repeats': 1}
 
     Values are as Optuna keeps them.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -67,13 +68,14 @@ def test_options_reach_the_model() -> None:
         ("gap-cn", {}, r"unknown model 'gap-cn'.*\n.*gap-cnn"),
         ("gap-cnn", {"dropout": 1.5}, r"options\.dropout: got 1\.5, expected < 1"),
         ("gap-cnn", {"dropot": 0.1}, r"unknown key 'options\.dropot'[^\n]*\n.*try: options\.dropout"),
+        ("separable-cnn", {"widths": [8, 16]}, r"options\.widths\.2: is required"),
         ("four-conv", {"dropout": 0.1}, r"unknown key 'options\.dropout'"),
         ("nowhere.py:Net", {}, r"no file nowhere\.py"),
         ("no_such_package:Net", {}, r"'no_such_package' does not import"),
         ("collections:OrderedDict", {}, r"a subclass of torch\.nn\.Module"),
     ],
 )
-def test_a_bad_name_or_option_is_told(spec: str, options: dict[str, float], message: str) -> None:
+def test_a_bad_name_or_option_is_told(spec: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(TinydigitsError, match=message):
         models.build(spec, options)
 

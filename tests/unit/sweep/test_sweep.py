@@ -94,9 +94,9 @@ def test_a_verified_grid_counts_test_images_and_keeps_the_verdicts(tmp_path: Pat
 def test_a_search_keeps_a_contracts_limits_and_trains_nothing_that_breaks_one(tmp_path: Path) -> None:
     contract = tmp_path / "small.toml"
     contract.write_text("[model]\nparameters = { max = 1_500 }\n[training]\nepochs = { max = 2 }\n")
-    ranges = {"model.widths.0": "int:8..24", "model.widths.1": "int:8..24", "epochs": "int:1..3"}
+    ranges = {f"model.widths.{stage}": "int:8..24" for stage in range(3)} | {"epochs": "int:1..3"}
     asked = Sweep(
-        name="s", recipe="frontier-3k", set=QUICK | {"precision": "fp32", "model.depths": [2, 1]}, search=ranges,
+        name="s", recipe="frontier-3k", set=QUICK | {"precision": "fp32", "model.depths": [0, 1, 1]}, search=ranges,
         trials=3, contract=str(contract),
     )  # fmt: skip
     study = sweep.create(asked, tmp_path)
