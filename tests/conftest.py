@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from PIL import Image
 
 from tinydigits import data
 
@@ -145,3 +146,16 @@ def postgres() -> Iterator[str]:
             run("pg_ctl", "-D", data, "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def row_of_467(tmp_path: Path) -> Path:
+    """A picture with the digits 4, 6 and 7 in a row."""
+    row = Image.new("L", (600, 200), 255)
+    for index, digit in enumerate("467"):
+        picture = Image.open(next((Path(__file__).parent / "pictures").glob(f"{digit}_print_*"))).convert("L")
+        picture.thumbnail((180, 180))
+        row.paste(picture, (index * 200 + 10, 10))
+    path = tmp_path / "row.png"
+    row.save(path)
+    return path

@@ -65,14 +65,8 @@ def test_show_draws_what_the_model_saw() -> None:
     assert middle.count(" ") > 16  # the hole of the zero and the margin at its left
 
 
-def test_many_reads_a_number(tmp_path: Path) -> None:
-    row = Image.new("L", (600, 200), 255)
-    for index, digit in enumerate("467"):
-        picture = Image.open(next(PICTURES.glob(f"{digit}_print_*"))).convert("L")
-        picture.thumbnail((180, 180))
-        row.paste(picture, (index * 200 + 10, 10))
-    row.save(tmp_path / "row.png")
-    answers = json.loads(run(tmp_path / "row.png", "--many", "--json")[1])
+def test_many_reads_a_number(row_of_467: Path) -> None:
+    answers = json.loads(run(row_of_467, "--many", "--json")[1])
     assert [answer["class"] for answer in answers] == ["4", "6", "7"]
     assert answers[0]["box"][0] < answers[1]["box"][0] < answers[2]["box"][0]
 

@@ -145,15 +145,9 @@ def test_show_adds_what_the_model_saw_to_json_and_csv_has_no_place_for_it() -> N
         run(THREE, "--show", "--csv")
 
 
-def test_several_digits_read_as_one_are_said_to_look_like_it(tmp_path: Path) -> None:
-    row = Image.new("L", (600, 200), 255)
-    for index, digit in enumerate("467"):
-        picture = Image.open(next(PICTURES.glob(f"{digit}_print_*"))).convert("L")
-        picture.thumbnail((180, 180))
-        row.paste(picture, (index * 200 + 10, 10))
-    row.save(tmp_path / "row.png")
-    assert "looks like 3 digits: --many reads each" in run(tmp_path / "row.png")[1]
-    assert "looks like" not in run(tmp_path / "row.png", "--many")[1]
+def test_several_digits_read_as_one_are_said_to_look_like_it(row_of_467: Path) -> None:
+    assert "looks like 3 digits: --many reads each" in run(row_of_467)[1]
+    assert "looks like" not in run(row_of_467, "--many")[1]
 
 
 def test_the_model_of_a_run_is_the_one_that_is_not_quantised_and_goes_by_the_runs_name(tmp_path: Path) -> None:
