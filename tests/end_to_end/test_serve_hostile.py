@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import re
 import resource
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 
 from benchmarks.reliability._requests import FORMS, GET, MALFORMED, OTHER_FILES, PATHS, dots, post, small_bomb
 from benchmarks.reliability._service import Service, read_answer, serving, status_of
@@ -279,11 +281,15 @@ def test_who_never_reads_is_let_go(service: Service) -> None:
 
 
 def test_who_leaves_midway_leaves_nothing_behind(service: Service) -> None:
-    sent = post(PICTURE, "content-type: image/png")
-    for end in (1, 20, 60, len(sent) // 2, len(sent) - 1, len(sent)):
+    large = io.BytesIO()
+    Image.new("L", (3000, 3000)).save(large, "PNG")  # read for longer than its client stays
+    one = post(PICTURE, "content-type: image/png")
+    two = post(large.getvalue(), "content-type: image/png") + GET + b"\r\n"  # asks again without waiting
+    for sent in (one[:1], one[:20], one[:60], one[: len(one) // 2], one[:-1], one, two[:-1], two):
         for _ in range(5):
             connection = service.connect()
-            connection.sendall(sent[:end])
+            connection.sendall(sent)
+            time.sleep(0.02)  # what has not been read is gone with a reset
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")  # a reset, not an end
             connection.close()
     assert reads_a_two(service)

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tinydigits.serve.limits import Limits
 
@@ -32,6 +32,7 @@ class _Connection(HttpToolsProtocol):
         self._stand("silent")
         self._unread_since: float | None = None
         self._raw_bytes = self._body_bytes = 0
+        self._unanswered: list[RequestResponseCycle] = []
         if len(self.connections) > self.limits.connections:
             waiting = [one for one in self.connections if isinstance(one, _Connection) and one.is_waiting]
             min(waiting, key=lambda one: one._since).transport.abort()  # this one waits too, so there is one
@@ -59,6 +60,8 @@ class _Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._stand("body")
         super().on_headers_complete()
+        begun = dict.fromkeys([*self._unanswered, self.cycle])  # more than one where a client does not wait
+        self._unanswered = [cycle for cycle in begun if not cycle.response_complete]
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -72,6 +75,13 @@ class _Connection(HttpToolsProtocol):
         if self._stands == "whole":
             self._stand("silent")
         super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell every request that its client has gone: uvicorn tells the last one alone, and others may be before it."""
+        super().connection_lost(exc)
+        for cycle in self._unanswered:
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def pause_writing(self) -> None:
         self._unread_since = time.monotonic()
