@@ -1,4 +1,4 @@
-"""The project's own pipeline: valid by GitHub's schema, and it does what the README says that it does."""
+"""The project's own workflows: valid by GitHub's schema, and they do what README and docs say that they do."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tinydigits import contract, recipe
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / ".github" / "workflows" / "ci.yml"
+WORKFLOWS = sorted(FILE.parent.iterdir())
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +36,10 @@ def place(job: dict[str, Any], words: str) -> int:
     return next(number for number, step in enumerate(steps_of(job)) if words in step.get("run", ""))
 
 
-def test_it_is_valid_by_githubs_schema() -> None:
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(FILE)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def test_every_workflow_is_valid_by_githubs_schema() -> None:
+    assert {file.name for file in WORKFLOWS} == {"audit.yml", "ci.yml", "nightly.yml"}
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    done = subprocess.run([*command, *WORKFLOWS], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -45,14 +47,17 @@ def test_it_runs_on_pushes_and_pull_requests_to_main(workflow: dict[str, Any]) -
     assert workflow["on"] == {"push": {"branches": ["main"]}, "pull_request": {"branches": ["main"]}}
 
 
-def test_it_may_only_read(workflow: dict[str, Any]) -> None:
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
+def test_it_may_only_read(file: Path) -> None:
+    workflow = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
     assert workflow["permissions"] == {"contents": "read"}
     assert not [name for name, job in workflow["jobs"].items() if "permissions" in job]
-    assert "secrets." not in FILE.read_text(encoding="utf-8"), "a fork has no secrets"
+    assert "secrets." not in file.read_text(encoding="utf-8"), "a fork has no secrets"
 
 
-def test_no_job_runs_for_ever_and_every_action_names_its_version(workflow: dict[str, Any]) -> None:
-    for job in workflow["jobs"].values():
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
+def test_no_job_runs_for_ever_and_every_action_names_its_version(file: Path) -> None:
+    for job in YAML(typ="safe").load(file.read_text(encoding="utf-8"))["jobs"].values():
         assert job["timeout-minutes"] <= 60
         for step in steps_of(job):
             assert re.fullmatch(r"actions/[a-z-]+@v\d+", step.get("uses", "actions/any@v1"))
@@ -117,6 +122,16 @@ def test_the_report_is_the_summary_and_weights_and_report_are_kept(workflow: dic
     (kept,) = [step for step in steps_of(job) if step.get("uses", "").startswith("actions/upload-artifact@")]
     assert kept["with"]["path"] == "runs/*_s0/"  # a run's whole folder: weights, report, pictures, verdict
     assert kept["with"]["if-no-files-found"] == "error" and kept["if"] == "${{ !cancelled() }}"
+
+
+def test_every_reader_is_fuzzed_each_night() -> None:
+    file = FILE.with_name("nightly.yml")
+    workflow = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", workflow["on"]["schedule"][0]["cron"]), "once a day"
+    job = workflow["jobs"]["fuzz"]
+    step = steps_of(job)[place(job, "make fuzz")]
+    assert step["run"] == "make fuzz" and "if" not in step and job["env"]["LOCKED"] == 1
+    assert "benchmarks.reliability fuzz" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def test_the_readme_has_the_badge() -> None:
