@@ -2,7 +2,8 @@
 
 Hypothesis makes files that are nearly right, and bytes and trees that are not, for each reader of a stranger's files:
 IDX (plain and gzipped), recipes and contracts as TOML, records as JSON, pictures. Held: the reader gives an answer of
-the right kind, or raises TinydigitsError; anything else is a hole. `make fuzz` runs this, and a workflow does each night.
+the right kind, or raises TinydigitsError; anything else is a hole. `make fuzz` runs this, a workflow
+does each night.
 """
 
 from __future__ import annotations

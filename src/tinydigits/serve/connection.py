@@ -77,7 +77,7 @@ class _Connection(HttpToolsProtocol):
         super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell every request that its client has gone: uvicorn tells the last one alone, and others may be before it."""
+        """Tell every request that its client has gone; uvicorn tells the last, and others may be before it."""
         super().connection_lost(exc)
         for cycle in self._unanswered:
             cycle.disconnected = True
