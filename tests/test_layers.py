@@ -16,7 +16,7 @@ import tinydigits
 SOURCE = Path(tinydigits.__file__).parent
 FLOORS = (
     {"errors", "stats", "machine", "quiet"},
-    {"archive", "bounds", "text"},
+    {"archive", "bounds", "extras", "text"},
     {"models", "data", "recipe", "contract", "run"},
     {"evaluate", "optim", "page", "pretrained", "trace"},
     {"train", "checks"},

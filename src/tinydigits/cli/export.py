@@ -78,6 +78,7 @@ def _print_table(trained: Trained, formats: list[str], folder: Path) -> bool:
 
     from tinydigits import export as exports
     from tinydigits.errors import TinydigitsError
+    from tinydigits.extras import NotInstalled
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("format", no_wrap=True)
@@ -90,10 +91,10 @@ def _print_table(trained: Trained, formats: list[str], folder: Path) -> bool:
             try:
                 done = exports.export(trained, name, folder)
             except TinydigitsError as error:
-                state = "not installed" if isinstance(error, exports.NotInstalled) else "not made"
+                state = "not installed" if isinstance(error, NotInstalled) else "not made"
                 table.add_row(name, state)
                 notes.append(f"{name}: {state}: {error}")
-                all_hold &= isinstance(error, exports.NotInstalled | exports.TooLarge)  # neither is the model's fault
+                all_hold &= isinstance(error, NotInstalled | exports.TooLarge)  # neither is the model's fault
                 continue
             all_hold &= done.holds
             cells = [name, f"{done.num_bytes:,}", *(["not run"] if done.not_asked else [])]

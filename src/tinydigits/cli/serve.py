@@ -35,7 +35,7 @@ def serve(
     The models are those that come with the package, and the runs that have an ONNX file (`tinydigits export RUN onnx`).
     """
     from tinydigits import bounds
-    from tinydigits.errors import TinydigitsError
+    from tinydigits.extras import extra
     from tinydigits.predict import models_at_hand, open_model
     from tinydigits.run import runs_in
 
@@ -45,10 +45,8 @@ def serve(
         chosen = open_model(model, out)
         name = model if model in models else chosen.name
         models = {name: chosen.path} | {other: path for other, path in models.items() if other != name}
-    try:
+    with extra("serve", "serve"):
         from tinydigits.serve import run_server
-    except ImportError as error:
-        raise TinydigitsError("serve", f"needs {error.name}", hint="pip install 'tinydigits[serve]'") from error
     num_without = sum(run.name not in models for run in runs_in(out))
     if num_without:
         typer.echo(f"{num_without} of {out}/ left out, without an ONNX file: tinydigits export RUN onnx")

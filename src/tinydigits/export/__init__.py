@@ -4,7 +4,7 @@ A format's file has `write(trained, folder) -> Path`. Where others can ask the f
 `load(path) -> Answer`, from uint8 images to probabilities, and `PARITY`, the rule by which its answers must agree with
 the checkpoint's (`parity.py`); `load` raises NotAsked where this machine has nothing to ask the file with. `NEEDS`
 names files of a run that it is made of; `note(path) -> str` may add a line. Packages that few people have are imported
-by `need`, with the extra that brings them. Its first docstring line says what it is.
+within `extra`, which names what brings them. Its first docstring line says what it is.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from types import ModuleType
 from tinydigits.errors import TinydigitsError, unknown_name
 from tinydigits.export.parity import Parity, compare
 from tinydigits.export.speed import Speed, measure
-from tinydigits.export.trained import NotAsked, NotInstalled, TooLarge, Trained, of_run
+from tinydigits.export.trained import NotAsked, TooLarge, Trained, of_run
 
 __all__ = [
-    "Exported", "NotInstalled", "Parity", "Speed", "TooLarge", "Trained", "export", "formats", "measure", "of_run",
+    "Exported", "Parity", "Speed", "TooLarge", "Trained", "export", "formats", "measure", "of_run",
     "summary",
 ]  # fmt: skip
 

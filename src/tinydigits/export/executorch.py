@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from tinydigits.errors import TinydigitsError, first_line
-from tinydigits.export.trained import Answer, Trained, grey_card, grey_model, need, one_by_one
+from tinydigits.export.trained import Answer, Trained, grey_card, grey_model, one_by_one
+from tinydigits.extras import extra
 from tinydigits.models import CARD_KEY
 from tinydigits.quiet import quiet_stderr
 from tinydigits.run import write_atomic
@@ -26,8 +27,7 @@ def write(trained: Trained, folder: Path) -> Path:
     """
     import torch
 
-    need("executorch", "executorch", extra="executorch")
-    with quiet_stderr():
+    with extra("executorch", "export executorch"), quiet_stderr():
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
@@ -48,11 +48,10 @@ def load(path: Path) -> Answer:
     """Ask the file by ExecuTorch's own runtime, one thread."""
     import torch
 
-    need("executorch", "executorch", extra="executorch")
-    with quiet_stderr():
+    with extra("executorch", "export executorch"), quiet_stderr():
         from executorch.extension.pybindings import portable_lib
         from executorch.runtime import Runtime
-
+    with quiet_stderr():
         portable_lib._unsafe_reset_threadpool(1)  # unsafe while something runs, and nothing does
         program = Runtime.get().load_program(path)
         forward = program.load_method("forward")

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tinydigits.errors import TinydigitsError, first_line
-from tinydigits.export.trained import Answer, Trained, grey_card, grey_model, need, one_by_one
+from tinydigits.export.trained import Answer, Trained, grey_card, grey_model, one_by_one
+from tinydigits.extras import extra
 from tinydigits.models import CARD_KEY
 from tinydigits.quiet import quiet_stderr
 from tinydigits.run import write_atomic
@@ -28,9 +29,9 @@ def write(trained: Trained, folder: Path) -> Path:
     """
     import torch
 
-    with quiet_stderr():
-        litert_torch = need("litert", "litert_torch", "ai_edge_litert", extra="litert")
-        litert_torch.config.show_progress = False
+    with extra("litert", "export litert"), quiet_stderr():
+        import litert_torch
+    litert_torch.config.show_progress = False
 
     class Named(torch.nn.Module):
         """Its answer by name, which becomes the output's."""
@@ -55,9 +56,8 @@ def write(trained: Trained, folder: Path) -> Path:
 
 def load(path: Path) -> Answer:
     """Ask the file by LiteRT's interpreter, one thread."""
-    need("litert", "ai_edge_litert", extra="litert")
-    from ai_edge_litert.interpreter import Interpreter
-
+    with extra("litert", "export litert"):
+        from ai_edge_litert.interpreter import Interpreter
     with quiet_stderr():
         interpreter = Interpreter(str(path), num_threads=1)
         interpreter.allocate_tensors()

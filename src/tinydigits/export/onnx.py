@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tinydigits.export.trained import Answer, Trained, grey_card, grey_model, need, softmax
+from tinydigits.export.trained import Answer, Trained, grey_card, grey_model, softmax
+from tinydigits.extras import extra
 from tinydigits.run import write_atomic
 
 __all__ = ["OPSET", "PARITY", "load", "model_proto", "session_answer", "write"]
@@ -31,7 +32,8 @@ def write(trained: Trained, folder: Path) -> Path:
 
 def load(path: Path) -> Answer:
     """Ask the file by onnxruntime, one thread."""
-    onnxruntime = need("onnx", "onnxruntime")
+    with extra("export", "export onnx"):
+        import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return session_answer(onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
@@ -51,7 +53,9 @@ def model_proto(trained: Trained) -> Any:
     """The checked ONNX model, as onnx's ModelProto."""
     import torch
 
-    onnx = need("onnx", "onnx", "onnxscript")
+    with extra("export", "export onnx"):
+        import onnx
+        import onnxscript  # noqa: F401  torch imports it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own deprecations
         level = logging.getLogger("torch.onnx").level

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from tinydigits.export.onnx import load, model_proto
-from tinydigits.export.trained import Trained, need
+from tinydigits.export.trained import Trained
+from tinydigits.extras import extra
 from tinydigits.run import write_atomic
 
 __all__ = ["PARITY", "calibration_images", "load", "write"]
@@ -26,7 +27,8 @@ def write(trained: Trained, folder: Path) -> Path:
     Static quantisation by onnxruntime: weights in 8 bits with a scale for each output channel, activations in 8 bits
     with the range that they have over 512 training images.
     """
-    onnxruntime = need("onnx-int8", "onnxruntime")
+    with extra("export", "export onnx-int8"):
+        import onnxruntime
     proto = model_proto(trained)
     from onnxruntime import quantization
 

@@ -5,12 +5,10 @@ Shapes: N images, B images a batch, H × W pixels, K classes.
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 __all__ = [
-    "Answer", "NotAsked", "NotInstalled", "TooLarge", "Trained", "answer_of", "grey_card", "grey_model", "need",
+    "Answer", "NotAsked", "TooLarge", "Trained", "answer_of", "grey_card", "grey_model",
     "of_run", "one_by_one", "softmax", "unsure_below",
 ]  # fmt: skip
 
@@ -38,10 +36,6 @@ Answer = Callable[[np.ndarray], np.ndarray]
 
 class TooLarge(TinydigitsError):
     """A model that is larger than a format may be by its own rule; nothing is wrong with either."""
-
-
-class NotInstalled(TinydigitsError):
-    """A package that a format needs and that is not installed; the hint names the extra that brings it."""
 
 
 class NotAsked(TinydigitsError):
@@ -160,17 +154,3 @@ def one_by_one(logits_of: Callable[[np.ndarray], np.ndarray]) -> Answer:
         return softmax(np.concatenate([logits_of(grey_NCHW[at : at + 1]) for at in range(len(grey_NCHW))]))
 
     return answer
-
-
-def need(format_name: str, *packages: str, extra: str = "export") -> ModuleType:
-    """Import the first of some packages that a format needs; raises NotInstalled, which names the extra, without one.
-
-    >>> need("onnx", "json").__name__
-    'json'
-    """
-    missing = [package for package in packages if importlib.util.find_spec(package) is None]
-    if missing:
-        raise NotInstalled(
-            f"export {format_name}", f"needs {' and '.join(missing)}", hint=f"pip install 'tinydigits[{extra}]'"
-        )
-    return importlib.import_module(packages[0])

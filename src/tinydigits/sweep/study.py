@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinydigits import data, models, recipe
 from tinydigits.errors import TinydigitsError
+from tinydigits.extras import extra
 from tinydigits.recipe import Recipe
 from tinydigits.run import write_atomic
 from tinydigits.sweep.fields import Point, Sweep, as_settings
@@ -191,10 +192,8 @@ def _storage(folder: Path, address: str | None) -> optuna.storages.BaseStorage:
         raise TinydigitsError("--storage", got=address, expected="postgresql://USER@HOST/DATABASE")
     import optuna
 
-    try:
+    with extra("postgres", "--storage"):
         import psycopg  # noqa: F401
-    except ImportError as error:
-        raise TinydigitsError("--storage", "needs psycopg", hint="pip install 'tinydigits[postgres]'") from error
     import sqlalchemy.exc
 
     try:

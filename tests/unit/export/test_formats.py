@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,11 @@ from tests.conftest import APART, require_format
 from tinydigits import data, export, models
 from tinydigits.errors import TinydigitsError
 from tinydigits.evaluate import evaluate
-from tinydigits.export import NotInstalled, Trained
+from tinydigits.export import Trained
 from tinydigits.export.onnx_int8 import calibration_images
 from tinydigits.export.parity import compare
 from tinydigits.export.speed import measure
+from tinydigits.extras import NotInstalled
 from tinydigits.models import WeightsCard
 from tinydigits.run import Run
 
@@ -208,8 +210,8 @@ def test_what_cannot_be_exported_is_told(
         export.of_run(copy)
     with pytest.raises(TinydigitsError, match=r"export pth: needs a run's checkpoint.pt"):
         export.export(replace(trained, run=None), "pth", tmp_path)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(TinydigitsError, match=r"needs onnx and onnxscript\n  try: pip install 'tinydigits\[export\]'"):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(NotInstalled, match=r"export onnx: needs onnxscript\n  try: pip install 'tinydigits\[export\]'"):
         export.export(trained, "onnx", tmp_path)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-from tinydigits.errors import TinydigitsError, unknown_name
+from tinydigits.errors import unknown_name
+from tinydigits.extras import extra
 from tinydigits.train.loggers._logger import Logger
 
 __all__ = ["Logger", "make_logger", "names"]
@@ -38,9 +39,6 @@ def make_logger(name: str) -> Logger:
     """
     if name not in names():
         raise unknown_name("train --log", name, names(), kind="logger")
-    try:
+    with extra(name, f"train --log {name}"):
         logger: Logger = importlib.import_module(f"{__name__}.{name}").LOGGER()
-    except ImportError as error:
-        hint = f"pip install 'tinydigits[{name}]'"
-        raise TinydigitsError(f"train --log {name}", f"needs {error.name}", hint=hint) from error
     return logger

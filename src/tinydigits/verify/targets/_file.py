@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -20,7 +18,7 @@ from tinydigits.errors import TinydigitsError, first_line
 from tinydigits.verify.targets import weights
 from tinydigits.verify.targets._target import Asked, InputSaid, Target, of_card
 
-__all__ = ["NO_TRAIN_MODE", "FileModule", "Opened", "in_batches", "load_foreign", "must_answer", "need", "shape_of"]
+__all__ = ["NO_TRAIN_MODE", "FileModule", "Opened", "in_batches", "load_foreign", "must_answer", "shape_of"]
 
 NO_TRAIN_MODE = "holds the graph of eval mode alone: there are no train mode and no gradients to ask"
 
@@ -115,15 +113,6 @@ def load_foreign(
     levels = (0.0, 1 / 255) if model.dtype == torch.uint8 else (None, None)
     says = of_card(card) if card is not None else InputSaid(model.input_shape, *levels)
     return Target(subject, facts | weights.facts(path), says)
-
-
-def need(what: str, module: str, *, extra: str = "export") -> ModuleType:
-    """Import a runtime; raises TinydigitsError, which names the extra that brings it, where it is not installed."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        package = module.partition(".")[0]
-        raise TinydigitsError(what, f"needs {package}", hint=f"pip install 'tinydigits[{extra}]'") from error
 
 
 def shape_of(sizes: list[Any]) -> tuple[int | None, tuple[int, ...] | None]:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from tinydigits.bounds import asking
 from tinydigits.errors import TinydigitsError, first_line
-from tinydigits.verify.targets._file import FileModule, Opened, load_foreign, need, shape_of
+from tinydigits.extras import extra
+from tinydigits.verify.targets._file import FileModule, Opened, load_foreign, shape_of
 from tinydigits.verify.targets._onnx_graph import as_torch
 from tinydigits.verify.targets._target import Asked, Target
 
@@ -39,13 +40,14 @@ def load(asked: Asked) -> Target:
 
 def open_session(content: bytes) -> Opened:
     """A session of onnxruntime, with as many threads as torch has now."""
-    runtime = need(KIND, "onnxruntime")
-    options = runtime.SessionOptions()
+    with extra("export", KIND):
+        import onnxruntime
+    options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
     options.log_severity_level = 4  # what it has to say is in the error
     try:
         with asking(KIND):
-            session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes, one for each kind of damage
         raise TinydigitsError(KIND, f"not a whole ONNX file that onnxruntime reads: {first_line(error)}") from error
     inputs = session.get_inputs()
@@ -65,7 +67,8 @@ def open_session(content: bytes) -> Opened:
 
 def _structure(model: FileModule, path: Path) -> nn.Module:
     """The same graph in torch's operations, held against onnxruntime's answers."""
-    onnx = need(KIND, "onnx")
+    with extra("export", KIND):
+        import onnx
     rebuilt = as_torch(onnx.load(io.BytesIO(model.content)), str(path))
     generator = torch.Generator().manual_seed(int(model.get_buffer("sha256")[0]))
     images = torch.rand(2, *(model.input_shape or (1, 28, 28)), generator=generator)

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from tinydigits.bounds import asking
 from tinydigits.errors import TinydigitsError, first_line
+from tinydigits.extras import extra
 from tinydigits.models import CARD_KEY
 from tinydigits.quiet import quiet_stderr
-from tinydigits.verify.targets._file import Opened, load_foreign, need, shape_of
+from tinydigits.verify.targets._file import Opened, load_foreign, shape_of
 from tinydigits.verify.targets._target import Asked, Target
 
 KIND = "a .pte"
@@ -34,12 +35,13 @@ def load(asked: Asked) -> Target:
 def open_program(content: bytes) -> Opened:
     """The program's method `forward`, with as many threads as torch has now."""
     with quiet_stderr():
-        runtime = need(KIND, "executorch.runtime", extra="executorch").Runtime.get()
-        pool = need(KIND, "executorch.extension.pybindings.portable_lib", extra="executorch")
-        pool._unsafe_reset_threadpool(torch.get_num_threads())  # unsafe while something runs, and nothing does
+        with extra("executorch", KIND):
+            from executorch.extension.pybindings import portable_lib
+            from executorch.runtime import Runtime
+        portable_lib._unsafe_reset_threadpool(torch.get_num_threads())  # unsafe while something runs, and nothing does
     try:
         with asking(KIND):
-            program = runtime.load_program(content)
+            program = Runtime.get().load_program(content)
             forward = program.load_method("forward")
             named = program.method_names & {CARD_KEY}
             metadata = {name: str(program.load_method(name).execute([])[0]) for name in named}

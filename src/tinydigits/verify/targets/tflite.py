@@ -11,9 +11,10 @@ from torch import Tensor
 from tinydigits.archive import require_honest
 from tinydigits.bounds import asking
 from tinydigits.errors import TinydigitsError, first_line
+from tinydigits.extras import extra
 from tinydigits.models import CARD_KEY
 from tinydigits.quiet import quiet_stderr
-from tinydigits.verify.targets._file import Opened, load_foreign, need, shape_of
+from tinydigits.verify.targets._file import Opened, load_foreign, shape_of
 from tinydigits.verify.targets._target import Asked, Target
 
 KIND = "a .tflite"
@@ -36,10 +37,11 @@ def load(asked: Asked) -> Target:
 
 def open_interpreter(content: bytes) -> Opened:
     """An interpreter, with as many threads as torch has now."""
-    runtime = need(KIND, "ai_edge_litert.interpreter", extra="litert")
+    with extra("litert", KIND):
+        from ai_edge_litert.interpreter import Interpreter
     try:
         with asking(KIND), quiet_stderr():
-            interpreter = runtime.Interpreter(model_content=content, num_threads=torch.get_num_threads())
+            interpreter = Interpreter(model_content=content, num_threads=torch.get_num_threads())
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         raise TinydigitsError(KIND, f"not a whole file that LiteRT reads: {first_line(error)}") from error
