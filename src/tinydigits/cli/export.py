@@ -54,6 +54,11 @@ def export(
         all_hold = _print_table(trained, exports.formats(trained), folder)
     else:
         all_hold = _print_lines(trained, formats, folder)
+    if trained.shift_pixels:
+        typer.echo(
+            f"the run's accuracy is of answers averaged over shifts of up to {trained.shift_pixels} pixels; the files "
+            "are asked once, so theirs is a little lower"
+        )
     typer.echo(f"next: tinydigits verify {words[0] if is_shipped else run.folder}")
     raise typer.Exit(0 if all_hold else 1)
 

@@ -132,6 +132,12 @@ def _results(verdict: Mapping[str, Any]) -> Iterator[str]:
         f"Measured by `tinydigits verify` on {verdict['verified_at'][:10]} against the contract "
         f"`{verdict['contract']['name']}`: {verdict['verdict']}."
     )
+    if shift := verdict["target"].get("test_time_shift_pixels", 0):
+        yield ""
+        yield (
+            f"Test-time augmentation: the accuracy is of answers averaged over all shifts of up to {shift} pixels. An "
+            "exported file is asked once, and is a little less accurate."
+        )
 
 
 def _training(record: Record, recipe: Mapping[str, Any]) -> Iterator[str]:

@@ -55,6 +55,12 @@ class Trained:
     run: Run | None = None
 
     @property
+    def shift_pixels(self) -> int:
+        """How far its recipe shifts an image when it is asked, 0 for not at all; exported files are asked once."""
+        recipe = self.run.record.recipe if self.run else {}
+        return int(recipe.get("evaluation", {}).get("shift_pixels", 0))
+
+    @property
     def stem(self) -> str:
         """What its exported files are called: the recipe's name, or else the model's."""
         name = self.card.recipe or self.card.model.rpartition(":")[2]

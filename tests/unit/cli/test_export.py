@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,14 @@ def test_a_file_that_answers_otherwise_gives_exit_code_1(
     code, output = invoke(run.folder, "safetensors", "--to", tmp_path)
     assert code == 1 and "deleted" in output and "parity does not hold" in output
     assert not list(tmp_path.iterdir())
+
+
+def test_test_time_augmentation_stays_behind_and_that_is_told(run: Run, tmp_path: Path) -> None:
+    assert "averaged over shifts" not in invoke(run.folder, "safetensors", "--to", tmp_path)[1]
+    asked = Run(Path(shutil.copytree(run.folder, tmp_path / "run")))
+    changed = asked.record.recipe | {"evaluation": {"shift_pixels": 2}}
+    asked.write_record(asked.record.model_copy(update={"recipe": changed}))
+    assert "averaged over shifts of up to 2 pixels" in invoke(asked.folder, "safetensors", "--to", tmp_path)[1]
 
 
 def test_a_shipped_model_is_written_into_this_folder_and_has_no_pth(

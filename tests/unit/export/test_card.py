@@ -47,3 +47,10 @@ def test_the_verdicts_figures_are_on_the_card_until_the_weights_change(
     weights = copied.folder / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")
     assert "model-index" not in card_of(copied, tmp_path)[0], "the verdict is of other weights"
+
+
+def test_test_time_augmentation_is_named(copied: Run, tmp_path: Path) -> None:
+    text = copied.file("recipe.toml").read_text(encoding="utf-8")
+    copied.write("recipe.toml", text.replace("shift_pixels = 0", "shift_pixels = 1"))
+    verify.keep(verify.verify(copied.folder, "digits"))
+    assert "averaged over all shifts of up to 1 pixels" in card_of(copied, tmp_path)[1]
