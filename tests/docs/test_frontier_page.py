@@ -61,6 +61,14 @@ def test_an_aim_stays_open_until_its_last_seed_and_is_then_reached_or_missed() -
     assert "| 99.90 %: missed by 0.277 points |" in said(0.999, len(rows))
 
 
+def test_test_time_augmentation_stands_beside_the_accuracy() -> None:
+    rows = [row.model_copy(deep=True) for row in load_rows(REFERENCE) if row.recipe == "gap-cnn-tuned"]
+    assert "shifted up to" not in make_page(measured_points(rows), ANCHORS)
+    for row in rows:
+        row.verdict["target"]["test_time_shift_pixels"] = 1
+    assert "%, shifted up to 1 px |" in make_page(measured_points(rows), ANCHORS)
+
+
 def test_rows_of_different_recipes_under_one_name_are_refused() -> None:
     rows = load_rows(REFERENCE)
     row = next(row for row in rows if row.recipe == "gap-cnn-tuned").model_copy(deep=True)

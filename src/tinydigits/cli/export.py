@@ -56,7 +56,7 @@ def export(
         all_hold = _print_lines(trained, formats, folder)
     if trained.shift_pixels:
         typer.echo(
-            f"the run's accuracy is of answers averaged over shifts of up to {trained.shift_pixels} pixels; the files "
+            f"the run's accuracy is of answers averaged over shifts of up to {trained.shift_pixels} px; the files "
             "are asked once, so theirs is a little lower"
         )
     typer.echo(f"next: tinydigits verify {words[0] if is_shipped else run.folder}")

@@ -135,7 +135,7 @@ def _results(verdict: Mapping[str, Any]) -> Iterator[str]:
     if shift := verdict["target"].get("test_time_shift_pixels", 0):
         yield ""
         yield (
-            f"Test-time augmentation: the accuracy is of answers averaged over all shifts of up to {shift} pixels. An "
+            f"Test-time augmentation: the accuracy is of answers averaged over all shifts of up to {shift} px. An "
             "exported file is asked once, and is a little less accurate."
         )
 

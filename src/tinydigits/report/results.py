@@ -82,6 +82,11 @@ class Row(_Part):
             return counts
         raise TinydigitsError(f"row {self.recipe} s{self.seed}", "its verdict has no count of right test images")
 
+    @property
+    def shift_pixels(self) -> int:
+        """Up to how far every test image was shifted, and the answers averaged; 0 where each was asked once."""
+        return int(self.verdict["target"].get("test_time_shift_pixels", 0))
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -209,7 +214,7 @@ def _facts(system: System, group: Sequence[Row], structures: Mapping[str, Struct
     found = structures.get(records[0].recipe["model"]["name"])
     num_images = group[0].test_counts[1]
     share = sum(row.test_counts[0] for row in group) / (num_images * len(group))
-    shifts = {row.verdict["target"].get("test_time_shift_pixels", 0) for row in group} - {0}
+    shifts = {row.shift_pixels for row in group} - {0}
     return {
         "right test images, seed by seed": ", ".join(f"{row.test_counts[0]:,}" for row in group)
         + f" of {num_images:,} ({'seed' if len(group) == 1 else 'seeds'} {', '.join(str(row.seed) for row in group)})",
