@@ -16,9 +16,9 @@ import tinydigits
 SOURCE = Path(tinydigits.__file__).parent
 FLOORS = (
     {"errors", "stats", "machine", "quiet"},
-    {"archive", "bounds", "extras", "text"},
+    {"archive", "bounds", "compiler", "extras", "text"},
     {"models", "data", "recipe", "contract", "run"},
-    {"evaluate", "optim", "page", "pretrained", "trace"},
+    {"batch_last", "evaluate", "optim", "page", "pretrained", "trace"},
     {"train", "checks"},
     {"verify", "export"},
     {"report", "sweep", "predict"},

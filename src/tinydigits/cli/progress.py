@@ -29,10 +29,16 @@ class LineReporter(Reporter):
         self.epochs = record.recipe["epochs"]
         validation = f", {record.num_validation:,} for validation" if record.num_validation else ""
         together = f", {record.world_size} processes by {record.backend}" if record.world_size > 1 else ""
+        layers = ""
+        if record.recipe.get("batch_last") and record.device == "cpu" and record.world_size == 1:
+            by = record.versions.get("compiler")
+            layers = (
+                f", layers compiled by {by}" if by else ", torch's layers, which are slower: no C compiler was found"
+            )
         typer.echo(
             f"{record.recipe['name']}: {record.recipe['model']['name']}, {record.num_parameters:,} parameters, "
             f"on {record.source} ({record.num_train:,} images{validation}), {_count(self.epochs, 'epoch')}, "
-            f"seed {record.recipe['seed']}, {record.device}, {_count(record.threads, 'thread')}{together}"
+            f"seed {record.recipe['seed']}, {record.device}, {_count(record.threads, 'thread')}{together}{layers}"
         )
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 __all__ = [
     "Affine", "AugmentStep", "AveragePart", "Blur", "ConstantSchedule", "Contrast", "CosineSchedule", "DataPart",
-    "DistilPart", "Elastic", "EmaPart", "Erasing", "EvaluationPart", "Inversion", "LossPart", "MixPart",
-    "ModelPart", "Noise", "OneCycleSchedule", "OptimizerPart", "Perspective", "PlateauSchedule", "Recipe",
-    "Rotation", "SchedulePart", "SwaPart", "ZoomOut",
+    "DistilPart", "Elastic", "EmaPart", "Erasing", "EvaluationPart", "Inversion", "LossPart", "MixPart", "ModelPart",
+    "Noise", "OneCycleSchedule", "OptimizerPart", "Perspective", "PlateauSchedule", "Recipe", "Rotation",
+    "SchedulePart", "SwaPart", "ZoomOut",
 ]  # fmt: skip
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -292,10 +292,9 @@ AugmentStep = Annotated[
 
 
 class EvaluationPart(_Part):
-    """How the trained model is asked; `shift_pixels` > 0 averages the answers over all shifts up to that many pixels.
+    """How the trained model is asked; `shift_pixels` > 0: for the mean answer to all shifts up to that.
 
-    That is test-time augmentation: off by default, and named in the record and the verdict when on.
-    """
+    That is test-time augmentation, named in the record and the verdict."""
 
     shift_pixels: Annotated[int, Field(ge=0, le=3)] = 0
 
@@ -303,9 +302,11 @@ class EvaluationPart(_Part):
 class Recipe(_Part):
     """Everything that decides a run: the same recipe, machine and threads give the same bits.
 
-    Two fields save memory and cost time, and change no result: `recompute` names parts of the model (as in
-    `model.named_modules()`) whose activations are computed again in the backward pass in place of being kept;
-    `keep_memory = false` gives freed blocks over 0.5 MB back to the system after every step.
+    Two save memory, cost time and change no result: `recompute` names parts of the model whose activations are computed
+    again in the backward pass; `keep_memory = false` gives freed blocks over 0.5 MB back after every step.
+
+    `channels_last` and `batch_last` are orders in memory, for speed. `batch_last` is for few channels: layers in C, on
+    the CPU in single precision; elsewhere, or without a C compiler, torch's do the same, to other last bits.
 
     `batch_norm` is for a training in several processes: `synchronised` normalises by the whole batch, as one process
     does; `local` by each process's share of it, with the mean of their running statistics kept.
@@ -323,6 +324,7 @@ class Recipe(_Part):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False
+    batch_last: bool = False
     recompute: tuple[str, ...] = ()
     keep_memory: bool = True
     batch_norm: Literal["synchronised", "local"] = "synchronised"
@@ -343,4 +345,6 @@ class Recipe(_Part):
             raise ValueError("data.validation > 0, since the plateau schedule follows the validation loss")
         if isinstance(self.average, SwaPart) and self.average.start_epoch > self.epochs:
             raise ValueError(f"average.start_epoch ≤ epochs = {self.epochs}")
+        if self.batch_last and (self.channels_last or self.recompute or self.precision == "bf16"):
+            raise ValueError('batch_last with precision = "fp32", without channels_last and recompute')
         return self

@@ -14,6 +14,8 @@ from torch import nn
 
 from tinydigits import data, models
 from tinydigits.archive import require_honest
+from tinydigits.batch_last import train_batch_last
+from tinydigits.compiler import compiler_version
 from tinydigits.data.batches import Batches, seed_for
 from tinydigits.errors import TinydigitsError, TrainingDiverged
 from tinydigits.evaluate import Evaluation, evaluate, frozen
@@ -79,6 +81,7 @@ class State:
         self.schedule = Schedule(recipe, [math.ceil(num / recipe.optimizer.accumulate) for num in batches_per_epoch])
         self.average = Average(self.model, recipe.average)  # takes its copy before the model is changed below
         recompute(self.model, recipe.recompute, where=f"recipe {recipe.name}: recompute")
+        self.layers_by = self._lay_out()
         self.spread_model = self.world.spread(self.model, recipe.batch_norm)
         if not self.world.is_first:  # the initial weights are the same everywhere, the dropout is not
             torch.manual_seed(seed_for(recipe.seed, self.world.rank))
@@ -88,6 +91,16 @@ class State:
         self.history: list[dict[str, Any]] = []
         self.record = self._new_record(whole)
         self._last_evaluation: Evaluation | None = None
+
+    def _lay_out(self) -> dict[str, str]:
+        """Train batch-last where the recipe says so and it can be; gives what compiled the layers, for the record."""
+        if not self.recipe.batch_last or self.device.type != "cpu" or self.world.size > 1:
+            return {}
+        try:
+            train_batch_last(self.model)
+        except TinydigitsError:  # no compiler: torch's layers do the same, slower, and the record names none
+            return {}
+        return {"compiler": compiler_version()}
 
     def _smallest_batch(self) -> int:
         """The fewest images of which every process has its share: two each where BatchNorm has no others."""
@@ -136,7 +149,7 @@ class State:
             world_size=self.world.size,
             backend=self.world.backend,
             machine=describe_machine() | describe_arithmetic(str(self.device)),
-            versions=describe_versions(),
+            versions=describe_versions() | self.layers_by,
             git_commit=find_git_commit(),
         )
 

@@ -144,7 +144,7 @@ def test_a_machine_without_a_compiler_is_told(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
-    with pytest.raises(TinydigitsError, match=r"no C compiler to ask the header with\n  try: apt install gcc"):
+    with pytest.raises(TinydigitsError, match=r"there is no C compiler\n  try: apt install gcc"):
         export.export(trained, "c", tmp_path)
     assert not list(tmp_path.iterdir()), "what was not asked is not kept"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import shutil
 import subprocess
 import tempfile
@@ -13,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from tinydigits.compiler import load_library
 from tinydigits.errors import TinydigitsError
 from tinydigits.export.trained import Answer
 
-__all__ = ["MICROCONTROLLERS", "Footprint", "find_compiler", "footprint_note", "load_header", "measure_footprint"]
+__all__ = ["MICROCONTROLLERS", "Footprint", "footprint_note", "load_header", "measure_footprint"]
 
 # Many images a call, so that a call from Python costs nothing in the figures.
 _HARNESS = """
@@ -31,7 +31,7 @@ void many(const uint8_t *images, float *probabilities, int n)
 int num_classes(void);
 int num_classes(void) {{ return TINYDIGITS_NUM_CLASSES; }}
 """
-_FLAGS = ("-std=c99", "-O3", "-march=native", "-shared", "-fPIC")
+_FLAGS = (("-std=c99", "-march=native"), ("-std=c99", "-mcpu=native"))
 
 MICROCONTROLLERS = {
     "Cortex-M4F": ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
@@ -39,21 +39,10 @@ MICROCONTROLLERS = {
 }
 
 
-def find_compiler() -> str:
-    """The C compiler of this machine: `CC`, else cc, gcc or clang; raises TinydigitsError where there is none."""
-    for name in filter(None, (os.environ.get("CC"), "cc", "gcc", "clang")):
-        if shutil.which(name):
-            return name
-    raise TinydigitsError("export c", "no C compiler to ask the header with", hint="apt install gcc, or CC=compiler")
-
-
 def load_header(path: Path, num_pixels: int = 784) -> Answer:
     """Compile a header for this machine and ask it; raises TinydigitsError where it does not compile."""
-    with tempfile.TemporaryDirectory(prefix="tinydigits-") as folder:
-        source, library_file = Path(folder) / "many.c", Path(folder) / "many.so"
-        source.write_text(_HARNESS.format(path=path.resolve(), num_pixels=num_pixels), encoding="utf-8")
-        _run([find_compiler(), *_FLAGS, "-o", str(library_file), str(source)], path)
-        library = ctypes.CDLL(str(library_file))
+    harness = _HARNESS.format(path=path.resolve(), num_pixels=num_pixels)
+    library = load_library(harness, where=str(path), flags=_FLAGS)
     num_classes = library.num_classes()
 
     def answer(images_NHW: np.ndarray) -> np.ndarray:
