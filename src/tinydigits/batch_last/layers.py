@@ -71,9 +71,9 @@ class _BatchLast(TorchFunctionMode):
         return func(*args, **kwargs) if result is None else result
 
     def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)
         if self.waiting is not None:
             self.waiting[1](False)
-        super().__exit__(*raised)
 
 
 def _fits(features: Tensor) -> bool:
