@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from tinydigits import data, models, recipe
+from tinydigits.batch_last.kernels import load_kernels
 from tinydigits.errors import Interrupted, TinydigitsError, TrainingDiverged
 from tinydigits.evaluate import evaluate
 from tinydigits.run import Run
@@ -264,3 +265,45 @@ def test_a_checkpoint_is_written_each_half_minute_and_not_at_each_step_from_then
     run = train(recipe.load("two-conv", [*QUICK, "data.batch_size=12"]), out=tmp_path)
     assert run.record.steps == 100  # a second or more each, by this clock
     assert 2 <= writes.count("checkpoint.pt") - 1 <= 5  # one of them at the epoch's end
+
+
+# Batch-last.
+
+BATCH_LAST = [*QUICK, "batch_last=true", "precision=fp32", "channels_last=false", "epochs=3"]
+
+
+def test_batch_last_goes_on_after_a_stop_to_the_same_bits_and_names_its_compiler(tmp_path: Path) -> None:
+    chosen = recipe.load("gap-cnn-tuned", BATCH_LAST)
+    whole = train(chosen, out=tmp_path, threads=1)
+
+    class Stopping(Reporter):
+        def on_epoch(self, row: Any) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        train(chosen, out=tmp_path / "stopped", threads=1, reporter=Stopping())
+    stopped = Run(tmp_path / "stopped" / "latest")
+    assert_same_bits(resume(stopped), whole)
+    assert any(character.isdigit() for character in whole.record.versions["compiler"])
+    plain = train(recipe.load("gap-cnn-tuned", [*BATCH_LAST, "batch_last=false"]), out=tmp_path, threads=1)
+    assert "compiler" not in plain.record.versions
+    assert plain.record.result is not None and whole.record.result is not None
+    assert whole.record.result.loss == pytest.approx(plain.record.result.loss, rel=0.05)
+
+
+def test_batch_last_without_a_compiler_trains_by_torchs_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_kernels.cache_clear()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    run = train(recipe.load("gap-cnn-tuned", [*BATCH_LAST, "epochs=1"]), out=tmp_path, threads=1)
+    plain = train(recipe.load("gap-cnn-tuned", [*BATCH_LAST, "epochs=1", "batch_last=false"]), out=tmp_path, threads=1)
+    assert "compiler" not in run.record.versions
+    assert_same_bits(run, plain)
+
+
+@pytest.mark.parametrize("other", ["precision=bf16", "channels_last=true", "recompute=['features']"])
+def test_batch_last_is_refused_with_what_it_cannot_do(other: str) -> None:
+    with pytest.raises(
+        TinydigitsError, match='batch_last with precision = "fp32", without channels_last and recompute'
+    ):
+        recipe.load("gap-cnn-tuned", [*BATCH_LAST, other])
