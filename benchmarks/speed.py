@@ -25,6 +25,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.layouts import FILE as ORDERS
+from benchmarks.layouts import section
 from tinydigits import data, models, recipe
 from tinydigits.data import idx
 from tinydigits.machine import describe_machine, describe_versions, keep_freed_memory
@@ -156,11 +158,14 @@ def bare_step(chosen: Recipe, images: data.ImageSet) -> tuple[Callable[[], None]
     import torch
     from torch.nn.functional import cross_entropy
 
+    from tinydigits.batch_last import train_batch_last
     from tinydigits.data.batches import Batches
 
     model, optimizer = _make(chosen)
     if chosen.channels_last:
         model.to(memory_format=torch.channels_last)
+    if chosen.batch_last:
+        train_batch_last(model)
     size = chosen.data.batch_size_at(1)
     batches = Batches(
         images.images_NHW, images.labels_N, mean=chosen.data.mean, std=chosen.data.std, seed=0,
@@ -277,6 +282,8 @@ def page(rows: dict[str, Any]) -> str:
             f"- {name}: " + ", ".join(f"{op} {100 * share:.0f} %" for op, share in row["profile"].items())
             for name, row in rows["recipes"].items()
         ),
+        "",
+        *section(json.loads(ORDERS.read_text(encoding="utf-8"))),
         "",
         "## Start-up",
         "",
