@@ -1,9 +1,9 @@
 /* The layers of small networks, forward and backward, with the images of a batch side by side in memory.
 
-   A tensor is (channels, height, width, images), images a multiple of 16, in single precision. Every operation then does
-   the same with 16 images or more at once, whatever the number of channels, and no sum runs across them but those of the
-   weights' gradients. Sums are made in one order, so results are the same bits on one machine, with any number of
-   threads. Vectors are GCC's and Clang's own extension, so nothing here is of one processor. */
+   A tensor is (channels, height, width, images), images a multiple of 16, in single precision. Every operation does the
+   same with 16 images or more at once, whatever the number of channels, and no sum runs across them but BatchNorm's and
+   those of the weights' gradients. Sums are made in one order, so results are the same bits on one machine, with any
+   number of threads. Vectors are GCC's and Clang's own extension, so nothing here is of one processor. */
 
 #include <math.h>
 
@@ -42,7 +42,8 @@ INLINE int out_width(Layer l) { return l.width + 2 * l.pad - l.kernel + 1; }
 #define TAPS(first, end, at, size) const int first = most(0, l.pad - (at)), end = least(l.kernel, (size) - (at) + l.pad)
 
 /* One position of `num` output channels, for V vectors of images. */
-INLINE void conv_at(Layer l, int num, int V, const Lanes *in, const float *weights, const float *bias, Lanes *out, int y, int x) {
+INLINE void conv_at(Layer l, int num, int V, const Lanes *in, const float *weights, const float *bias, Lanes *out,
+                    int y, int x) {
     Lanes sums[8][4];
     const int taps = l.kernel * l.kernel;
     const long plane = (long)out_height(l) * out_width(l) * l.vectors;
@@ -52,12 +53,14 @@ INLINE void conv_at(Layer l, int num, int V, const Lanes *in, const float *weigh
     for (int i = 0; i < l.num_in; i++)
         for (int dy = top; dy < bottom; dy++)
             for (int dx = left; dx < right; dx++) {
-                const Lanes *pixel = in + (((long)i * l.height + y + dy - l.pad) * l.width + x + dx - l.pad) * l.vectors;
+                const long row = (long)i * l.height + y + dy - l.pad;
+                const Lanes *pixel = in + (row * l.width + x + dx - l.pad) * l.vectors;
                 const float *weight = weights + i * taps + dy * l.kernel + dx;
                 UNROLL for (int o = 0; o < num; o++) UNROLL for (int v = 0; v < V; v++)
                     sums[o][v] += pixel[v] * weight[(long)o * l.num_in * taps];
             }
-    UNROLL for (int o = 0; o < num; o++) UNROLL for (int v = 0; v < V; v++) out[o * plane + v] = sums[o][v] + (bias ? bias[o] : 0);
+    UNROLL for (int o = 0; o < num; o++) UNROLL for (int v = 0; v < V; v++)
+        out[o * plane + v] = sums[o][v] + (bias ? bias[o] : 0);
 }
 
 INLINE void conv_plane(Layer l, int num, const Lanes *in, const float *weights, const float *bias, Lanes *out) {
@@ -86,7 +89,7 @@ void conv(Layer l, const Lanes *in, const float *weights, const float *bias, Lan
     }
 }
 
-/* Gradients of the weights between O output and I input channels. Row by row, so that all taps find a row in the cache. */
+/* Gradients of the weights between O output and I input channels; row by row, so that all taps find it in the cache. */
 INLINE void weights_block(Layer l, int O, int I, const Lanes *in, const Lanes *gradient, float *out) {
     const int height = out_height(l), width = out_width(l), taps = l.kernel * l.kernel;
     const long in_plane = (long)l.height * l.width * l.vectors, plane = (long)height * width * l.vectors;
@@ -144,7 +147,8 @@ void depthwise(Layer l, const Lanes *in, const float *weights, const float *bias
     one.num_in = one.num_out = 1;
     #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (int c = 0; c < l.num_out; c++)
-        conv_plane(one, 1, in + c * in_plane, weights + (long)c * l.kernel * l.kernel, bias ? bias + c : 0, out + c * plane);
+        conv_plane(one, 1, in + c * in_plane, weights + (long)c * l.kernel * l.kernel, bias ? bias + c : 0,
+                   out + c * plane);
 }
 
 void depthwise_weights(Layer l, const Lanes *in, const Lanes *gradient, float *out, int threads) {
@@ -166,12 +170,14 @@ static void moments(long size, const Lanes *x, float *mean, float *variance) {
         Lanes sums[4] = {splat(0), splat(0), splat(0), splat(0)}, powers[4] = {splat(0), splat(0), splat(0), splat(0)};
         for (long n = begin; n < end; n += 4)
             UNROLL for (int k = 0; k < 4; k++) if (n + k < end) sums[k] += x[n + k];
-        const double count = (double)(end - begin) * WIDTH, own = total((sums[0] + sums[1]) + (sums[2] + sums[3])) / count;
+        const double count = (double)(end - begin) * WIDTH;
+        const double own = total((sums[0] + sums[1]) + (sums[2] + sums[3])) / count;
         const float near = (float)own;
         for (long n = begin; n < end; n += 4)
             UNROLL for (int k = 0; k < 4; k++) if (n + k < end) powers[k] += (x[n + k] - near) * (x[n + k] - near);
         const double apart = own - centre;
-        squares += total((powers[0] + powers[1]) + (powers[2] + powers[3])) + apart * apart * seen * count / (seen + count);
+        squares += total((powers[0] + powers[1]) + (powers[2] + powers[3]))
+                   + apart * apart * seen * count / (seen + count);
         centre += apart * count / (seen + count);
         seen += count;
     }
@@ -200,8 +206,8 @@ INLINE Lanes passed(int relu, Lanes value, Lanes gradient, float factor, float a
     return relu ? where(~(value * factor + added <= 0), gradient) : gradient;
 }
 
-INLINE void norm_back_channel(long size, int relu, const Lanes *x, const Lanes *g, float weight, float bias, float centre,
-                              float scale, Lanes *y, float *weight_out, float *bias_out) {
+INLINE void norm_back_channel(long size, int relu, const Lanes *x, const Lanes *g, float weight, float bias,
+                              float centre, float scale, Lanes *y, float *weight_out, float *bias_out) {
     const float factor = weight * scale, added = bias - centre * factor, count = (float)size * WIDTH;
     Lanes sums[4] = {splat(0), splat(0), splat(0), splat(0)}, products[4] = {splat(0), splat(0), splat(0), splat(0)};
     for (long n = 0; n < size; n += 4)
@@ -258,13 +264,15 @@ void max_pool(int channels, int height, int width, long vectors, const Lanes *in
 }
 
 /* The gradient goes to the first maximum of each four. `out` begins as zeros. */
-void max_pool_back(int channels, int height, int width, long vectors, const Lanes *in, const Lanes *gradient, Lanes *out, int threads) {
+void max_pool_back(int channels, int height, int width, long vectors, const Lanes *in, const Lanes *gradient,
+                   Lanes *out, int threads) {
     #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (int c = 0; c < channels; c++)
         for (int y = 0; y < height / 2; y++)
             for (int x = 0; x < width / 2; x++) {
                 const long at = (((long)c * height + 2 * y) * width + 2 * x) * vectors, below = width * vectors;
-                const Lanes *a = in + at, *b = a + below, *g = gradient + (((long)c * (height / 2) + y) * (width / 2) + x) * vectors;
+                const Lanes *a = in + at, *b = a + below;
+                const Lanes *g = gradient + (((long)c * (height / 2) + y) * (width / 2) + x) * vectors;
                 Lanes *first = out + at, *second = first + below;
                 for (long v = 0; v < vectors; v++) {
                     const Mask right = a[v] < a[v + vectors], low_right = b[v] < b[v + vectors];

@@ -13,7 +13,10 @@ from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, Training
 
 NAME = "training.seconds"
-ADVICE = 'A larger batch, `precision = "bf16"` with `channels_last = true`, or fewer epochs take less.'
+ADVICE = (
+    'A larger batch, `batch_last = true` for few channels, `precision = "bf16"` with `channels_last = true` for many, '
+    "or fewer epochs take less."
+)
 
 
 class Limits(_finding.Limits):
