@@ -184,10 +184,10 @@ def _batch_norm(
     weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False, momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor | None:  # fmt: skip
-    if weight is None or bias is None or running_mean is None or running_var is None:
+    if not (_fits(input) and _is_batch_last(input) and training) or running_mean is None or running_var is None:
         return None
-    if not (_fits(input) and _is_batch_last(input) and training):
-        return None
+    weight = input.new_ones(input.shape[1]) if weight is None else weight
+    bias = input.new_zeros(input.shape[1]) if bias is None else bias
     found = torch.empty(3, len(weight))  # mean, biased variance and 1/sd of each channel
     out = _Norm.apply(mode.kernels, input, weight, bias, found)
     node = out.grad_fn

@@ -89,6 +89,8 @@ def test_norms_and_activations_in_either_order(in_place: bool) -> None:
         [CONV, relu, nn.BatchNorm2d(6)],
         [CONV, nn.BatchNorm2d(6), relu, *second, relu],
         [CONV, nn.BatchNorm2d(6)],
+        [CONV, nn.BatchNorm2d(6, affine=False), relu],
+        [CONV, nn.BatchNorm2d(6, bias=False), relu],
     ):
         parts = copy.deepcopy(layers)
         nn.init.normal_(parts[-1].weight) if isinstance(parts[-1], nn.BatchNorm2d) else None

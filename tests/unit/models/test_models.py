@@ -55,6 +55,27 @@ def test_repeated_blocks_share_their_convolutions_but_not_their_norms() -> None:
     assert not torch.equal(once.eval()(images_BCHW), twice.eval()(images_BCHW))
 
 
+def test_kernels_are_all_turns_and_mirrors_of_few() -> None:
+    """The first layer's maps of a turned or mirrored picture are those of the picture, turned or mirrored, in another order."""
+    torch.manual_seed(0)
+    model = models.build("dihedral-cnn", {"kernels": 2, "widths": (16, 4, 4)}).eval()
+    maps: list[torch.Tensor] = []
+    model.stem_norm.register_forward_hook(lambda module, given, found: maps.append(found[0]))
+    image_BCHW = torch.rand(1, 1, 28, 28)
+    changes = [lambda images: torch.rot90(images, 1, (-2, -1)), lambda images: images.flip(-1)]
+    with torch.inference_mode():
+        model(image_BCHW)
+        for change in changes:
+            model(change(image_BCHW))
+    first, *others = (found.clone() for found in maps)
+    assert len({tuple(found.flatten().tolist()) for found in first}) == 16, "no two are the same"
+    for change, found in zip(changes, others, strict=True):
+        nearest = [min(float((change(one) - other).abs().max()) for other in found) for one in first]
+        assert max(nearest) < 1e-5
+    sizes = {kernels: count(models.build("dihedral-cnn", {"kernels": kernels})) for kernels in (1, 2)}
+    assert sizes[2] - sizes[1] == 6 * 9  # one more kernel in each of six layers
+
+
 def test_options_reach_the_model() -> None:
     dropouts = [
         module.p for module in models.build("two-conv", {"dropout": 0.25}).modules() if isinstance(module, nn.Dropout)
