@@ -56,7 +56,7 @@ def test_repeated_blocks_share_their_convolutions_but_not_their_norms() -> None:
 
 
 def test_kernels_are_all_turns_and_mirrors_of_few() -> None:
-    """The first layer's maps of a turned or mirrored picture are those of the picture, turned or mirrored, in another order."""
+    """The first layer's maps of a turned picture are those of the picture, turned, in another order."""
     torch.manual_seed(0)
     model = models.build("dihedral-cnn", {"kernels": 2, "widths": (16, 4, 4)}).eval()
     maps: list[torch.Tensor] = []
