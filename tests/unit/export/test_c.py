@@ -56,7 +56,8 @@ def measured(model: nn.Module, *, least: float = 0.5) -> Trained:
     generator = torch.Generator().manual_seed(0)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, least, 1.5, generator=generator)
+            if module.weight is not None:
+                nn.init.uniform_(module.weight, least, 1.5, generator=generator)
             nn.init.uniform_(module.bias, -0.3, 0.3, generator=generator)
             module.momentum = None  # the mean over what is seen
     train = torch.from_numpy(data.load("digits", "train").images_NHW[:256, None]).float() / 255

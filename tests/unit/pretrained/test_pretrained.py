@@ -45,7 +45,10 @@ def test_the_test_images_give_the_stated_count(name: str, mnist) -> None:
     found = pretrained.find(name)
     model, card = models.load_weights(found.weights)
     images = data.load(card.source, "test", allow_download=False)
-    answers = evaluate(model, images.images_NHW, images.labels_N, mean=card.mean, std=card.std)
+    shift_pixels = found.run.record.recipe["evaluation"]["shift_pixels"]
+    answers = evaluate(
+        model, images.images_NHW, images.labels_N, mean=card.mean, std=card.std, shift_pixels=shift_pixels
+    )
     correct, seen = found.test_counts
     # One picture may lie so near two classes that another processor's rounding decides.
     assert answers.seen == seen and abs(answers.correct - correct) <= 1
