@@ -67,6 +67,8 @@ def test_models_ls_shows_size_and_accuracy(monkeypatch: pytest.MonkeyPatch) -> N
         line = next(line for line in output.splitlines() if line.startswith(f"{name} ") and "%" in line)
         correct, seen = found.test_counts
         assert f"{found.run.record.num_parameters:,}" in line and f"{100 * correct / seen:.2f} %" in line
+        is_shifted = found.run.record.recipe["evaluation"]["shift_pixels"] > 0
+        assert (f"* {name}: the mean answer to all shifts" in output) == ("%*" in line) == is_shifted
 
 
 def test_verify_asks_again_and_leaves_the_package_as_it_is(mnist, tmp_path: Path) -> None:
