@@ -55,25 +55,34 @@ def test_repeated_blocks_share_their_convolutions_but_not_their_norms() -> None:
     assert not torch.equal(once.eval()(images_BCHW), twice.eval()(images_BCHW))
 
 
-def test_kernels_are_all_turns_and_mirrors_of_few() -> None:
-    """The first layer's maps of a turned picture are those of the picture, turned, in another order."""
+@pytest.mark.parametrize("mirrors", [False, True])
+def test_a_changed_picture_gives_the_same_maps_changed_in_another_order_of_the_channels(mirrors: bool) -> None:
+    def change(images: torch.Tensor) -> torch.Tensor:
+        return images.flip(-1) if mirrors else torch.rot90(images, 1, (-2, -1))
+
     torch.manual_seed(0)
-    model = models.build("dihedral-cnn", {"kernels": 2, "widths": (16, 4, 4)}).eval()
+    model = models.build("dihedral-cnn", {"fields": (1, 3, 2), "depths": (2, 2, 3)})
     maps: list[torch.Tensor] = []
-    model.stem_norm.register_forward_hook(lambda module, given, found: maps.append(found[0]))
-    image_BCHW = torch.rand(1, 1, 28, 28)
-    changes = [lambda images: torch.rot90(images, 1, (-2, -1)), lambda images: images.flip(-1)]
-    with torch.inference_mode():
-        model(image_BCHW)
-        for change in changes:
-            model(change(image_BCHW))
-    first, *others = (found.clone() for found in maps)
-    assert len({tuple(found.flatten().tolist()) for found in first}) == 16, "no two are the same"
-    for change, found in zip(changes, others, strict=True):
-        nearest = [min(float((change(one) - other).abs().max()) for other in found) for one in first]
-        assert max(nearest) < 1e-5
-    sizes = {kernels: count(models.build("dihedral-cnn", {"kernels": kernels})) for kernels in (1, 2)}
-    assert sizes[2] - sizes[1] == 6 * 9  # one more kernel in each of six layers
+    model.layers.register_forward_hook(lambda module, given, found: maps.append(found.detach().unflatten(1, (2, 8))))
+    images_BCHW = torch.rand(8, 1, 28, 28)
+    for images in (images_BCHW, change(images_BCHW)):  # in train mode: both batches have the same statistics
+        model(images)
+    found, of_changed = change(maps[0]), maps[1]
+    orders = [
+        [
+            next(h for h in range(8) if torch.allclose(of_changed[:, field, g], found[:, field, h], atol=1e-4))
+            for g in range(8)
+        ]
+        for field in range(2)
+    ]
+    assert orders[0] == orders[1] != list(range(8))
+    assert sorted(orders[0]) == list(range(8))
+    assert not any(torch.equal(found[:, 0, 0], found[:, 0, h]) for h in range(1, 8)), "no two channels are the same"
+
+
+def test_a_dihedral_layer_has_an_eighth_of_the_pointwise_weights_of_its_width() -> None:
+    sizes = [count(models.build("dihedral-cnn", {"depths": (2, depth, 2)})) for depth in (2, 3)]
+    assert sizes[1] - sizes[0] == 2 * 9 + 16 * 16 // 8 + 2  # kernels, pointwise weights, biases
 
 
 def test_options_reach_the_model() -> None:
