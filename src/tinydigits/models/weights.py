@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tinydigits.archive import require_honest
 from tinydigits.errors import TinydigitsError, first_line
 from tinydigits.models.allowed import require_allowed
-from tinydigits.models.registry import build
+from tinydigits.models.registry import build, find
 from tinydigits.text import json_tree
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def load_weights(path: str | Path, *, spec: str | None = None) -> tuple[nn.Modul
     if spec is None and ":" not in card.model:
         import torch
 
+        find(card.model)  # imported here, a file's own tensors are not built without memory
         # A card may ask for more layers than there is memory: first without any.
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that no weights are kept

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import sys
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,25 @@ def test_a_state_dict_is_found_wherever_it_is_usually_kept(tmp_path: Path, wrap:
     path = tmp_path / f"w{suffix}"
     torch.save(wrap(net().state_dict()), path)
     assert same(loaded(path), net())
+
+
+def test_a_models_file_is_never_imported_on_the_meta_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever tensors a file makes at its import would be without values for as long as the process lasts."""
+    models.save_weights(
+        tmp_path / "w.safetensors", models.build("four-conv"),
+        models.WeightsCard(model="four-conv", source="mnist", classes=tuple("0123456789"), mean=0.1, std=0.3),
+    )  # fmt: skip
+    monkeypatch.delitem(sys.modules, "tinydigits.models.four_conv")
+    devices: list[torch.device] = []
+
+    class Watch(MetaPathFinder):
+        def find_spec(self, name: str, path: Any, target: Any = None) -> None:
+            if name == "tinydigits.models.four_conv":
+                devices.append(torch.get_default_device())
+
+    monkeypatch.setattr(sys, "meta_path", [Watch(), *sys.meta_path])
+    models.load_weights(tmp_path / "w.safetensors")
+    assert devices == [torch.device("cpu")]
 
 
 def test_safetensors_without_a_card_and_a_file_of_the_old_pickle_format(tmp_path: Path) -> None:
