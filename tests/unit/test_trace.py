@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tinydigits import models
 from tinydigits.errors import TinydigitsError
-from tinydigits.trace import receptive_field_by_gradient, trace
+from tinydigits.trace import fingerprint, receptive_field_by_gradient, trace
 
 
 class Net(nn.Module):
@@ -290,3 +290,15 @@ def test_the_model_stays_as_it_was(train: bool) -> None:
     assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
+
+
+def test_every_change_of_a_weight_changes_the_fingerprint_whatever_its_strides() -> None:
+    layer = nn.Module()
+    layer.one_of_eight, layer.turned = nn.Parameter(torch.arange(8.0)[::8]), nn.Parameter(torch.rand(3, 2).T)
+    prints = [fingerprint(layer)]
+    for weight in layer.parameters():
+        with torch.no_grad():
+            weight[-1] += 1
+        prints.append(fingerprint(layer))
+    assert len(set(prints)) == 3
+    assert fingerprint(copy.deepcopy(layer)) == prints[-1]

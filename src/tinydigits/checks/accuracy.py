@@ -12,7 +12,6 @@ must clear the limit. More seeds than asked for all count: there is no best of.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -26,6 +25,7 @@ from tinydigits.checks._finding import Finding, Status
 from tinydigits.checks._images import ImageLimits, Share, answers, interval_text, judge_interval, percent
 from tinydigits.checks._subject import Subject
 from tinydigits.stats import images_to_decide, mean_and_sd, mean_interval, seeds_to_decide, wilson_interval
+from tinydigits.trace import fingerprint
 
 NAME = "accuracy"
 ADVICE = (
@@ -128,14 +128,9 @@ def _would_decide(needed: int | None, what: str) -> str:
 
 def _distinct(trainings: Sequence[Subject]) -> list[Subject]:
     """Each set of weights once: a copied run is no further seed."""
-    found: dict[str, Subject] = {}
+    found: dict[int, Subject] = {}
     for training in trainings:
-        digest = hashlib.sha256()
-        for name, tensor in training.model.state_dict().items():
-            digest.update(
-                name.encode() + tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-            )
-        found.setdefault(digest.hexdigest(), training)
+        found.setdefault(fingerprint(training.model), training)
     return list(found.values())
 
 

@@ -146,7 +146,9 @@ def fingerprint(model: nn.Module) -> int:
     for name, tensor in sorted(inventory(model).tensors.items()):
         digest.update(name.encode())
         if not is_lazy(tensor) and tensor.device.type != "meta":
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+            # A copy: one number of a longer tensor keeps its stride, and torch will not show the bytes of such a one.
+            packed = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            digest.update(packed.flatten().view(torch.uint8).numpy().tobytes())
     return int.from_bytes(digest.digest()[:6], "big")
 
 
