@@ -31,7 +31,8 @@ class DihedralCNN(nn.Module):
     Strokes look alike in all directions, so what is learnt of one holds for all. From f to g fields a layer has
     9f + 8fg + g parameters; without the sharing one of its width has 72f + 64fg + 8g. The idea is Cohen & Welling's
     (2016, group equivariant networks); here each of their convolutions is split into a depthwise and a pointwise one.
-    BatchNorm has no scale: a ReLU lets that through to the weights after it.
+    BatchNorm has no scale: a ReLU lets that through to the weights after it. Exported files hold the weights written
+    out, eight times.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class _Turned(nn.Module):
         return torch.cat([turned, turned.flip(4)], 1).flatten(0, 1)
 
     def right_inverse(self, kernels_8F1KK: Tensor) -> Tensor:
-        return kernels_8F1KK[::8].contiguous()
+        return _first_of_eight(kernels_8F1KK)
 
 
 class _Mixed(nn.Module):
@@ -107,7 +108,7 @@ class _Mixed(nn.Module):
         return rows_O24I24.reshape(8 * len(weights_OI24), -1, 1, 1)
 
     def right_inverse(self, weights_8O8I11: Tensor) -> Tensor:
-        return weights_8O8I11[::8].unflatten(1, (-1, 2, 4)).flatten(4).squeeze(4).contiguous()
+        return _first_of_eight(weights_8O8I11).unflatten(1, (-1, 2, 4)).flatten(3)
 
 
 class _Repeated(nn.Module):
@@ -117,4 +118,9 @@ class _Repeated(nn.Module):
         return bias_F.repeat_interleave(8)
 
     def right_inverse(self, bias_8F: Tensor) -> Tensor:
-        return bias_8F[::8].contiguous()
+        return _first_of_eight(bias_8F)
+
+
+def _first_of_eight(values: Tensor) -> Tensor:
+    # With memory of its own: as a part of the whole, a single number would keep its stride of eight.
+    return values[::8].clone(memory_format=torch.contiguous_format)
