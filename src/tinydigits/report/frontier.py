@@ -201,14 +201,15 @@ def draw_frontier(points: Sequence[Point], anchors: Sequence[Anchor]) -> Figure:
     for anchor in anchors:
         colour = QUIET if anchor.evidence == "unconfirmed" else ORANGE
         axes.plot(anchor.parameters, 1 - anchor.accuracy, "o", mfc="none", color=colour, markersize=5)
-        _name(axes, anchor.parameters, 1 - anchor.accuracy, anchor.name, colour)
+        _name(axes, anchor.parameters, 1 - anchor.accuracy, anchor.name, colour, below=True)
     _scale(axes, [*points], [*anchors])
     write_text(figure, _LEFT, _HEIGHT - 30, "parameters", color=INK)
     return figure
 
 
-def _name(axes: Axes, size: float, error: float, name: str, colour: str) -> None:
-    axes.annotate(name, (size, error), xytext=(5, 4), textcoords="offset points", fontsize=6.5, color=colour)
+def _name(axes: Axes, size: float, error: float, name: str, colour: str, *, below: bool = False) -> None:
+    beside = (5, -10 if below else 4)  # ours above their points, published ones below: neighbours do not meet
+    axes.annotate(name, (size, error), xytext=beside, textcoords="offset points", fontsize=6.5, color=colour)
 
 
 def _scale(axes: Axes, points: Sequence[Point], anchors: Sequence[Anchor]) -> None:
@@ -216,10 +217,10 @@ def _scale(axes: Axes, points: Sequence[Point], anchors: Sequence[Anchor]) -> No
     sizes = [point.num_parameters for point in points] + [anchor.parameters for anchor in anchors]
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(min(sizes) * 0.8, max(sizes) * 1.6)
+    axes.set_xlim(min(sizes) * 0.8, max(sizes) * 1.75)
     axes.set_ylim(max(errors) * 1.2, min(min(errors) * 0.8, 0.0015))  # better is up
-    axes.set_xticks([size for size in _SIZES if min(sizes) * 0.8 <= size <= max(sizes) * 1.6])
-    axes.set_xticklabels([f"{size:,}" for size in _SIZES if min(sizes) * 0.8 <= size <= max(sizes) * 1.6])
+    axes.set_xticks([size for size in _SIZES if min(sizes) * 0.8 <= size <= max(sizes) * 1.75])
+    axes.set_xticklabels([f"{size:,}" for size in _SIZES if min(sizes) * 0.8 <= size <= max(sizes) * 1.75])
     ticks = [error for error in _ERRORS if error <= max(errors) * 1.2]
     axes.set_yticks(ticks)
     axes.set_yticklabels([text.percent(1 - error) for error in ticks])
