@@ -223,7 +223,7 @@ class _Normalise(torch.autograd.Function):
         mean_C: Tensor, variance_C: Tensor, count: Tensor,
     ) -> Tensor:  # fmt: skip
         kind = _at_least_single(features)
-        ctx.world, ctx.eps = world, eps
+        ctx.world, ctx.eps, ctx.bias_kind = world, eps, None if bias is None else bias.dtype
         ctx.save_for_backward(features, weight, mean_C, variance_C, count)
         return F.batch_norm(features, mean_C.to(kind), variance_C.to(kind), weight, bias, eps=eps)
 
@@ -239,8 +239,9 @@ class _Normalise(torch.autograd.Function):
         means = (ctx.world.sum(own) / count).to(kind)
         gradient = gradient - means[0].view(shape) - normal * means[1].view(shape)
         gradient = gradient * (scale_C if weight is None else scale_C * weight).to(kind).view(shape)
-        parts = (None, None) if weight is None else (own[1].to(weight), own[0].to(weight))
-        return None, gradient.to(features.dtype), *parts, None, None, None, None
+        of_weight = None if weight is None else own[1].to(weight)
+        of_bias = None if ctx.bias_kind is None else own[0].to(ctx.bias_kind)
+        return None, gradient.to(features.dtype), of_weight, of_bias, None, None, None, None
 
 
 def _at_least_single(values: Tensor) -> torch.dtype:
