@@ -217,10 +217,12 @@ def _scale(axes: Axes, points: Sequence[Point], anchors: Sequence[Anchor]) -> No
     sizes = [point.num_parameters for point in points] + [anchor.parameters for anchor in anchors]
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(min(sizes) * 0.8, max(sizes) * 1.75)
+    least, most = min(sizes) * 0.8, max(sizes) * 1.75
+    named = [size for size in _SIZES if least <= size <= most]
+    axes.set_xlim(least, most)
     axes.set_ylim(max(errors) * 1.2, min(min(errors) * 0.8, 0.0015))  # better is up
-    axes.set_xticks([size for size in _SIZES if min(sizes) * 0.8 <= size <= max(sizes) * 1.75])
-    axes.set_xticklabels([f"{size:,}" for size in _SIZES if min(sizes) * 0.8 <= size <= max(sizes) * 1.75])
+    axes.set_xticks(named)
+    axes.set_xticklabels([f"{size:,}" for size in named])
     ticks = [error for error in _ERRORS if error <= max(errors) * 1.2]
     axes.set_yticks(ticks)
     axes.set_yticklabels([text.percent(1 - error) for error in ticks])
