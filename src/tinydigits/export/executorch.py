@@ -34,7 +34,9 @@ def write(trained: Trained, folder: Path) -> Path:
     card = {CARD_KEY: grey_card(trained).model_dump_json()}
     try:
         with quiet_stderr():
-            program = torch.export.export(grey_model(trained), (torch.zeros(1, *trained.card.input_shape),))
+            program = torch.export.export(
+                grey_model(trained, plain_weights=True), (torch.zeros(1, *trained.card.input_shape),)
+            )
             edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()], constant_methods=card)
             content = edge.to_executorch().buffer
     except Exception as error:  # of torch.export and the converter, each its own

@@ -38,7 +38,7 @@ def write(trained: Trained, folder: Path) -> Path:
 
         def __init__(self) -> None:
             super().__init__()
-            self.grey = grey_model(trained)
+            self.grey = grey_model(trained, plain_weights=True)
 
         def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
             return {"logits": self.grey(images)}

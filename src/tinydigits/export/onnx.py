@@ -63,9 +63,9 @@ def model_proto(trained: Trained) -> Any:
         try:
             program = torch.onnx.export(
                 # Two images, or the batch would be taken for the constant 1.
-                grey_model(trained), (torch.zeros(2, *trained.card.input_shape),), dynamo=True, opset_version=OPSET,
-                input_names=["images"], output_names=["logits"], dynamic_shapes={"images": {0: "batch"}},
-                external_data=False, verbose=False,
+                grey_model(trained, plain_weights=True), (torch.zeros(2, *trained.card.input_shape),),
+                dynamo=True, opset_version=OPSET, input_names=["images"], output_names=["logits"],
+                dynamic_shapes={"images": {0: "batch"}}, external_data=False, verbose=False,
             )  # fmt: skip
         finally:
             logging.getLogger("torch.onnx").setLevel(level)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -16,7 +16,7 @@ AtLeastOne = Annotated[int, Field(ge=1, le=16, json_schema_extra={"search": "int
 
 
 class DihedralCNN(nn.Module):
-    """Separable 3×3 convolutions whose channels are turns and mirrors of each other, eight by eight: 555 parameters.
+    """3×3 convolutions whose channels are turns and mirrors of each other, eight by eight: 555 parameters.
 
     >>> import torch
     >>> DihedralCNN(fields=(1, 2, 2), depths=(2, 3, 4))(torch.zeros(2, 1, 28, 28)).shape
@@ -24,13 +24,14 @@ class DihedralCNN(nn.Module):
 
     Takes normalised float images (B, 1, 28, 28), gives logits (B, 10). A field is eight channels: what a kernel finds
     in the picture as it is, turned by 90°, 180° and 270°, and all that mirrored. `fields` are those on 28×28, 14×14 and
-    7×7, `depths` the layers there; the very first is a plain 3×3 convolution, all others are separable. A picture that
-    is turned gives the same maps, turned, with the channels of each field in another order. On 7×7 the first and the
-    last layer leave out the border. Only the end tells a 6 from a 9: a weighted sum of each map, then a linear layer.
+    7×7, `depths` the layers there. All but the very first are `separable`, or else whole 3×3 convolutions. A picture
+    that is turned gives the same maps, turned, with the channels of each field in another order. On 7×7 the last
+    layer and, where `cut` is "both", the first leave out the border. Only the end tells a 6 from a 9: a weighted sum of
+    each map, then a linear layer.
 
-    Strokes look alike in all directions, so what is learnt of one holds for all. From f to g fields a layer has
-    9f + 8fg + g parameters; without the sharing one of its width has 72f + 64fg + 8g. The idea is Cohen & Welling's
-    (2016, group equivariant networks); here each of their convolutions is split into a depthwise and a pointwise one.
+    Strokes look alike in all directions, so what is learnt of one holds for all. From f to g fields a separable layer
+    has 9f + 8fg + g parameters, a whole one 72fg + g; without the sharing those of its width have 72f + 64fg + 8g and
+    576fg + 8g. The idea is Cohen & Welling's (2016, group equivariant networks), whose convolutions are the whole ones.
     BatchNorm has no scale: a ReLU lets that through to the weights after it. Exported files hold the weights written
     out, eight times.
     """
@@ -40,20 +41,26 @@ class DihedralCNN(nn.Module):
         *,
         fields: tuple[Fields, Fields, Fields] = (1, 2, 3),
         depths: tuple[AtLeastOne, AtLeastOne, AtLeastOne] = (2, 2, 2),
+        separable: bool = True,
+        cut: Literal["both", "last"] = "both",
     ) -> None:
         super().__init__()
         num_in = fields[0]
         layers: list[nn.Module] = [*_norm_and_relu(_turned(nn.Conv2d(1, 8 * num_in, 3, padding=1, bias=False)))]
+        cut_layers = {depths[2] - 1} if cut == "last" else {0, depths[2] - 1}
         for stage, (num_out, depth) in enumerate(zip(fields, depths, strict=True)):
             if stage:
                 layers.append(nn.MaxPool2d(2))
             for layer in range(1 if stage == 0 else 0, depth):
-                is_at_an_end = stage == 2 and layer in (0, depth - 1)  # 7×7 → 5×5 → 3×3
-                layers.append(_maps(num_in, 3, padding=0 if is_at_an_end else 1))
-                layers += _norm_and_relu(_mixed(nn.Conv2d(8 * num_in, 8 * num_out, 1, bias=False)))
+                padding = 0 if stage == 2 and layer in cut_layers else 1  # 7×7 → 5×5 → 3×3
+                if separable:
+                    layers.append(_maps(num_in, 3, padding))
+                    layers += _norm_and_relu(_mixed(nn.Conv2d(8 * num_in, 8 * num_out, 1, bias=False)))
+                else:
+                    layers += _norm_and_relu(_both(nn.Conv2d(8 * num_in, 8 * num_out, 3, padding=padding, bias=False)))
                 num_in = num_out
         self.layers = nn.Sequential(*layers)
-        side = 3 if depths[2] > 1 else 5
+        side = 7 - 2 * len(cut_layers)
         self.head = nn.Sequential(_maps(num_in, side, padding=0), nn.Flatten(), nn.Linear(8 * num_in, 10))
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
@@ -72,6 +79,11 @@ def _turned(conv: nn.Conv2d) -> nn.Conv2d:
 
 def _mixed(conv: nn.Conv2d) -> nn.Conv2d:
     register_parametrization(conv, "weight", _Mixed())
+    return conv
+
+
+def _both(conv: nn.Conv2d) -> nn.Conv2d:
+    register_parametrization(conv, "weight", _MixedAndTurned())
     return conv
 
 
@@ -109,6 +121,22 @@ class _Mixed(nn.Module):
 
     def right_inverse(self, weights_8O8I11: Tensor) -> Tensor:
         return _first_of_eight(weights_8O8I11).unflatten(1, (-1, 2, 4)).flatten(3)
+
+
+class _MixedAndTurned(nn.Module):
+    """Kernels (O, I, 2, 4, K, K) to (8O, 8I, K, K): from channel h to channel g goes the kernel of g⁻¹h, moved by g."""
+
+    def forward(self, kernels_OI24KK: Tensor) -> Tensor:
+        num_out, num_in, _, _, size, _ = kernels_OI24KK.shape
+        # Positions first, so that turns and mirrors move whole rows of numbers.
+        kernels_KKOI24 = kernels_OI24KK.permute(4, 5, 0, 1, 2, 3)
+        mixed_KKO24I = _Mixed()(kernels_KKOI24.flatten(0, 2)).view(size, size, num_out, 2, 4, 8 * num_in)
+        turned_KKO24I = torch.stack([torch.rot90(mixed_KKO24I[..., quarters, :], quarters) for quarters in range(4)], 4)
+        plain_KKO4I, mirrored_KKO4I = turned_KKO24I[:, :, :, 0], turned_KKO24I[:, :, :, 1].flip(1)
+        return torch.stack([plain_KKO4I, mirrored_KKO4I], 3).permute(2, 3, 4, 5, 0, 1).flatten(0, 2)
+
+    def right_inverse(self, kernels_8O8IKK: Tensor) -> Tensor:
+        return _first_of_eight(kernels_8O8IKK).unflatten(1, (-1, 2, 4))
 
 
 class _Repeated(nn.Module):

@@ -69,6 +69,22 @@ def test_onnx_takes_grey_levels_in_batches_of_any_size_and_carries_the_card(trai
         assert np.abs(logits_NK - logits_of_checkpoint(trained)[:size]).max() < 1e-4
 
 
+def test_shared_weights_are_written_out_and_leave_the_trained_model_as_it_is(trained: Trained, tmp_path: Path) -> None:
+    import onnx
+
+    model = models.build("dihedral-cnn", {"fields": (1, 4, 6), "separable": False}).eval()
+    shared = replace(trained, model=model)
+    before = [(name, parameter.clone()) for name, parameter in model.named_parameters()]
+    exported = export.export(shared, "onnx", tmp_path)
+    assert exported.holds
+    assert {node.op_type for node in onnx.load(exported.path).graph.node} == {
+        "Sub", "Div", "Conv", "Relu", "MaxPool", "Reshape", "Gemm"
+    }  # fmt: skip
+    after = dict(model.named_parameters())
+    assert [name for name, _ in before] == list(after)
+    assert all(torch.equal(after[name], parameter) for name, parameter in before)
+
+
 def test_pt2_needs_torch_alone(trained: Trained, tmp_path: Path) -> None:
     path = export.export(trained, "pt2", tmp_path).path
     extra = {"tinydigits": ""}

@@ -55,13 +55,16 @@ def test_repeated_blocks_share_their_convolutions_but_not_their_norms() -> None:
     assert not torch.equal(once.eval()(images_BCHW), twice.eval()(images_BCHW))
 
 
+@pytest.mark.parametrize("separable", [True, False])
 @pytest.mark.parametrize("mirrors", [False, True])
-def test_a_changed_picture_gives_the_same_maps_changed_in_another_order_of_the_channels(mirrors: bool) -> None:
+def test_a_changed_picture_gives_the_same_maps_changed_in_another_order_of_the_channels(
+    mirrors: bool, separable: bool
+) -> None:
     def change(images: torch.Tensor) -> torch.Tensor:
         return images.flip(-1) if mirrors else torch.rot90(images, 1, (-2, -1))
 
     torch.manual_seed(0)
-    model = models.build("dihedral-cnn", {"fields": (1, 3, 2), "depths": (2, 2, 3)})
+    model = models.build("dihedral-cnn", {"fields": (1, 3, 2), "depths": (2, 2, 3), "separable": separable})
     maps: list[torch.Tensor] = []
     model.layers.register_forward_hook(lambda module, given, found: maps.append(found.detach().unflatten(1, (2, 8))))
     images_BCHW = torch.rand(8, 1, 28, 28)
@@ -83,6 +86,12 @@ def test_a_changed_picture_gives_the_same_maps_changed_in_another_order_of_the_c
 def test_a_dihedral_layer_has_an_eighth_of_the_pointwise_weights_of_its_width() -> None:
     sizes = [count(models.build("dihedral-cnn", {"depths": (2, depth, 2)})) for depth in (2, 3)]
     assert sizes[1] - sizes[0] == 2 * 9 + 16 * 16 // 8 + 2  # kernels, pointwise weights, biases
+
+
+def test_a_whole_dihedral_layer_has_an_eighth_of_the_weights_of_its_width() -> None:
+    options = {"fields": (1, 2, 3), "separable": False}
+    sizes = [count(models.build("dihedral-cnn", options | {"depths": (2, depth, 2)})) for depth in (2, 3)]
+    assert sizes[1] - sizes[0] == 9 * 16 * 16 // 8 + 2
 
 
 def test_options_reach_the_model() -> None:
