@@ -46,7 +46,8 @@ class DihedralCNN(nn.Module):
     ) -> None:
         super().__init__()
         num_in = fields[0]
-        layers: list[nn.Module] = [*_norm_and_relu(_turned(nn.Conv2d(1, 8 * num_in, 3, padding=1, bias=False)))]
+        first = _shared(nn.Conv2d(1, 8 * num_in, 3, padding=1, bias=False), _Turned())
+        layers: list[nn.Module] = list(_norm_and_relu(first))
         cut_layers = {depths[2] - 1} if cut == "last" else {0, depths[2] - 1}
         for stage, (num_out, depth) in enumerate(zip(fields, depths, strict=True)):
             if stage:
@@ -55,9 +56,11 @@ class DihedralCNN(nn.Module):
                 padding = 0 if stage == 2 and layer in cut_layers else 1  # 7×7 → 5×5 → 3×3
                 if separable:
                     layers.append(_maps(num_in, 3, padding))
-                    layers += _norm_and_relu(_mixed(nn.Conv2d(8 * num_in, 8 * num_out, 1, bias=False)))
+                    conv = _shared(nn.Conv2d(8 * num_in, 8 * num_out, 1, bias=False), _Mixed())
                 else:
-                    layers += _norm_and_relu(_both(nn.Conv2d(8 * num_in, 8 * num_out, 3, padding=padding, bias=False)))
+                    conv = nn.Conv2d(8 * num_in, 8 * num_out, 3, padding=padding, bias=False)
+                    conv = _shared(conv, _MixedAndTurned())
+                layers += _norm_and_relu(conv)
                 num_in = num_out
         self.layers = nn.Sequential(*layers)
         side = 7 - 2 * len(cut_layers)
@@ -69,21 +72,11 @@ class DihedralCNN(nn.Module):
 
 def _maps(num_fields: int, kernel: int, padding: int) -> nn.Conv2d:
     channels = 8 * num_fields
-    return _turned(nn.Conv2d(channels, channels, kernel, padding=padding, groups=channels, bias=False))
+    return _shared(nn.Conv2d(channels, channels, kernel, padding=padding, groups=channels, bias=False), _Turned())
 
 
-def _turned(conv: nn.Conv2d) -> nn.Conv2d:
-    register_parametrization(conv, "weight", _Turned())
-    return conv
-
-
-def _mixed(conv: nn.Conv2d) -> nn.Conv2d:
-    register_parametrization(conv, "weight", _Mixed())
-    return conv
-
-
-def _both(conv: nn.Conv2d) -> nn.Conv2d:
-    register_parametrization(conv, "weight", _MixedAndTurned())
+def _shared(conv: nn.Conv2d, parametrization: nn.Module) -> nn.Conv2d:
+    register_parametrization(conv, "weight", parametrization)
     return conv
 
 
