@@ -18,7 +18,7 @@ FLOORS = (
     {"errors", "stats", "machine", "quiet"},
     {"archive", "bounds", "compiler", "extras", "text"},
     {"models", "data", "recipe", "contract", "run"},
-    {"batch_last", "evaluate", "optim", "page", "pretrained", "trace"},
+    {"evaluate", "kernels", "optim", "page", "pretrained", "trace"},
     {"train", "checks"},
     {"verify", "export"},
     {"report", "sweep", "predict"},

@@ -30,7 +30,8 @@ class LineReporter(Reporter):
         validation = f", {record.num_validation:,} for validation" if record.num_validation else ""
         together = f", {record.world_size} processes by {record.backend}" if record.world_size > 1 else ""
         layers = ""
-        if record.recipe.get("batch_last") and record.device == "cpu" and record.world_size == 1:
+        in_c = record.recipe.get("batch_last") or record.recipe.get("fused")
+        if in_c and record.device == "cpu" and record.world_size == 1:
             by = record.versions.get("compiler")
             layers = (
                 f", layers compiled by {by}" if by else ", torch's layers, which are slower: no C compiler was found"

@@ -306,7 +306,8 @@ class Recipe(_Part):
     again in the backward pass; `keep_memory = false` gives freed blocks over 0.5 MB back after every step.
 
     `channels_last` and `batch_last` are orders in memory, for speed. `batch_last` is for few channels: layers in C, on
-    the CPU in single precision; elsewhere, or without a C compiler, torch's do the same, to other last bits.
+    the CPU in single precision. `fused` is for more of them, in bf16 and channels last: BatchNorm, the ReLU in place
+    after it and 2×2 maxima in C. Elsewhere, or without a C compiler, torch's layers do the same, to other last bits.
 
     `batch_norm` is for a training in several processes: `synchronised` normalises by the whole batch, as one process
     does; `local` by each process's share of it, with the mean of their running statistics kept.
@@ -325,6 +326,7 @@ class Recipe(_Part):
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False
     batch_last: bool = False
+    fused: bool = False
     recompute: tuple[str, ...] = ()
     keep_memory: bool = True
     batch_norm: Literal["synchronised", "local"] = "synchronised"
@@ -347,4 +349,6 @@ class Recipe(_Part):
             raise ValueError(f"average.start_epoch ≤ epochs = {self.epochs}")
         if self.batch_last and (self.channels_last or self.recompute or self.precision == "bf16"):
             raise ValueError('batch_last with precision = "fp32", without channels_last and recompute')
+        if self.fused and (self.precision == "fp32" or not self.channels_last or self.recompute):
+            raise ValueError('fused with precision = "bf16" and channels_last, without recompute')
         return self

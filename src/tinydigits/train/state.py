@@ -14,11 +14,11 @@ from torch import nn
 
 from tinydigits import data, models
 from tinydigits.archive import require_honest
-from tinydigits.batch_last import train_batch_last
 from tinydigits.compiler import compiler_version
 from tinydigits.data.batches import Batches, seed_for
 from tinydigits.errors import TinydigitsError, TrainingDiverged
 from tinydigits.evaluate import Evaluation, evaluate, frozen
+from tinydigits.kernels import BATCH_LAST, CHANNELS_LAST, train_in_c
 from tinydigits.machine import (
     describe_arithmetic,
     describe_machine,
@@ -93,11 +93,11 @@ class State:
         self._last_evaluation: Evaluation | None = None
 
     def _lay_out(self) -> dict[str, str]:
-        """Train batch-last where the recipe says so and it can be; gives what compiled the layers, for the record."""
-        if not self.recipe.batch_last or self.device.type != "cpu" or self.world.size > 1:
+        """Train by layers in C where the recipe says so and it can be; gives what compiled them, for the record."""
+        if not (self.recipe.batch_last or self.recipe.fused) or self.device.type != "cpu" or self.world.size > 1:
             return {}
         try:
-            train_batch_last(self.model)
+            train_in_c(self.model, BATCH_LAST if self.recipe.batch_last else CHANNELS_LAST)
         except TinydigitsError:  # no compiler: torch's layers do the same, slower, and the record names none
             return {}
         return {"compiler": compiler_version()}

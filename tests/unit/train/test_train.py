@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import load_file
 
 from tinydigits import data, models, recipe
-from tinydigits.batch_last.kernels import load_kernels
 from tinydigits.errors import Interrupted, TinydigitsError, TrainingDiverged
 from tinydigits.evaluate import evaluate
+from tinydigits.kernels.library import load_kernels
 from tinydigits.run import Run
 from tinydigits.train import Progress, Reporter, loop, resume, train
 
@@ -267,13 +267,19 @@ def test_a_checkpoint_is_written_each_half_minute_and_not_at_each_step_from_then
     assert 2 <= writes.count("checkpoint.pt") - 1 <= 5  # one of them at the epoch's end
 
 
-# Batch-last.
+# Layers in C.
 
-BATCH_LAST = [*QUICK, "batch_last=true", "precision=fp32", "channels_last=false", "epochs=3"]
+IN_C = {
+    "batch_last": [*QUICK, "batch_last=true", "precision=fp32", "channels_last=false", "epochs=3"],
+    "fused": [*QUICK, "fused=true", "epochs=3"],
+}
 
 
-def test_batch_last_goes_on_after_a_stop_to_the_same_bits_and_names_its_compiler(tmp_path: Path) -> None:
-    chosen = recipe.load("gap-cnn-tuned", BATCH_LAST)
+@pytest.mark.parametrize("name", IN_C)
+def test_a_training_in_c_goes_on_after_a_stop_to_the_same_bits_and_names_its_compiler(
+    tmp_path: Path, name: str
+) -> None:
+    chosen = recipe.load("gap-cnn-tuned", IN_C[name])
     whole = train(chosen, out=tmp_path, threads=1)
 
     class Stopping(Reporter):
@@ -285,18 +291,21 @@ def test_batch_last_goes_on_after_a_stop_to_the_same_bits_and_names_its_compiler
     stopped = Run(tmp_path / "stopped" / "latest")
     assert_same_bits(resume(stopped), whole)
     assert any(character.isdigit() for character in whole.record.versions["compiler"])
-    plain = train(recipe.load("gap-cnn-tuned", [*BATCH_LAST, "batch_last=false"]), out=tmp_path, threads=1)
+    plain = train(recipe.load("gap-cnn-tuned", [*IN_C[name], f"{name}=false"]), out=tmp_path, threads=1)
     assert "compiler" not in plain.record.versions
     assert plain.record.result is not None and whole.record.result is not None
     assert whole.record.result.loss == pytest.approx(plain.record.result.loss, rel=0.05)
 
 
-def test_batch_last_without_a_compiler_trains_by_torchs_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", IN_C)
+def test_a_training_in_c_without_a_compiler_is_by_torchs_layers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     load_kernels.cache_clear()
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
-    run = train(recipe.load("gap-cnn-tuned", [*BATCH_LAST, "epochs=1"]), out=tmp_path, threads=1)
-    plain = train(recipe.load("gap-cnn-tuned", [*BATCH_LAST, "epochs=1", "batch_last=false"]), out=tmp_path, threads=1)
+    run = train(recipe.load("gap-cnn-tuned", [*IN_C[name], "epochs=1"]), out=tmp_path, threads=1)
+    plain = train(recipe.load("gap-cnn-tuned", [*IN_C[name], "epochs=1", f"{name}=false"]), out=tmp_path, threads=1)
     assert "compiler" not in run.record.versions
     assert_same_bits(run, plain)
 
@@ -306,4 +315,10 @@ def test_batch_last_is_refused_with_what_it_cannot_do(other: str) -> None:
     with pytest.raises(
         TinydigitsError, match='batch_last with precision = "fp32", without channels_last and recompute'
     ):
-        recipe.load("gap-cnn-tuned", [*BATCH_LAST, other])
+        recipe.load("gap-cnn-tuned", [*IN_C["batch_last"], other])
+
+
+@pytest.mark.parametrize("other", ["precision=fp32", "channels_last=false", "recompute=['features']"])
+def test_fused_is_refused_with_what_it_cannot_do(other: str) -> None:
+    with pytest.raises(TinydigitsError, match='fused with precision = "bf16" and channels_last, without recompute'):
+        recipe.load("gap-cnn-tuned", [*IN_C["fused"], other])

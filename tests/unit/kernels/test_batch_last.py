@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinydigits import models
-from tinydigits.batch_last import train_batch_last
+from tinydigits.kernels import BATCH_LAST, train_in_c
 
 
 class Net(nn.Module):
@@ -37,7 +37,7 @@ def relative(got: Tensor, expected: Tensor) -> float:
 def compare(model: nn.Module, features_BCHW: Tensor, limit: float = 3e-6) -> Tensor:
     """Both ways against torch in double precision; gives the output, whose strides say which layers made it."""
     exact = copy.deepcopy(model).double()
-    train_batch_last(model)
+    train_in_c(model, BATCH_LAST)
     torch.manual_seed(5)
     there = features_BCHW.double().requires_grad_()
     expected = exact(there)
@@ -164,7 +164,7 @@ def test_a_whole_model_trains_as_before(name: str) -> None:
     torch.manual_seed(0)
     plain = models.build(name, {"dropout": 0.0} if name in {"gap-cnn", "se-resnet"} else {})
     other = copy.deepcopy(plain)
-    train_batch_last(other)
+    train_in_c(other, BATCH_LAST)
     images_BCHW, labels_B, losses, gradients = torch.rand(32, 1, 28, 28), torch.randint(0, 10, (32,)), [], []
     for model in (plain, other):
         torch.manual_seed(1)
@@ -180,7 +180,7 @@ def test_evaluation_and_batches_that_do_not_fit_are_torchs_to_the_bit() -> None:
     torch.manual_seed(0)
     plain = models.build("separable-cnn", {})
     other = copy.deepcopy(plain)
-    train_batch_last(other)
+    train_in_c(other, BATCH_LAST)
     images_BCHW = torch.rand(32, 1, 28, 28)
     with torch.no_grad():
         assert torch.equal(plain(images_BCHW), other(images_BCHW))
@@ -192,7 +192,7 @@ def test_evaluation_and_batches_that_do_not_fit_are_torchs_to_the_bit() -> None:
 def test_any_number_of_threads_gives_the_same_bits() -> None:
     torch.manual_seed(0)
     model = models.build("gap-cnn", {"dropout": 0.0})
-    train_batch_last(model)
+    train_in_c(model, BATCH_LAST)
     images_BCHW, before, gradients = torch.rand(64, 1, 28, 28), torch.get_num_threads(), []
     try:
         for threads in (1, 2, 3):
@@ -210,7 +210,7 @@ def test_any_number_of_threads_gives_the_same_bits() -> None:
 def test_what_is_not_finite_stays_so(value: float) -> None:
     """Else a training that has diverged would go on."""
     model = models.build("separable-cnn", {})
-    train_batch_last(model)
+    train_in_c(model, BATCH_LAST)
     images_BCHW = torch.rand(16, 1, 28, 28)
     images_BCHW[3, 0, 5, 5] = value
     assert not torch.isfinite(model(images_BCHW)).all()
