@@ -306,7 +306,7 @@ _RELUS = (F.relu, torch.relu, Tensor.relu, torch.relu_, Tensor.relu_)
 _BOTH: dict[Any, Callable[..., Tensor | None]] = {
     F.batch_norm: _batch_norm, F.max_pool2d: _max_pool2d, torch.max_pool2d: _max_pool2d,
 }  # fmt: skip
-_LAYERS = {
+_LAYERS: dict[str, dict[Any, Callable[..., Tensor | None]]] = {
     "batch_last": {**_BOTH, torch.conv2d: _conv2d, **dict.fromkeys(_RELUS, _relu)},
     "channels_last": _BOTH,
 }
