@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from tinydigits.data import ImageSet
 from tinydigits.data.augment import augment
 from tinydigits.data.batches import seed_for
-from tinydigits.recipe.fields import AugmentStep
+from tinydigits.recipe.augment import AugmentStep
 
 __all__ = ["NAMES", "USUAL", "corrupt"]
 

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from tinydigits.recipe.augment import AugmentStep
+from tinydigits.recipe.part import Fraction, Part, Positive
 
 __all__ = [
-    "Affine", "AugmentStep", "AveragePart", "Blur", "ConstantSchedule", "Contrast", "CosineSchedule", "DataPart",
-    "DistilPart", "Elastic", "EmaPart", "Erasing", "EvaluationPart", "Inversion", "LossPart", "MixPart", "ModelPart",
-    "Noise", "OneCycleSchedule", "OptimizerPart", "Perspective", "PlateauSchedule", "Recipe", "Rotation",
-    "SchedulePart", "SwaPart", "ZoomOut",
+    "AveragePart", "ConstantSchedule", "CosineSchedule", "DataPart", "DistilPart", "EmaPart", "EvaluationPart",
+    "LossPart", "MixPart", "ModelPart", "OneCycleSchedule", "OptimizerPart", "PlateauSchedule", "Recipe",
+    "SchedulePart", "SwaPart",
 ]  # fmt: skip
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelPart(_Part):
+class ModelPart(Part):
     """Which model: a registered name, `path/to/file.py:Class` or `package.module:Class`, and its options."""
 
     name: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
 
 
-class DataPart(_Part):
+class DataPart(Part):
     """Which images, how they are normalised, and how they are cut into batches.
 
     `validation` images are held out of the training images (0: train on all of them). `batch_size` may change by epoch:
@@ -57,7 +53,7 @@ class DataPart(_Part):
         return self.batch_size[max(start for start in self.batch_size if start <= epoch)]
 
 
-class OptimizerPart(_Part):
+class OptimizerPart(Part):
     """The optimizer and its constants; `clip_norm` bounds the gradient, `accumulate` averages it over some batches.
 
     Muon makes the steps of the weights between channels orthogonal; first layer, classifier, biases and normalisation
@@ -84,13 +80,13 @@ class OptimizerPart(_Part):
         return self
 
 
-class ConstantSchedule(_Part):
+class ConstantSchedule(Part):
     """The learning rate stays at `optimizer.lr`."""
 
     name: Literal["constant"] = "constant"
 
 
-class CosineSchedule(_Part):
+class CosineSchedule(Part):
     """From `optimizer.lr` to `final_lr` along half a cosine over `epochs` (default: all), then flat.
 
     `warmup_epochs` rise linearly from zero first. `every = "epoch"` keeps the rate within an epoch.
@@ -103,7 +99,7 @@ class CosineSchedule(_Part):
     every: Literal["batch", "epoch"] = "batch"
 
 
-class OneCycleSchedule(_Part):
+class OneCycleSchedule(Part):
     """From the optimizer's `lr / div_factor` up to `lr`, then down to `lr / div_factor / final_div_factor`.
 
     The way up takes `warmup` of all steps. `momentum_range` moves momentum (or Adam's first beta) from the second value
@@ -118,7 +114,7 @@ class OneCycleSchedule(_Part):
     momentum_range: tuple[Fraction, Fraction] | None = None
 
 
-class PlateauSchedule(_Part):
+class PlateauSchedule(Part):
     """Multiply the rate by `factor` after more than `patience` epochs without a better validation loss."""
 
     name: Literal["plateau"]
@@ -132,7 +128,7 @@ SchedulePart = Annotated[
 ]
 
 
-class SwaPart(_Part):
+class SwaPart(Part):
     """Stochastic weight averaging: from the end of `start_epoch` on, the mean of the weights after each epoch.
 
     From there the rate moves to `lr` along a cosine over `anneal_epochs`, epoch by epoch. BatchNorm's statistics are
@@ -145,7 +141,7 @@ class SwaPart(_Part):
     anneal_epochs: Count = 10
 
 
-class EmaPart(_Part):
+class EmaPart(Part):
     """Exponential moving average of weights and buffers: `average = decay · average + (1 - decay) · weights`.
 
     It is updated after `every` so many optimizer steps, over the whole training.
@@ -159,7 +155,7 @@ class EmaPart(_Part):
 AveragePart = Annotated[SwaPart | EmaPart, Field(discriminator="name")]
 
 
-class LossPart(_Part):
+class LossPart(Part):
     """Cross-entropy; `label_smoothing` is one number or `[first, last]`, moved linearly from epoch to epoch."""
 
     label_smoothing: Fraction | tuple[Fraction, Fraction] = 0.0
@@ -172,7 +168,7 @@ class LossPart(_Part):
         return first + (last - first) * (epoch - 1) / max(1, epochs - 1)
 
 
-class MixPart(_Part):
+class MixPart(Part):
     """Mixup and cutmix: a batch is mixed with `probability`; alphas are of the Beta distribution, 0 turns one off."""
 
     probability: Fraction = 0.5
@@ -186,7 +182,7 @@ class MixPart(_Part):
         return self
 
 
-class DistilPart(_Part):
+class DistilPart(Part):
     """Knowledge distillation: learn the answers of trained models beside the labels, both softened by `temperature`.
 
     `teachers` are names of `tinydigits models ls` or folders of runs, written with a slash (`./runs/latest`); their
@@ -198,100 +194,7 @@ class DistilPart(_Part):
     weight: Fraction = 0.5
 
 
-class Rotation(_Part):
-    """Turn by up to ± `degrees`."""
-
-    name: Literal["rotation"]
-    degrees: Annotated[float, Field(ge=0, le=180)]
-    p: Fraction = 1.0
-
-
-class Affine(_Part):
-    """Turn, shift, scale and shear, each drawn evenly from its range."""
-
-    name: Literal["affine"]
-    degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
-    shift_pixels: Annotated[float, Field(ge=0, le=14)] = 0.0
-    scale: tuple[Positive, Positive] = (1.0, 1.0)
-    shear_degrees: Annotated[float, Field(ge=0, lt=90)] = 0.0
-    p: Fraction = 1.0
-
-
-class ZoomOut(_Part):
-    """Shrink to `scale` of the size, on an empty ground."""
-
-    name: Literal["zoom-out"]
-    scale: Annotated[float, Field(gt=0, le=1)] = 0.875
-    p: Fraction = 1.0
-
-
-class Perspective(_Part):
-    """Move each corner inwards by up to `distortion` of half the size."""
-
-    name: Literal["perspective"]
-    distortion: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    p: Fraction = 0.5
-
-
-class Elastic(_Part):
-    """Move `points` × `points` points by normal amounts of standard deviation `pixels`, the rest smoothly along.
-
-    Stronger than 2 pixels at 5 points folds strokes.
-    """
-
-    name: Literal["elastic"]
-    pixels: Annotated[float, Field(ge=0, le=14)] = 1.0
-    points: Annotated[int, Field(ge=2, le=28)] = 5
-    p: Fraction = 1.0
-
-
-class Erasing(_Part):
-    """Set a random rectangle to black; `area` is its share of the picture, `aspect` its height ÷ width."""
-
-    name: Literal["erasing"]
-    area: tuple[Fraction, Fraction] = (0.02, 0.1)
-    aspect: tuple[Positive, Positive] = (0.3, 3.3)
-    p: Fraction = 0.5
-
-
-class Blur(_Part):
-    """Gaussian blur with a standard deviation drawn from `sigma_pixels`."""
-
-    name: Literal["blur"]
-    sigma_pixels: tuple[Positive, Positive] = (0.1, 1.0)
-    p: Fraction = 0.5
-
-
-class Inversion(_Part):
-    """Swap ink and ground."""
-
-    name: Literal["inversion"]
-    p: Fraction = 0.1
-
-
-class Contrast(_Part):
-    """Pull all pixels towards middle grey: by `factor` 1 they stay, by 0 the picture is flat."""
-
-    name: Literal["contrast"]
-    factor: tuple[Fraction, Fraction] = (0.6, 1.0)
-    p: Fraction = 0.5
-
-
-class Noise(_Part):
-    """Add Gaussian noise of standard deviation `std` (white is 1), then clip to 0…1."""
-
-    name: Literal["noise"]
-    std: Positive = 0.05
-    p: Fraction = 0.5
-
-
-AugmentStep = Annotated[
-    Rotation | Affine | ZoomOut | Perspective | Elastic | Erasing | Blur | Contrast | Inversion | Noise,
-    Field(discriminator="name"),
-]
-
-
-class EvaluationPart(_Part):
+class EvaluationPart(Part):
     """How the trained model is asked; `shift_pixels` > 0: for the mean answer to all shifts up to that.
 
     That is test-time augmentation, named in the record and the verdict."""
@@ -299,7 +202,7 @@ class EvaluationPart(_Part):
     shift_pixels: Annotated[int, Field(ge=0, le=3)] = 0
 
 
-class Recipe(_Part):
+class Recipe(Part):
     """Everything that decides a run: the same recipe, machine and threads give the same bits.
 
     Two save memory, cost time and change no result: `recompute` names parts of the model whose activations are computed

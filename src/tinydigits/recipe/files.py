@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from tinydigits.errors import TinydigitsError, explain_validation
-from tinydigits.recipe import fields
+from tinydigits.recipe import augment, fields
 from tinydigits.text import find_toml, read_text, toml_tree
 
 __all__ = ["DEFAULT", "apply_settings", "load", "names", "parse", "recipe_file", "to_toml"]
@@ -112,7 +112,7 @@ def _keys_beside(location: Sequence[str]) -> list[str]:
 def _tables() -> dict[str, type[BaseModel]]:
     """Each table of a recipe by its key, and each member of a union by its tag."""
     tables: dict[str, type[BaseModel]] = {}
-    for part in vars(fields).values():
+    for part in (vars(fields) | vars(augment)).values():
         if isinstance(part, type) and issubclass(part, BaseModel) and "name" in part.model_fields:
             tags = get_args(part.model_fields["name"].annotation)
             tables.update({tag: part for tag in tags if isinstance(tag, str)})
