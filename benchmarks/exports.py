@@ -32,6 +32,7 @@ from typing import Any
 from tinydigits import export, pretrained
 from tinydigits.errors import TinydigitsError
 from tinydigits.export import c_code
+from tinydigits.extras import NotInstalled
 from tinydigits.machine import describe_machine, describe_versions
 from tinydigits.run import write_atomic
 
@@ -79,7 +80,7 @@ def _measure_model(name: str, folder: Path, repeats: int, *, converters: bool) -
     for form in ["onnx", *CONVERTERS] if converters else usual:
         try:
             done = export.export(trained, form, folder)
-        except export.NotInstalled:
+        except NotInstalled:
             raise  # that says nothing of the format
         except TinydigitsError as error:  # an operation that the format does not have
             formats[form] = {"problem": str(error).splitlines()[0]}
