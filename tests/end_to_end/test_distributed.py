@@ -134,9 +134,10 @@ def test_two_processes_have_the_losses_of_one(alone_and_together: tuple[list[Run
         assert abs(results[0].correct - results[1].correct) <= 3  # of 201
 
 
-# Through this model's many layers of BatchNorm rounding grows: in double precision, too, one process and another whose
-# first weights differ in the last bit are 1e-8 apart after twelve steps, and parted after thirty.
-SURE_STEPS = {"se-resnet": 8, "se-resnet-tuned": 4}
+# Through se-resnet's many layers of BatchNorm rounding grows: in double precision, too, one process and another whose
+# first weights differ in the last bit are 1e-8 apart after twelve steps, and parted after thirty. In frontier-10k's
+# 20th step something stands between two answers: such a process goes from 7e-15 to 8e-11, two processes to 6e-9.
+SURE_STEPS = {"se-resnet": 8, "se-resnet-tuned": 4, "frontier-10k": 18}
 
 
 def test_in_double_precision_every_recipe_has_the_losses_of_one_process(tmp_path: Path) -> None:
@@ -150,7 +151,7 @@ def test_in_double_precision_every_recipe_has_the_losses_of_one_process(tmp_path
     files = []
     for name, number in steps.items():
         held_out = f"data.validation={1_201 - 21 * number}"
-        given = load(name, ["data.source=digits", held_out, "data.batch_size=21", "precision=fp32"])
+        given = load(name, ["data.source=digits", held_out, "data.batch_size=21", "precision=fp32", "fused=false"])
         model = given.model.model_copy(
             update={
                 "name": f"{tmp_path}/double.py:Double",
