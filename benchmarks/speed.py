@@ -159,13 +159,13 @@ def bare_step(chosen: Recipe, images: data.ImageSet) -> tuple[Callable[[], None]
     from torch.nn.functional import cross_entropy
 
     from tinydigits.data.batches import Batches
-    from tinydigits.kernels import BATCH_LAST, CHANNELS_LAST, train_in_c
+    from tinydigits.kernels import order_of, train_in_c
 
     model, optimizer = _make(chosen)
     if chosen.channels_last:
         model.to(memory_format=torch.channels_last)
-    if chosen.batch_last or chosen.fused:
-        train_in_c(model, BATCH_LAST if chosen.batch_last else CHANNELS_LAST)
+    if (order := order_of(chosen)) is not None:
+        train_in_c(model, order)
     size = chosen.data.batch_size_at(1)
     batches = Batches(
         images.images_NHW, images.labels_N, mean=chosen.data.mean, std=chosen.data.std, seed=0,

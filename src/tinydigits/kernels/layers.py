@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from tinydigits.kernels.library import LANES, Layer, load_kernels
+from tinydigits.recipe import Recipe
 
-__all__ = ["BATCH_LAST", "CHANNELS_LAST", "Order", "train_in_c"]
+__all__ = ["BATCH_LAST", "CHANNELS_LAST", "Order", "order_of", "train_in_c"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,16 @@ class Order:
 
 BATCH_LAST = Order("batch_last", (1, 2, 3, 0), torch.float32)
 CHANNELS_LAST = Order("channels_last", (0, 2, 3, 1), torch.bfloat16)
+
+
+def order_of(recipe: Recipe) -> Order | None:
+    """The order of memory whose layers in C a recipe asks for, if it does.
+
+    >>> from tinydigits import recipe
+    >>> order_of(recipe.load("frontier-3k")).name, order_of(recipe.load("sprint"))
+    ('batch_last', None)
+    """
+    return BATCH_LAST if recipe.batch_last else CHANNELS_LAST if recipe.fused else None
 
 
 def train_in_c(model: nn.Module, order: Order) -> None:
@@ -188,11 +199,8 @@ class _Norm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (features, weight, bias, found), gradient = ctx.saved_tensors, ctx.order.of(gradients[0])
-        to_features, to_weight, to_bias = (
-            ctx.order.new(features.shape),
-            torch.empty_like(weight),
-            torch.empty_like(bias),
-        )
+        to_features, to_weight = ctx.order.new(features.shape), torch.empty_like(weight)
+        to_bias = torch.empty_like(bias)
         mean, _, scale = found
         ctx.order.kernels.norm_back(
             len(weight), features.numel() // len(weight) // LANES, ctx.with_relu, _address(features),

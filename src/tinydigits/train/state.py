@@ -18,7 +18,7 @@ from tinydigits.compiler import compiler_version
 from tinydigits.data.batches import Batches, seed_for
 from tinydigits.errors import TinydigitsError, TrainingDiverged
 from tinydigits.evaluate import Evaluation, evaluate, frozen
-from tinydigits.kernels import BATCH_LAST, CHANNELS_LAST, train_in_c
+from tinydigits.kernels import order_of, train_in_c
 from tinydigits.machine import (
     describe_arithmetic,
     describe_machine,
@@ -94,10 +94,11 @@ class State:
 
     def _lay_out(self) -> dict[str, str]:
         """Train by layers in C where the recipe says so and it can be; gives what compiled them, for the record."""
-        if not (self.recipe.batch_last or self.recipe.fused) or self.device.type != "cpu" or self.world.size > 1:
+        order = order_of(self.recipe)
+        if order is None or self.device.type != "cpu" or self.world.size > 1:
             return {}
         try:
-            train_in_c(self.model, BATCH_LAST if self.recipe.batch_last else CHANNELS_LAST)
+            train_in_c(self.model, order)
         except TinydigitsError:  # no compiler: torch's layers do the same, slower, and the record names none
             return {}
         return {"compiler": compiler_version()}
