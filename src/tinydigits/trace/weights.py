@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from tinydigits.trace.field import View
-from tinydigits.trace.graph import Graph, arguments, op_name, tensor_of
+from tinydigits.trace.graph import BATCH_SIZE, Graph, arguments, op_name, tensor_of
 from tinydigits.trace.inventory import inventory
 
 __all__ = ["Weights", "weigh"]
@@ -18,8 +18,8 @@ __all__ = ["Weights", "weigh"]
 # Numbers that stand alone (a mean, a temperature, a divisor) are architecture; hundreds of them are weights in hiding.
 _FEW = 64
 _HOLDS_ONLY = frozenset({
-    "alias", "clone", "contiguous", "detach", "expand", "expand_as", "flatten", "lift_fresh_copy", "permute", "reshape",
-    "slice", "squeeze", "to", "_to_copy", "transpose", "unsqueeze", "view",
+    "alias", "bitwise_not", "clone", "contiguous", "detach", "expand", "expand_as", "flatten", "lift_fresh_copy",
+    "logical_not", "permute", "reshape", "slice", "squeeze", "to", "_to_copy", "transpose", "unsqueeze", "view",
 })  # fmt: skip
 _ROUTES = frozenset({
     "embedding", "gather", "index", "index_add", "index_put", "index_select", "masked_fill", "scatter", "where",
@@ -44,8 +44,8 @@ def weigh(model: nn.Module, graphs: Sequence[Graph], views: Sequence[dict[Node, 
     """Count what a model holds and what its graphs, one for each mode, use.
 
     A number counts once however often it is used, and in whatever form: as a buffer, a tensor outside of
-    `parameters()`, or more than a few literals in the forward's code. Whole numbers that only say which positions to
-    take are routing, not weights.
+    `parameters()`, or more than a few literals in the forward's code. Whole numbers that only say which of the image's
+    values to take are routing, not weights.
     """
     held = inventory(model)
     unique = {id(p): p for p in held.parameters.values()}.values()
@@ -106,14 +106,23 @@ def _is_statistic(graph: Graph, node: Node) -> bool:
 
 
 def _only_routes(graph: Graph, node: Node, views: dict[Node, View]) -> bool:
-    """Whether whole numbers or a mask only say which elements of the image's values, or of a parameter, to take."""
-    if not _is_whole(node):
-        return False
-    return all(
-        op_name(user) in _ROUTES
-        and (user in views or any(source in graph.parameters for source in user.all_input_nodes))
-        for user in _users(graph, node)
-    )
+    """Whether whole numbers or a mask only say which of the image's values to take, and are no more than those.
+
+    A table that picks the same values again and again, or picks from parameters, is as good as weights: with two values
+    it makes a binary net of any size.
+    """
+
+    def routes(user: Node) -> bool:
+        values = [source for source in user.all_input_nodes if source in views]
+        most = max(map(_size, values), default=0) // BATCH_SIZE
+        return op_name(user) in _ROUTES and user in views and _size(node) <= most
+
+    return _is_whole(node) and all(map(routes, _users(graph, node)))
+
+
+def _size(node: Node) -> int:
+    value = tensor_of(node)
+    return 0 if value is None else value.numel()
 
 
 def _literals(graph: Graph) -> Iterator[float]:

@@ -110,6 +110,32 @@ class Buffer(Base):
         return self.scale
 
 
+class Table(Base):
+    """Has two numbers as parameters, and a table that says at which place which of them stands."""
+
+    def keep(self) -> None:
+        self.pair = nn.Parameter(torch.tensor([-1.0, 1.0]))
+        self.register_buffer("table", (GLOBAL > 0).long())
+
+    def weights(self) -> Tensor:
+        return self.pair[self.table]
+
+
+class TableOfTheImage(Table):
+    """The same, with two numbers that it makes of the image, whatever that shows."""
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        one = images_BCHW.sum() * 0 + 1
+        return images_BCHW.flatten(1) @ torch.stack([-one, one])[self.table] + self.bias
+
+
+class Mask(Table):
+    """The same, with a choice between the two."""
+
+    def weights(self) -> Tensor:
+        return torch.where(self.table == 1, self.pair[1], self.pair[0])
+
+
 class RunningStatistics(Base):
     """Keeps its weights in the running means of a BatchNorm that never normalises."""
 
@@ -242,7 +268,7 @@ CASES = [
             FileReadEachTime, Bytes, OnlyInEval,
         )
     ],
-    (Buffer, {"max": 300}, "640 in buffers"),
+    *[(hidden, {"max": 300}, "640 in buffers") for hidden in (Buffer, Table, TableOfTheImage, Mask)],
     (RunningStatistics, {"max": 300}, "in buffers"),
     (Literals, {"max": 60}, "80 outside parameters()"),
     (LyingParameters, {"max": 300}, "parameters() lists 0 tensors, but its modules hold 2"),

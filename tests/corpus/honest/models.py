@@ -230,6 +230,21 @@ class SinusoidalTransformer(nn.Module):
         return self.linear(x.mean(1))
 
 
+class CausalTransformer(nn.Module):
+    """Pixels in an order of their own, and a mask: whole numbers that only say which values to take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.linear = nn.Linear(8, 12), nn.Linear(12, 10)
+        self.register_buffer("order", torch.randperm(64, generator=torch.Generator().manual_seed(0)))
+        self.register_buffer("mask", torch.ones(8, 8, dtype=torch.bool).tril())
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        x = self.embed(images_BCHW.flatten(1)[:, self.order].unflatten(1, (8, 8)))
+        scores = (x @ x.transpose(1, 2) / 12**0.5).masked_fill(~self.mask, -1e9)
+        return self.linear((scores.softmax(-1) @ x).mean(1))
+
+
 class Perceptron(nn.Sequential):
     def __init__(self) -> None:
         super().__init__(nn.Flatten(), nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10))
@@ -620,6 +635,7 @@ CASES = [
     (Standardised, has("conv", "global_average_pool", parameters=170)),
     (VisionTransformer, has("layer_norm", "attention", "dropout", "linear", **_INEXACT)),
     (SinusoidalTransformer, has("softmax", "layer_norm", "matmul", **_INEXACT)),
+    (CausalTransformer, has("softmax", "matmul", parameters=108 + 130, **_INEXACT)),
     (Perceptron, has("linear", parameters=2_410, model__multiply_adds={"equals": 64 * 32 + 320})),
     (Mixer, has("layer_norm", model__receptive_field={"min": 8})),
     (RowsByLSTM, has("recurrent", model__multiply_adds={"equals": 8 * (64 * 8 + 64 * 16) + 160})),
