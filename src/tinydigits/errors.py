@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import json
+import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -142,5 +144,13 @@ def explain_validation(
         expected = context.get("expected") or first["msg"].removeprefix("Value error, ").removeprefix(
             "Input should be "
         )
-    got = None if first["input"] is given else repr(first["input"])
+    got = _named_in(expected, first["input"]) if isinstance(first["input"], dict) else None
+    got = got or (repr(first["input"]) if key else None)
     return TinydigitsError(f"{where}: {key}" if key else where, got=got, expected=expected)
+
+
+def _named_in(rule: str, table: dict[str, Any]) -> str | None:
+    """What a rule between a table's keys was broken by: those that it names."""
+    words = set(re.findall(r"\w+", rule))
+    named = {key: value for key, value in table.items() if key in words and isinstance(value, str | int | float)}
+    return ", ".join(f"{key} = {json.dumps(value)}" for key, value in named.items()) or None
