@@ -5,7 +5,6 @@ Shapes: N images, B images a batch, H × W pixels, K classes.
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -106,22 +105,12 @@ def answer_of(model: nn.Module, mean: float, std: float) -> Answer:
 def grey_model(trained: Trained, *, plain_weights: bool = False) -> nn.Module:
     """The model with its normalisation inside: grey levels, float (B, 1, 28, 28) of 0 (paper) to 1 (ink), to logits.
 
-    With `plain_weights` what a parametrization computes from its parameters is computed now and kept in their place,
-    for formats that would leave some of it to every call. The trained model stays as it is.
+    With `plain_weights` what a parametrization computes from its parameters stands in their place, for formats that
+    would leave some of it to every call. The trained model stays as it is.
     """
     from torch import nn
-    from torch.nn.utils import parametrize
 
-    model = trained.model
-    if plain_weights:
-        model = copy.deepcopy(model)
-        for module in filter(parametrize.is_parametrized, list(model.modules())):
-            values = {name: getattr(module, name).detach() for name in module.parametrizations}  # type: ignore[union-attr]
-            # torch's remove_parametrizations changes the class, which the trained model shares.
-            module.__class__ = parametrize.type_before_parametrizations(module)
-            del module.parametrizations
-            for name, value in values.items():
-                module.register_parameter(name, nn.Parameter(value, requires_grad=False))
+    model = models.with_plain_weights(trained.model) if plain_weights else trained.model
 
     class Grey(nn.Module):
         def __init__(self) -> None:

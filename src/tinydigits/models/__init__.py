@@ -15,9 +15,11 @@ from tinydigits.models.weights import (
     read_weights,
     save_weights,
     weights_bytes,
+    with_plain_weights,
 )
 
 __all__ = [
     "CARD_KEY", "WeightsCard", "allow", "build", "card_in", "find", "fit_weights", "load_weights", "module_file",
     "names", "read_card", "read_weights", "require_allowed", "save_weights", "summary", "weights_bytes",
+    "with_plain_weights",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import re
 import warnings
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CARD_KEY", "WeightsCard", "card_in", "fit_weights", "load_weights", "read_card", "read_weights", "save_weights",
-    "weights_bytes",
+    "weights_bytes", "with_plain_weights",
 ]  # fmt: skip
 
 CARD_KEY = "tinydigits"
@@ -168,6 +169,29 @@ def fit_weights(model: nn.Module, state: dict[str, Tensor], where: str) -> None:
         model.load_state_dict(state)
     except RuntimeError as error:  # a model with loading rules of its own
         raise TinydigitsError(where, f"{where_to}: {error}") from error
+
+
+def with_plain_weights(model: nn.Module) -> nn.Module:
+    """A copy whose weights are plain ones: what a parametrization computes is computed now, and no more at each call.
+
+    >>> plain = with_plain_weights(build("dihedral-cnn"))
+    >>> sorted(name for name, _ in plain.named_parameters())[:2]
+    ['head.0.weight', 'head.2.bias']
+
+    Its answers are the model's own. Nothing in it learns any more.
+    """
+    from torch import nn
+    from torch.nn.utils import parametrize
+
+    model = copy.deepcopy(model)
+    for module in filter(parametrize.is_parametrized, list(model.modules())):
+        values = {name: getattr(module, name).detach() for name in module.parametrizations}  # type: ignore[union-attr]
+        # torch's remove_parametrizations changes the class, which the model that was copied shares.
+        module.__class__ = parametrize.type_before_parametrizations(module)
+        del module.parametrizations
+        for name, value in values.items():
+            module.register_parameter(name, nn.Parameter(value))
+    return model.requires_grad_(False)
 
 
 def _no_card(where: str) -> TinydigitsError:

@@ -52,7 +52,7 @@ class Teachers:
                 if got != expected:
                     raise TinydigitsError(f"recipe {recipe.name}: teacher {name}", what, got=got, expected=expected)
             self.sha256[name] = hashlib.sha256(weights.read_bytes()).hexdigest()
-            model.requires_grad_(False).to(device)
+            model = models.with_plain_weights(model).to(device)
             if recipe.channels_last:
                 model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             self._models.append(model)

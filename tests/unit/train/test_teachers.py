@@ -47,6 +47,17 @@ def test_the_loss_is_that_of_the_paper_over_the_averaged_teachers(teacher: Run) 
     assert logits_BK.grad is not None and logits_BK.grad.any()
 
 
+def test_a_teacher_with_shared_weights_gives_its_own_answers(tmp_path: Path) -> None:
+    settings = [*QUICK, "model.name=dihedral-cnn", "model.options={fields=[1, 1, 1], depths=[1, 1, 1]}"]
+    shared = train(recipe.load("two-conv", settings), out=tmp_path, threads=1)
+    chosen = taught(shared.folder, settings=("distil.temperature=1", "distil.weight=1.0"))
+    images_BCHW = torch.randn(5, 1, 28, 28)
+    with torch.no_grad():
+        answers_BK = models.load_weights(shared.file("weights.safetensors"))[0](images_BCHW)
+    loss = Teachers(chosen, list("0123456789"), CPU).blend(torch.tensor(0.0), answers_BK, images_BCHW)
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+
+
 def test_teachers_alone_can_teach(teacher: Run, tmp_path: Path) -> None:
     """With the whole weight on the teacher no label is used, and the student still learns most digits."""
     settings = ("distil.weight=1.0", "distil.temperature=1", "epochs=4", "schedule={name='constant'}")
