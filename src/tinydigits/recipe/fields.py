@@ -197,7 +197,7 @@ class DistilPart(Part):
 class EvaluationPart(Part):
     """How the trained model is asked; `shift_pixels` > 0: for the mean answer to all shifts up to that.
 
-    That is test-time augmentation, named in the record and the verdict."""
+    That is test-time augmentation, named in the record and the verdict. Training images are asked without it."""
 
     shift_pixels: Annotated[int, Field(ge=0, le=3)] = 0
 

@@ -80,6 +80,24 @@ def test_the_stored_result_is_that_of_the_stored_weights(tmp_path: Path) -> None
     assert samples["augmented_images"].shape == (64, 28, 28)
 
 
+@pytest.mark.parametrize(("validation", "shift_pixels"), [(150, 1), (0, 0)])
+def test_validation_images_are_asked_as_test_images_are_and_training_images_once(
+    validation: int, shift_pixels: int, tmp_path: Path
+) -> None:
+    settings = [*QUICK, "epochs=1", f"data.validation={validation}", "evaluation.shift_pixels=1"]
+    run = train(recipe.load("two-conv", settings), out=tmp_path)
+    model, card = models.load_weights(run.file("weights.safetensors"))
+    images = data.load("digits", "train")
+    asked = data.hold_out(images, validation)[1] if validation else images
+    found = [
+        evaluate(model, asked.images_NHW, asked.labels_N, mean=card.mean, std=card.std, shift_pixels=shift)
+        for shift in (0, 1)
+    ]
+    assert run.record.result is not None and run.record.result.seen == len(asked)
+    assert run.record.result.loss == pytest.approx(found[shift_pixels].loss)
+    assert found[0].loss != pytest.approx(found[1].loss)
+
+
 def test_a_checkpoint_loads_without_running_code(tmp_path: Path) -> None:
     run = train(recipe.load("two-conv", QUICK), out=tmp_path)
     content = torch.load(run.file("checkpoint.pt"), weights_only=True)
