@@ -106,7 +106,10 @@ def explain(given: dict[str, Any]) -> str:
             {"rooms": 2, "pets": [{"name": "cat"}, {"name": "dog", "weight": 0}]},
             "house x: pets.1.weight: got 0, expected > 0",
         ),
-        ({"rooms": 1, "pets": [{"name": "cat"}] * 2}, "house x: got rooms = 1, expected at most one of pets"),
+        (
+            {"rooms": 1, "pets": [{"name": "cat"}] * 2},
+            "house x: got rooms = 1, expected at most one of pets for each of rooms",
+        ),
         ({"rooms": 1, "pet": {"name": "cow"}}, "unknown name 'cow', expected one of cat, dog"),
     ],
 )
