@@ -172,6 +172,19 @@ class _Conv(torch.autograd.Function):
         return None, to_features, to_weight, gradient.sum((0, 2, 3)) if ctx.has_bias else None, None
 
 
+def _conv2d_by_torch(mode: _InC, func: Any, input: Tensor, *rest: Any, **others: Any) -> Tensor | None:
+    """torch's own, for images of one channel, whose memory is of every order, and told to be of this one.
+
+    torch answers in the order of the strides that it is given, and takes those of one channel for the other order: the
+    layers up to the first maximum would all be made in that.
+    """
+    if input.dim() != 4 or input.shape[1] != 1:
+        return None
+    images_BHW1 = input.reshape(len(input), *input.shape[2:], 1)
+    result: Tensor = func(images_BHW1.permute(0, 3, 1, 2), *rest, **others)
+    return result
+
+
 def _conv2d(
     mode: _InC, func: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1,
     padding: Any = 0, dilation: Any = 1, groups: int = 1,
@@ -316,5 +329,5 @@ _BOTH: dict[Any, Callable[..., Tensor | None]] = {
 }  # fmt: skip
 _LAYERS: dict[str, dict[Any, Callable[..., Tensor | None]]] = {
     "batch_last": {**_BOTH, torch.conv2d: _conv2d, **dict.fromkeys(_RELUS, _relu)},
-    "channels_last": _BOTH,
+    "channels_last": {**_BOTH, torch.conv2d: _conv2d_by_torch},
 }

