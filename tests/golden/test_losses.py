@@ -38,7 +38,7 @@ def first_losses(name: str) -> list[float]:
     """The losses of a recipe's first steps (fewer where it has fewer), on the bundled digits in fp32, on one thread."""
     loaded = recipe.load(name)
     part = loaded.data.model_copy(update={"source": "digits", "validation": min(200, loaded.data.validation)})
-    loaded = loaded.model_copy(update={"data": part, "precision": "fp32"})
+    loaded = loaded.model_copy(update={"data": part, "precision": "fp32", "fused": False})  # which is for bf16 alone
     listener = Listener()
     with tempfile.TemporaryDirectory() as out, contextlib.suppress(Enough):
         train(loaded, out=out, threads=1, reporter=listener)

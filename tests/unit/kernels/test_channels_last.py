@@ -75,6 +75,19 @@ def test_maxima_and_among_equals_the_first(channels: int, size: tuple[int, int])
         compare(nn.Sequential(nn.MaxPool2d(2)), pooled, (32, channels, size[0] // 2, size[1] // 2))
 
 
+def test_the_maps_of_images_of_one_channel_are_in_order() -> None:
+    """Such images have the memory of every order; where torch chose the other, no layer up to a maximum ran in C."""
+    torch.manual_seed(0)
+    plain = nn.Conv2d(1, 8, 3, padding=1)
+    in_c, images_BCHW = copy.deepcopy(plain), torch.randn(16, 1, 9, 7)
+    train_in_c(in_c, CHANNELS_LAST)
+    with torch.autocast("cpu", torch.bfloat16):
+        maps_BCHW, expected_BCHW = in_c(images_BCHW), plain(images_BCHW)
+    assert maps_BCHW.is_contiguous(memory_format=torch.channels_last)
+    assert not expected_BCHW.is_contiguous(memory_format=torch.channels_last)
+    assert (maps_BCHW - expected_BCHW).norm() <= ROUNDED * expected_BCHW.norm()
+
+
 def test_torchs_layers_do_what_does_not_fit() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(norm(4), nn.ReLU(inplace=True), nn.MaxPool2d(2))

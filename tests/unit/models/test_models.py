@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from tinydigits import models
 from tinydigits.errors import TinydigitsError
@@ -81,6 +82,17 @@ def test_a_changed_picture_gives_the_same_maps_changed_in_another_order_of_the_c
     assert orders[0] == orders[1] != list(range(8))
     assert sorted(orders[0]) == list(range(8))
     assert not any(torch.equal(found[:, 0, 0], found[:, 0, h]) for h in range(1, 8)), "no two channels are the same"
+
+
+@pytest.mark.parametrize("separable", [True, False])
+def test_the_gradient_of_a_shared_weight_is_the_sum_over_its_places(separable: bool) -> None:
+    model = models.build("dihedral-cnn", {"fields": (1, 2, 1), "depths": (1, 1, 1), "separable": separable})
+    kinds = set()
+    for module in filter(parametrize.is_parametrized, model.modules()):
+        for written_out in module.parametrizations.values():
+            kinds.add(type(written_out[0]))
+            assert torch.autograd.gradcheck(written_out[0], [written_out.original.detach().double().requires_grad_()])
+    assert len(kinds) == 3  # first kernels, the layers' and biases
 
 
 def test_a_dihedral_layer_has_an_eighth_of_the_pointwise_weights_of_its_width() -> None:
