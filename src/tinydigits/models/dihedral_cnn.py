@@ -123,7 +123,8 @@ class _WriteOut(torch.autograd.Function):
 @lru_cache
 def _numbers(kind: Callable[[], _WrittenOut], shape: tuple[int, ...]) -> Tensor:
     """Which of the numbers of this shape stands in each place."""
-    return kind().write_out(torch.arange(math.prod(shape)).view(shape))
+    # On the CPU: a model that is built on the meta device, which has no numbers, may be the first to ask.
+    return kind().write_out(torch.arange(math.prod(shape), device="cpu").view(shape))
 
 
 @lru_cache
