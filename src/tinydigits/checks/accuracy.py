@@ -49,11 +49,9 @@ def check(subject: Subject, limits: Limits) -> Finding:
     images, evaluation = answers(subject, limits)
     details = {
         "confidence": limits.confidence, "bound": limits.bound, "data_sha256": images.sha256, "seen": evaluation.seen,
-        "shift_pixels": subject.shift_pixels,
+        **subject.asked.model_dump(),
     }  # fmt: skip
-    beside = ""
-    if subject.shift_pixels:
-        beside = f"; with test-time augmentation, shifts of up to {subject.shift_pixels} pixels"
+    beside = f"; with test-time augmentation, {subject.asked.words}" if subject.asked.words else ""
     if limits.seeds == 1:
         details["calibration_error"] = evaluation.calibration_error(images.labels_N)
         return _judge_one(evaluation.correct, evaluation.seen, limits, beside, details)

@@ -17,6 +17,7 @@ from tinydigits import data, models
 from tinydigits.data import ImageSet
 from tinydigits.errors import TinydigitsError
 from tinydigits.models import WeightsCard
+from tinydigits.recipe import EvaluationPart
 from tinydigits.run import Run
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ class Trained:
     run: Run | None = None
 
     @property
-    def shift_pixels(self) -> int:
-        """How far its recipe shifts an image when it is asked, 0 for not at all; exported files are asked once."""
+    def asked(self) -> EvaluationPart:
+        """How its recipe asks it; exported files are asked once."""
         recipe = self.run.record.recipe if self.run else {}
-        return int(recipe.get("evaluation", {}).get("shift_pixels", 0))
+        return EvaluationPart(**recipe.get("evaluation", {}))
 
     @property
     def stem(self) -> str:
