@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -18,16 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinydigits.data.model_input import Levels, ModelInput
-from tinydigits.recipe import EvaluationPart
 from tinydigits.stats import reliability_bins
 
-__all__ = ["ONCE", "Evaluation", "Output", "evaluate", "frozen", "log_probabilities", "logits_of", "recognise_output"]
+__all__ = ["Evaluation", "Output", "evaluate", "frozen", "log_probabilities", "logits_of", "recognise_output"]
 
 Output = Literal["logits", "log_probabilities", "probabilities"]
 """What a model's row of numbers is."""
-
-ONCE = EvaluationPart()
-"""Each image as it is."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +89,7 @@ def evaluate(
     num_classes: int = 10,
     batch_size: int = 100,
     device: str | torch.device = "cpu",
-    asked: EvaluationPart = ONCE,
+    shift_pixels: int = 0,
 ) -> Evaluation:
     """Ask a model for every image of a set, in eval mode and without gradients.
 
@@ -105,8 +100,8 @@ def evaluate(
 
     `images_NHW` is uint8, `labels_N` integers; `loss` is the mean cross-entropy. `input_shape`, `mean`, `std` and
     `resize` say how the model takes its images (see `ModelInput`), `output` what its answers are. The last batch counts
-    whatever its size, and the counts do not depend on `batch_size`. `asked` may want the mean of the probabilities over
-    several views of each image (test-time augmentation). The model's mode and the random state stay as they were.
+    whatever its size, and the counts do not depend on `batch_size`. `shift_pixels` > 0 averages the probabilities over
+    all shifts up to that many pixels (test-time augmentation). The model's mode and the random state stay as they were.
     """
     predicted, probability = [], []
     loss_sum = 0.0
@@ -115,7 +110,7 @@ def evaluate(
         for start in range(0, len(images_NHW), batch_size):
             images_BHW = torch.from_numpy(images_NHW[start : start + batch_size]).to(device)
             labels_B = torch.from_numpy(labels_N[start : start + batch_size]).to(device).long()
-            log_probability_BK = _ask(model, images_BHW, wanted, output, asked)
+            log_probability_BK = _ask(model, images_BHW, wanted, output, shift_pixels)
             loss_sum += F.nll_loss(log_probability_BK, labels_B, reduction="sum").item()
             best_B, predicted_B = log_probability_BK.max(dim=1)
             # What is not a number is no answer, so never the right one.
@@ -196,35 +191,15 @@ def log_probabilities(output_BK: Tensor, output: Output) -> Tensor:
     return rows_BK.log() if output == "probabilities" else rows_BK
 
 
-def _ask(model: nn.Module, images_BHW: Tensor, wanted: ModelInput, output: Output, asked: EvaluationPart) -> Tensor:
-    """Log-probabilities (B, K), averaged as probabilities over the views."""
+def _ask(model: nn.Module, images_BHW: Tensor, wanted: ModelInput, output: Output, shift_pixels: int) -> Tensor:
+    """Log-probabilities (B, K), averaged as probabilities over the shifts."""
+    if not shift_pixels:
+        return log_probabilities(logits_of(model, wanted.prepare(images_BHW)), output)
+    height, width = images_BHW.shape[1:]
+    padded = F.pad(images_BHW, [shift_pixels] * 4)
+    shifts = [(dy, dx) for dy in range(2 * shift_pixels + 1) for dx in range(2 * shift_pixels + 1)]
     answers = [
-        log_probabilities(logits_of(model, wanted.prepare(view_BHW)), output) for view_BHW in _views(images_BHW, asked)
+        log_probabilities(logits_of(model, wanted.prepare(padded[:, dy : dy + height, dx : dx + width])), output).exp()
+        for dy, dx in shifts
     ]
-    return answers[0] if len(answers) == 1 else torch.stack(answers).exp().mean(dim=0).log()
-
-
-def _views(images_BHW: Tensor, asked: EvaluationPart) -> Iterator[Tensor]:
-    """The images, uint8, in every size, turn and shift that is wanted."""
-    (height, width), most = images_BHW.shape[1:], asked.shift_pixels
-    for degrees, scale in product(_either_way(0.0, asked.degrees), _either_way(1.0, asked.scale)):
-        padded = F.pad(_turned_and_scaled(images_BHW, degrees, scale), [most] * 4)
-        for dy, dx in product(range(2 * most + 1), repeat=2):
-            yield padded[:, dy : dy + height, dx : dx + width]
-
-
-def _either_way(middle: float, by: float) -> tuple[float, ...]:
-    return (middle, middle - by, middle + by) if by else (middle,)
-
-
-def _turned_and_scaled(images_BHW: Tensor, degrees: float, scale: float) -> Tensor:
-    """Bilinear, black outside, rounded to uint8."""
-    if (degrees, scale) == (0.0, 1.0):
-        return images_BHW
-    num_images, height, width = images_BHW.shape
-    cos, sin = math.cos(math.radians(degrees)) / scale, math.sin(math.radians(degrees)) / scale
-    # From a place in the view to that in the image; both sides are 2 long, so a turn of what is not square stretches.
-    back = torch.tensor([[cos, -sin * height / width, 0], [sin * width / height, cos, 0]], device=images_BHW.device)
-    grid_BHWX = F.affine_grid(back.expand(num_images, 2, 3), [num_images, 1, height, width], align_corners=False)
-    view_B1HW = F.grid_sample(images_BHW[:, None].float(), grid_BHWX, align_corners=False)
-    return view_B1HW[:, 0].round().to(torch.uint8)
+    return torch.stack(answers).mean(dim=0).log()

@@ -9,7 +9,6 @@ from torch import nn
 
 from tinydigits import data, models
 from tinydigits.evaluate import Evaluation, evaluate
-from tinydigits.recipe import EvaluationPart
 
 
 @pytest.fixture(scope="module")
@@ -81,44 +80,6 @@ def test_shifts_average_the_answers_over_all_of_them(images: data.ImageSet) -> N
             with torch.no_grad():
                 answers.append(model.eval()((shifted / 255 - 0.1307) / 0.3081).softmax(1))
     probability = torch.stack(answers).mean(0).max(1).values
-    found = ask(model, few, asked=EvaluationPart(shift_pixels=1))
+    found = ask(model, few, shift_pixels=1)
     assert found.probability_N == pytest.approx(probability.numpy(), rel=1e-4)
     assert found.probability_N != pytest.approx(ask(model, few).probability_N, rel=1e-4)
-
-
-class Seen(nn.Module):
-    """Keeps what it is asked, as brightness from 0 to 1, and answers with its mean."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.views_BHW: list[torch.Tensor] = []
-
-    def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
-        self.views_BHW.append(images_BCHW[:, 0])
-        return images_BCHW.mean((1, 2, 3))[:, None] * torch.arange(10.0)
-
-
-def ellipse_of(image_HW: torch.Tensor) -> tuple[float, float, float]:
-    """Length, width and angle (degrees, from right to up) of what is bright, by its moments."""
-    ys, xs = torch.meshgrid(*(torch.arange(size) - (size - 1) / 2.0 for size in image_HW.shape), indexing="ij")
-    xx, yy, xy = ((image_HW * product).sum() / image_HW.sum() for product in (xs * xs, ys * ys, xs * ys))
-    shorter, longer = torch.linalg.eigvalsh(torch.tensor([[xx, xy], [xy, yy]])).sqrt().tolist()
-    return longer, shorter, -float(torch.rad2deg(torch.atan2(2 * xy, xx - yy)) / 2)
-
-
-@pytest.mark.parametrize("size", [(28, 28), (24, 40)])
-def test_views_are_turned_and_scaled_either_way_each_with_each(size: tuple[int, int]) -> None:
-    bar = np.zeros((1, *size), dtype=np.uint8)
-    bar[0, size[0] // 2 - 4 : size[0] // 2 + 4, size[1] // 2 - 9 : size[1] // 2 + 9] = 255
-    model = Seen()
-    asked = EvaluationPart(degrees=12, scale=0.1)
-    found = evaluate(model, bar, np.array([9]), mean=0.0, std=1.0, input_shape=(1, *size), asked=asked)
-    views = [ellipse_of(view_BHW[0]) for view_BHW in model.views_BHW]
-    length, width, _ = views[0]
-    wanted = [(scale, degrees) for degrees in (0, -12, 12) for scale in (1, 0.9, 1.1)]
-    assert [round(view[2]) for view in views] == [degrees for _, degrees in wanted]
-    assert [view[0] / length for view in views] == pytest.approx([scale for scale, _ in wanted], abs=0.02)
-    assert [view[1] / width for view in views] == pytest.approx([scale for scale, _ in wanted], abs=0.06)
-    with torch.no_grad():
-        answers = [model(view_BHW[:, None]).softmax(1)[0] for view_BHW in list(model.views_BHW)]
-    assert found.probability_N == pytest.approx(float(torch.stack(answers).mean(0).max()), rel=1e-5)

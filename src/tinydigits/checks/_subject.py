@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from tinydigits import data
 from tinydigits.data.model_input import Levels, ModelInput
 from tinydigits.errors import TinydigitsError
-from tinydigits.evaluate import ONCE, Evaluation, Output, evaluate, logits_of, recognise_output
-from tinydigits.recipe import EvaluationPart
+from tinydigits.evaluate import Evaluation, Output, evaluate, logits_of, recognise_output
 from tinydigits.trace import Contradiction, Trace, duplicate, fingerprint, materialised, set_mode, trace
 
 __all__ = ["Subject", "Training", "isolated_random_state", "logits_of"]
@@ -62,7 +61,7 @@ class Subject:
 
     `input_shape`, `mean`, `std` and `resize` say how it takes its images (see `ModelInput`). `spec` and `options`
     rebuild the model from nothing, where it has a name. `trained` is False for fresh weights: accuracy is then not
-    asked. `load_images` gives a data set by source and split. `asked` is the test-time augmentation that the
+    asked. `load_images` gives a data set by source and split. `shift_pixels` is the test-time augmentation that the
     model's accuracy is claimed with. `file` is what holds the weights, where they come from a file. `siblings` gives
     the same training with other seeds, `baseline` what a contract names to be compared with. `lacks` says what the
     target's format cannot be asked, and why: `train` (train mode and gradients), `state` (weights to save and load),
@@ -82,7 +81,7 @@ class Subject:
     options: dict[str, Any] = field(default_factory=dict)
     trained: bool = False
     training: Training | None = None
-    asked: EvaluationPart = ONCE
+    shift_pixels: int = 0
     file: Path | None = None
     lacks: Mapping[str, str] = field(default_factory=dict)
     read_structure: Callable[[], nn.Module] | None = None
@@ -200,7 +199,7 @@ class Subject:
             return evaluate(
                 model, images.images_NHW, images.labels_N, mean=self.mean, std=self.std,
                 input_shape=self.input_shape, resize=self.resize, output=self.output, num_classes=self.num_classes,
-                device=self.device, asked=self.asked,
+                device=self.device, shift_pixels=self.shift_pixels,
             )  # fmt: skip
 
 

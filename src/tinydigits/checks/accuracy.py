@@ -49,9 +49,11 @@ def check(subject: Subject, limits: Limits) -> Finding:
     images, evaluation = answers(subject, limits)
     details = {
         "confidence": limits.confidence, "bound": limits.bound, "data_sha256": images.sha256, "seen": evaluation.seen,
-        **subject.asked.model_dump(),
+        "shift_pixels": subject.shift_pixels,
     }  # fmt: skip
-    beside = f"; with test-time augmentation, {subject.asked.words}" if subject.asked.words else ""
+    beside = ""
+    if subject.shift_pixels:
+        beside = f"; with test-time augmentation, shifts of up to {subject.shift_pixels} pixels"
     if limits.seeds == 1:
         details["calibration_error"] = evaluation.calibration_error(images.labels_N)
         return _judge_one(evaluation.correct, evaluation.seen, limits, beside, details)

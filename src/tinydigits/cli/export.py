@@ -54,10 +54,10 @@ def export(
         all_hold = _print_table(trained, exports.formats(trained), folder)
     else:
         all_hold = _print_lines(trained, formats, folder)
-    if trained.asked.words:
+    if trained.shift_pixels:
         typer.echo(
-            f"the run's accuracy is of the mean answer to an image {trained.asked.words}; the files are asked once, so "
-            "theirs is a little lower"
+            f"the run's accuracy is of answers averaged over shifts of up to {trained.shift_pixels} px; the files "
+            "are asked once, so theirs is a little lower"
         )
     typer.echo(f"next: tinydigits verify {words[0] if is_shipped else run.folder}")
     raise typer.Exit(0 if all_hold else 1)

@@ -24,7 +24,6 @@ def ls() -> None:
     from rich.table import Table
 
     from tinydigits import models, pretrained
-    from tinydigits.recipe import EvaluationPart
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("name", no_wrap=True)
@@ -39,19 +38,19 @@ def ls() -> None:
     trained.add_column("architecture", no_wrap=True)
     for column in ("parameters", "buffers", "bytes", "test accuracy", "seed"):
         trained.add_column(column, justify="right", no_wrap=True)
-    augmented: list[str] = []
+    shifted: list[str] = []
     for name in pretrained.names():
         found = pretrained.find(name)
         record, (correct, seen) = found.run.record, found.test_counts
-        words = EvaluationPart(**record.recipe["evaluation"]).words
-        accuracy = f"{100 * correct / seen:.2f} %" + ("*" if words else "")
-        augmented += [f"* {name}: the mean answer to an image {words}"] * bool(words)
+        shift_pixels = record.recipe["evaluation"]["shift_pixels"]
+        accuracy = f"{100 * correct / seen:.2f} %" + ("*" if shift_pixels else "")
+        shifted += [f"* {name}: the mean answer to all shifts of up to {shift_pixels} px"] * bool(shift_pixels)
         trained.add_row(
             name, found.card.model, f"{record.num_parameters:,}", f"{record.num_buffers:,}",
             f"{found.weights.stat().st_size:,}", accuracy, str(record.recipe["seed"]),
         )  # fmt: skip
     console.print(trained, highlight=False)
-    for line in augmented:
+    for line in shifted:
         console.print(line, highlight=False, markup=False)
     console.print(f"next: tinydigits models show {models.names()[0]}", markup=False)
     for name in pretrained.names()[:1]:

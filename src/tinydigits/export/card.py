@@ -11,7 +11,6 @@ from typing import Any
 from tinydigits import data
 from tinydigits.errors import TinydigitsError
 from tinydigits.export.trained import Trained
-from tinydigits.recipe import EvaluationPart
 from tinydigits.run import Record, write_atomic
 from tinydigits.text import json_tree, read_text
 
@@ -133,11 +132,11 @@ def _results(verdict: Mapping[str, Any]) -> Iterator[str]:
         f"Measured by `tinydigits verify` on {verdict['verified_at'][:10]} against the contract "
         f"`{verdict['contract']['name']}`: {verdict['verdict']}."
     )
-    if words := EvaluationPart.of_target(verdict["target"]).words:
+    if shift := verdict["target"].get("test_time_shift_pixels", 0):
         yield ""
         yield (
-            f"Test-time augmentation: the accuracy is of the mean answer to an image {words}. An exported file is "
-            "asked once, and is a little less accurate."
+            f"Test-time augmentation: the accuracy is of answers averaged over all shifts of up to {shift} px. An "
+            "exported file is asked once, and is a little less accurate."
         )
 
 

@@ -17,7 +17,6 @@ from tinydigits import data, models
 from tinydigits.data import ImageSet
 from tinydigits.errors import TinydigitsError
 from tinydigits.models import WeightsCard
-from tinydigits.recipe import EvaluationPart
 from tinydigits.run import Run
 
 if TYPE_CHECKING:
@@ -56,10 +55,10 @@ class Trained:
     run: Run | None = None
 
     @property
-    def asked(self) -> EvaluationPart:
-        """How its recipe asks it; exported files are asked once."""
+    def shift_pixels(self) -> int:
+        """How far its recipe shifts an image when it is asked, 0 for not at all; exported files are asked once."""
         recipe = self.run.record.recipe if self.run else {}
-        return EvaluationPart(**recipe.get("evaluation", {}))
+        return int(recipe.get("evaluation", {}).get("shift_pixels", 0))
 
     @property
     def stem(self) -> str:

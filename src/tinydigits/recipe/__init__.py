@@ -1,6 +1,6 @@
 """Recipes: TOML files that hold everything that decides a training run, as typed fields."""
 
-from tinydigits.recipe.fields import EvaluationPart, Recipe
+from tinydigits.recipe.fields import Recipe
 from tinydigits.recipe.files import DEFAULT, apply_settings, load, names, parse, recipe_file, to_toml
 
-__all__ = ["DEFAULT", "EvaluationPart", "Recipe", "apply_settings", "load", "names", "parse", "recipe_file", "to_toml"]
+__all__ = ["DEFAULT", "Recipe", "apply_settings", "load", "names", "parse", "recipe_file", "to_toml"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -196,38 +195,11 @@ class DistilPart(Part):
 
 
 class EvaluationPart(Part):
-    """How the trained model is asked: once, or for the mean answer to an image that is shifted by up to `shift_pixels`,
-    turned by `degrees` either way, and made smaller and larger by the share `scale`, all of them with each other.
+    """How the trained model is asked; `shift_pixels` > 0: for the mean answer to all shifts up to that.
 
     That is test-time augmentation, named in the record and the verdict. Training images are asked without it."""
 
     shift_pixels: Annotated[int, Field(ge=0, le=3)] = 0
-    degrees: Annotated[float, Field(ge=0, le=45)] = 0.0
-    scale: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-
-    @property
-    def words(self) -> str:
-        """The test-time augmentation, said of an image; empty without.
-
-        >>> EvaluationPart(shift_pixels=1, degrees=6, scale=0.05).words
-        'shifted by up to 1 px, turned by 6°, scaled by 5 %'
-        """
-        parts = [
-            f"shifted by up to {self.shift_pixels} px" if self.shift_pixels else "",
-            f"turned by {self.degrees:g}°" if self.degrees else "",
-            f"scaled by {100 * self.scale:g} %" if self.scale else "",
-        ]
-        return ", ".join(filter(None, parts))
-
-    def told(self) -> dict[str, Any]:
-        """As a verdict tells it of its target."""
-        return {f"test_time_{name}": value for name, value in self.model_dump().items()}
-
-    @classmethod
-    def of_target(cls, target: Mapping[str, Any]) -> EvaluationPart:
-        """From what a verdict tells of its target, which may be older than some of the fields."""
-        told = {name: target.get(f"test_time_{name}") for name in cls.model_fields}
-        return cls(**{name: value for name, value in told.items() if value is not None})
 
 
 class Recipe(Part):

@@ -60,7 +60,7 @@ class Point:
     seconds: float = 0.0
     circumstances: tuple[str, ...] = ()
     aim: Aim | None = None
-    asked: str = ""
+    shift_pixels: int = 0
     teachers: tuple[str, ...] = ()
 
     @property
@@ -106,7 +106,7 @@ def measured_points(
             Point(
                 recipe, first.record.num_parameters, first.record.num_buffers, accuracies, tuple(commands),
                 first.record.epochs, mean_and_sd([record.seconds.training for record in records])[0],
-                tuple(circumstances), (aims or {}).get(recipe), first.asked.words,
+                tuple(circumstances), (aims or {}).get(recipe), first.shift_pixels,
                 tuple(first.record.recipe.get("distil", {}).get("teachers", ())),
             )
         )  # fmt: skip
@@ -138,10 +138,9 @@ def frontier_page(points: Sequence[Point], anchors: Sequence[Anchor]) -> str:
         text.picture("frontier.png", "Parameters against accuracy: ours and published ones"),
         "## Ours",
         "Mean ± standard deviation over all n seeds, at the last epoch, counted once by `tinydigits verify`; nothing "
-        "was chosen on test images. *Shifted*, *turned*, *scaled*: test-time augmentation, the mean answer to an image "
-        "with all shifts of up to so many pixels, or turned and scaled so much either way. *Taught*: by knowledge "
-        "distillation, from a model that was trained on the same images. `verify` re-checks the weights that come with "
-        "the package, `train` makes all n anew.",
+        "was chosen on test images. *Shifted*: test-time augmentation, the answers to all shifts of up to so many "
+        "pixels averaged. *Taught*: by knowledge distillation, from a model that was trained on the same images. "
+        "`verify` re-checks the weights that come with the package, `train` makes all n anew.",
         text.table(
             ["recipe", "parameters", "buffers", "epochs", "test accuracy", "n", "aim", "seconds", "where", "re-check"],
             ours, "lrrrrrlrll",
@@ -171,8 +170,9 @@ def _aim(point: Point) -> str:
 def _spread(point: Point) -> str:
     mean, sd = mean_and_sd([100 * share for share in point.accuracies])
     spread = f"{mean:.3f} %" if len(point.accuracies) == 1 else f"{mean:.3f} ± {sd:.3f} %"
+    shifted = f", shifted up to {point.shift_pixels} px" if point.shift_pixels else ""
     teachers = ", ".join(f"`{teacher}`" for teacher in point.teachers)
-    return ", ".join(filter(None, [spread, point.asked, f"taught by {teachers}" if teachers else ""]))
+    return spread + shifted + (f", taught by {teachers}" if teachers else "")
 
 
 _WIDTH, _HEIGHT, _LEFT, _TOP = 1280, 900, 130, 130

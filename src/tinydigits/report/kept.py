@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from tinydigits.errors import TinydigitsError
-from tinydigits.recipe import EvaluationPart
 from tinydigits.report import text
 from tinydigits.report.curves import Line
 from tinydigits.report.sheets import Mistakes
@@ -157,8 +156,9 @@ def facts(record: Record) -> Iterator[tuple[str, object]]:
     yield "steps", f"{record.steps:,}"
     statistics = f", and {record.images_for_statistics:,} for BatchNorm's" if record.images_for_statistics else ""
     yield "images seen", f"{record.images_seen:,}{statistics}"
-    if words := EvaluationPart(**recipe.get("evaluation", {})).words:
-        yield "test-time augmentation", words
+    shift = recipe.get("evaluation", {}).get("shift_pixels", 0)
+    if shift:
+        yield "test-time augmentation", f"shifts of up to {count_of(shift, 'pixel')}"
     yield "start-up", text.duration(seconds.start_up)
     speed = f" ({record.images_seen / seconds.training:,.0f} images/s)" if seconds.training > 0 else ""
     yield "training", text.duration(seconds.training) + speed

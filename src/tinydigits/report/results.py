@@ -13,7 +13,6 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tinydigits.errors import TinydigitsError
-from tinydigits.recipe import EvaluationPart
 from tinydigits.report import text
 from tinydigits.report.command import train_command, what_decides
 from tinydigits.run import Record, tested_counts
@@ -84,9 +83,9 @@ class Row(_Part):
         raise TinydigitsError(f"row {self.recipe} s{self.seed}", "its verdict has no count of right test images")
 
     @property
-    def asked(self) -> EvaluationPart:
-        """Once each test image, or in several views whose answers were averaged."""
-        return EvaluationPart.of_target(self.verdict["target"])
+    def shift_pixels(self) -> int:
+        """Up to how far every test image was shifted, and the answers averaged; 0 where each was asked once."""
+        return int(self.verdict["target"].get("test_time_shift_pixels", 0))
 
 
 @dataclass(frozen=True)
@@ -215,6 +214,7 @@ def _facts(system: System, group: Sequence[Row], structures: Mapping[str, Struct
     found = structures.get(records[0].recipe["model"]["name"])
     num_images = group[0].test_counts[1]
     share = sum(row.test_counts[0] for row in group) / (num_images * len(group))
+    shifts = {row.shift_pixels for row in group} - {0}
     return {
         "right test images, seed by seed": ", ".join(f"{row.test_counts[0]:,}" for row in group)
         + f" of {num_images:,} ({'seed' if len(group) == 1 else 'seeds'} {', '.join(str(row.seed) for row in group)})",
@@ -222,7 +222,7 @@ def _facts(system: System, group: Sequence[Row], structures: Mapping[str, Struct
         "the test set's own error": f"± {100 * math.sqrt(share * (1 - share) / num_images):.3f} points (binomial)",
         "claim": _claim_holds(system, group),
         "verdict": _verdicts(group),
-        "test-time augmentation": _distinct(row.asked.words for row in group if row.asked.words) or "none",
+        "test-time augmentation": _distinct(f"shifts of up to {shift} pixels" for shift in sorted(shifts)) or "none",
         "parameters": _distinct(f"{record.num_parameters:,}" for record in records),
         "receptive field": "×".join(map(str, found.receptive_field)) if found else "not traced",
         "multiply-adds for one image": f"{found.multiply_adds:,}" if found else "not traced",

@@ -17,7 +17,7 @@ from tinydigits.archive import require_honest
 from tinydigits.compiler import compiler_version
 from tinydigits.data.batches import Batches, seed_for
 from tinydigits.errors import TinydigitsError, TrainingDiverged
-from tinydigits.evaluate import ONCE, Evaluation, evaluate, frozen
+from tinydigits.evaluate import Evaluation, evaluate, frozen
 from tinydigits.kernels import order_of, train_in_c
 from tinydigits.machine import (
     describe_arithmetic,
@@ -189,11 +189,11 @@ class State:
     def _evaluate(self, model: nn.Module, images: data.ImageSet) -> Evaluation:
         started = time.perf_counter()
         own = self.world.share(len(images))
-        # Of training images it only says how well they are known: 60,000 in all views can take longer than to train.
-        asked = self.recipe.evaluation if images is self.validation_set else ONCE
+        # Of training images it only says how well they are known: 60,000 with all shifts can take longer than to train.
+        shift_pixels = self.recipe.evaluation.shift_pixels if images is self.validation_set else 0
         evaluation = evaluate(
             model, images.images_NHW[own], images.labels_N[own], mean=self.recipe.data.mean, std=self.recipe.data.std,
-            num_classes=len(images.classes), device=self.device, asked=asked,
+            num_classes=len(images.classes), device=self.device, shift_pixels=shift_pixels,
         )  # fmt: skip
         evaluation = self.world.join_evaluations(evaluation, images.labels_N)
         self.record.seconds.evaluation += time.perf_counter() - started

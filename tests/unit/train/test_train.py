@@ -19,7 +19,6 @@ from tinydigits import data, models, recipe
 from tinydigits.errors import Interrupted, TinydigitsError, TrainingDiverged
 from tinydigits.evaluate import evaluate
 from tinydigits.kernels.library import load_kernels
-from tinydigits.recipe import EvaluationPart
 from tinydigits.run import Run
 from tinydigits.train import Progress, Reporter, loop, resume, train
 
@@ -91,8 +90,8 @@ def test_validation_images_are_asked_as_test_images_are_and_training_images_once
     images = data.load("digits", "train")
     asked = data.hold_out(images, validation)[1] if validation else images
     found = [
-        evaluate(model, asked.images_NHW, asked.labels_N, mean=card.mean, std=card.std, asked=views)
-        for views in (EvaluationPart(), EvaluationPart(shift_pixels=1))
+        evaluate(model, asked.images_NHW, asked.labels_N, mean=card.mean, std=card.std, shift_pixels=shift)
+        for shift in (0, 1)
     ]
     assert run.record.result is not None and run.record.result.seen == len(asked)
     assert run.record.result.loss == pytest.approx(found[shift_pixels].loss)

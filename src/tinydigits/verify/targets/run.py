@@ -25,9 +25,10 @@ def load(asked: Asked) -> Target:
     path = run.file("weights.safetensors")
     model, card = models.load_weights(path)
     followed = recipe.load(run.file("recipe.toml"))
+    shift_pixels = followed.evaluation.shift_pixels
     subject = Subject(
         model, name=run.name, device=str(pick_device(asked.device)), spec=card.model, options=card.options,
-        trained=True, file=path, asked=followed.evaluation,
+        trained=True, file=path, shift_pixels=shift_pixels,
         training=Training(
             record.epochs, record.images_seen, record.num_train, record.peak_memory_bytes,
             finished=record.status == "finished", seconds=record.seconds.training + record.seconds.evaluation,
@@ -38,7 +39,7 @@ def load(asked: Asked) -> Target:
     )  # fmt: skip
     facts = {
         "kind": "run", "name": run.name, "model": card.model, "options": card.options, "recipe": followed.name,
-        "trained_on": card.source, **followed.evaluation.told(),
+        "trained_on": card.source, "test_time_shift_pixels": shift_pixels,
     }  # fmt: skip
     return Target(subject, facts | weights.facts(path), of_card(card), followed.contract, run)
 
