@@ -3,7 +3,7 @@
     python -m benchmarks.layouts           # a few minutes; writes benchmarks/results/layouts.json
     python -m benchmarks.speed page        # puts the table into docs/speed.md
 
-The ways train the same recipe, without its teachers, on the same images, one after the other and over again.
+The ways train the same recipe on the same images, one after the other and over again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REPEATS = 5
 NUM_IMAGES = 4_096
 FULL_EPOCH = 60_000
 RECIPES = ("frontier-1800", "frontier-3k", "frontier-10k", "gap-cnn-tuned", "sprint")
-PLAIN = {"precision": "fp32", "channels_last": False, "batch_last": False, "fused": False, "distil": None}
+PLAIN = {"precision": "fp32", "channels_last": False, "batch_last": False, "fused": False}
 WAYS = {
     "fp32": PLAIN,
     "fp32, channels_last": {**PLAIN, "channels_last": True},

@@ -69,13 +69,6 @@ def test_test_time_augmentation_stands_beside_the_accuracy() -> None:
     assert "%, shifted up to 1 px |" in make_page(measured_points(rows), ANCHORS)
 
 
-def test_a_model_that_was_taught_says_by_whom() -> None:
-    rows = [row.model_copy(deep=True) for row in load_rows(REFERENCE) if row.recipe == "gap-cnn-tuned"]
-    for row in rows:
-        row.record.recipe["distil"] = {"teachers": ["sprint", "summit"], "weight": 0.5, "temperature": 2.0}
-    assert "%, taught by `sprint`, `summit` |" in make_page(measured_points(rows), ANCHORS)
-
-
 def test_rows_of_different_recipes_under_one_name_are_refused() -> None:
     rows = load_rows(REFERENCE)
     row = next(row for row in rows if row.recipe == "gap-cnn-tuned").model_copy(deep=True)

@@ -61,7 +61,6 @@ class Point:
     circumstances: tuple[str, ...] = ()
     aim: Aim | None = None
     shift_pixels: int = 0
-    teachers: tuple[str, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -107,7 +106,6 @@ def measured_points(
                 recipe, first.record.num_parameters, first.record.num_buffers, accuracies, tuple(commands),
                 first.record.epochs, mean_and_sd([record.seconds.training for record in records])[0],
                 tuple(circumstances), (aims or {}).get(recipe), first.shift_pixels,
-                tuple(first.record.recipe.get("distil", {}).get("teachers", ())),
             )
         )  # fmt: skip
     return sorted(points, key=lambda point: (point.num_parameters, -point.mean))
@@ -139,8 +137,7 @@ def frontier_page(points: Sequence[Point], anchors: Sequence[Anchor]) -> str:
         "## Ours",
         "Mean ± standard deviation over all n seeds, at the last epoch, counted once by `tinydigits verify`; nothing "
         "was chosen on test images. *Shifted*: test-time augmentation, the answers to all shifts of up to so many "
-        "pixels averaged. *Taught*: by knowledge distillation, from a model that was trained on the same images. "
-        "`verify` re-checks the weights that come with the package, `train` makes all n anew.",
+        "pixels averaged. `verify` re-checks the weights that come with the package, `train` makes all n anew.",
         text.table(
             ["recipe", "parameters", "buffers", "epochs", "test accuracy", "n", "aim", "seconds", "where", "re-check"],
             ours, "lrrrrrlrll",
@@ -170,9 +167,7 @@ def _aim(point: Point) -> str:
 def _spread(point: Point) -> str:
     mean, sd = mean_and_sd([100 * share for share in point.accuracies])
     spread = f"{mean:.3f} %" if len(point.accuracies) == 1 else f"{mean:.3f} ± {sd:.3f} %"
-    shifted = f", shifted up to {point.shift_pixels} px" if point.shift_pixels else ""
-    teachers = ", ".join(f"`{teacher}`" for teacher in point.teachers)
-    return spread + shifted + (f", taught by {teachers}" if teachers else "")
+    return spread + (f", shifted up to {point.shift_pixels} px" if point.shift_pixels else "")
 
 
 _WIDTH, _HEIGHT, _LEFT, _TOP = 1280, 900, 130, 130

@@ -91,8 +91,16 @@ def test_the_gradient_of_a_shared_weight_is_the_sum_over_its_places(separable: b
     for module in filter(parametrize.is_parametrized, model.modules()):
         for written_out in module.parametrizations.values():
             kinds.add(type(written_out[0]))
+            assert torch.equal(written_out(), written_out[0].write_out(written_out.original))
             assert torch.autograd.gradcheck(written_out[0], [written_out.original.detach().double().requires_grad_()])
     assert len(kinds) == 3  # first kernels, the layers' and biases
+
+
+def test_a_dihedral_model_that_was_first_built_without_numbers_has_them_next_time() -> None:
+    options = {"fields": (3, 1, 1), "depths": (1, 1, 1)}  # shapes that no other test has asked for
+    with torch.device("meta"):
+        models.build("dihedral-cnn", options)
+    assert torch.isfinite(models.build("dihedral-cnn", options)(torch.zeros(2, 1, 28, 28))).all()
 
 
 def test_a_dihedral_layer_has_an_eighth_of_the_pointwise_weights_of_its_width() -> None:
