@@ -74,11 +74,14 @@ class Teachers:
 
 
 def _with_norms_in_convs(model: nn.Module) -> nn.Module:
-    """Make each BatchNorm part of the convolution before it, for which a teacher in bf16 takes 0.6 times as long."""
+    """Make each BatchNorm part of the convolution before it: a teacher in bf16 then takes 0.6 times as long.
+
+    Only torch's own, one after the other in a Sequential, where nothing else can come between them.
+    """
     for block in list(model.modules()):
         if type(block) is nn.Sequential:
             for place, (conv, norm) in enumerate(pairwise(list(block))):
-                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.track_running_stats:
                     block[place], block[place + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
     return model
 

@@ -58,6 +58,39 @@ def test_a_teacher_with_shared_weights_gives_its_own_answers(tmp_path: Path) -> 
     assert loss.item() == pytest.approx(0, abs=1e-6)
 
 
+MIXED = """
+from torch import nn
+
+class Doubled(nn.Conv2d):
+    def forward(self, maps):
+        return super().forward(maps) * 2 + 1
+
+class Mixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(),
+            nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4, track_running_stats=False),
+            Doubled(4, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10),
+        )
+
+    def forward(self, images):
+        return self.layers(images)
+"""
+
+
+def test_a_teacher_gives_its_own_answers_whatever_its_norms_and_convolutions(tmp_path: Path) -> None:
+    (tmp_path / "mixed.py").write_text(MIXED, encoding="utf-8")
+    settings = [*QUICK, f"model={{name='{tmp_path}/mixed.py:Mixed'}}"]
+    mixed = train(recipe.load("two-conv", settings), out=tmp_path, threads=1)
+    chosen = taught(mixed.folder, settings=("distil.temperature=1", "distil.weight=1.0"))
+    images_BCHW = torch.randn(5, 1, 28, 28)
+    with torch.no_grad():
+        answers_BK = models.load_weights(mixed.file("weights.safetensors"))[0](images_BCHW)
+    loss = Teachers(chosen, list("0123456789"), CPU).blend(torch.tensor(0.0), answers_BK, images_BCHW)
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+
+
 def test_teachers_alone_can_teach(teacher: Run, tmp_path: Path) -> None:
     """With the whole weight on the teacher no label is used, and the student still learns most digits."""
     settings = ("distil.weight=1.0", "distil.temperature=1", "epochs=4", "schedule={name='constant'}")
