@@ -47,15 +47,20 @@ def test_the_loss_is_that_of_the_paper_over_the_averaged_teachers(teacher: Run) 
     assert logits_BK.grad is not None and logits_BK.grad.any()
 
 
+def require_its_own_answers(run: Run) -> None:
+    """As a teacher it differs by nothing from what the model itself answers."""
+    chosen = taught(run.folder, settings=("distil.temperature=1", "distil.weight=1.0"))
+    images_BCHW = torch.randn(5, 1, 28, 28)
+    with torch.no_grad():
+        answers_BK = models.load_weights(run.file("weights.safetensors"))[0](images_BCHW)
+    loss = Teachers(chosen, list("0123456789"), CPU).blend(torch.tensor(0.0), answers_BK, images_BCHW)
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+
+
 def test_a_teacher_with_shared_weights_gives_its_own_answers(tmp_path: Path) -> None:
     settings = [*QUICK, "model.name=dihedral-cnn", "model.options={fields=[1, 1, 1], depths=[1, 1, 1]}"]
     shared = train(recipe.load("two-conv", settings), out=tmp_path, threads=1)
-    chosen = taught(shared.folder, settings=("distil.temperature=1", "distil.weight=1.0"))
-    images_BCHW = torch.randn(5, 1, 28, 28)
-    with torch.no_grad():
-        answers_BK = models.load_weights(shared.file("weights.safetensors"))[0](images_BCHW)
-    loss = Teachers(chosen, list("0123456789"), CPU).blend(torch.tensor(0.0), answers_BK, images_BCHW)
-    assert loss.item() == pytest.approx(0, abs=1e-6)
+    require_its_own_answers(shared)
 
 
 MIXED = """
@@ -83,12 +88,7 @@ def test_a_teacher_gives_its_own_answers_whatever_its_norms_and_convolutions(tmp
     (tmp_path / "mixed.py").write_text(MIXED, encoding="utf-8")
     settings = [*QUICK, f"model={{name='{tmp_path}/mixed.py:Mixed'}}"]
     mixed = train(recipe.load("two-conv", settings), out=tmp_path, threads=1)
-    chosen = taught(mixed.folder, settings=("distil.temperature=1", "distil.weight=1.0"))
-    images_BCHW = torch.randn(5, 1, 28, 28)
-    with torch.no_grad():
-        answers_BK = models.load_weights(mixed.file("weights.safetensors"))[0](images_BCHW)
-    loss = Teachers(chosen, list("0123456789"), CPU).blend(torch.tensor(0.0), answers_BK, images_BCHW)
-    assert loss.item() == pytest.approx(0, abs=1e-6)
+    require_its_own_answers(mixed)
 
 
 def test_teachers_alone_can_teach(teacher: Run, tmp_path: Path) -> None:
