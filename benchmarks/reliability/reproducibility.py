@@ -1,6 +1,6 @@
 """Every shipped recipe, trained anew to the same bits.
 
-Each recipe is trained as it is shipped, on its own data, for 20 steps, in two processes that share nothing; on one
+Each recipe is trained as it is shipped, on its own data, for 20 batches, in two processes that share nothing; on one
 thread and on two. Held: the losses, and every tensor of the checkpoint (weights, optimizer, averages, random
 generators), are the same to the last bit. Other processors, numbers of threads and versions of torch add in another
 order and give other bits; a record names them, and what the processor can do.
@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks.reliability import Row
 
 ORDER = 60
-STEPS = 20
+BATCHES = 20
 THREADS = (1, 2)
 Trained = dict[str, dict[str, Any]]  # by recipe: its losses and its checkpoint's digests
 
@@ -62,7 +62,7 @@ def train_twice(names: Sequence[str], threads: int) -> list[Trained]:
 
 
 def first_steps(name: str, threads: int) -> dict[str, Any]:
-    """Losses as hexadecimal floats, and a digest of each tensor and number of the checkpoint, after `STEPS` steps."""
+    """Losses as hexadecimal floats, and a digest of each tensor and number of the checkpoint, after `BATCHES`."""
     import torch
 
     from tinydigits import recipe
@@ -70,7 +70,7 @@ def first_steps(name: str, threads: int) -> dict[str, Any]:
     from tinydigits.run import open_run
     from tinydigits.train import Progress, Reporter, loop, train
 
-    loop._STEPS_PER_READING = STEPS  # type: ignore[attr-defined]  # told of once, after the last step that is wanted
+    loop._STEPS_PER_READING = BATCHES  # type: ignore[attr-defined]  # told of once, after the last batch that is wanted
     losses: list[float] = []
 
     class Listener(Reporter):
@@ -82,7 +82,7 @@ def first_steps(name: str, threads: int) -> dict[str, Any]:
         with contextlib.suppress(Interrupted):
             train(recipe.load(name), out=out, threads=threads, reporter=Listener())
         content = torch.load(open_run(None, out).file("checkpoint.pt"), weights_only=True)
-    assert len(losses) == STEPS, f"{name}: {len(losses)} steps"
+    assert len(losses) == BATCHES, f"{name}: {len(losses)} batches"
     return {"losses": [loss.hex() for loss in losses], "checkpoint": dict(_digests(content, ""))}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.reliability.reproducibility import STEPS, THREADS, Trained, train_twice
+from benchmarks.reliability.reproducibility import BATCHES, THREADS, Trained, train_twice
 from tests.conftest import Mnist
 from tinydigits import recipe
 
@@ -19,7 +19,7 @@ def trained(mnist: Mnist) -> dict[int, list[Trained]]:
 @pytest.mark.parametrize("name", recipe.names())
 def test_a_recipe_gives_the_same_bits_again(name: str, threads: int, trained: dict[int, list[Trained]]) -> None:
     one, other = (process[name] for process in trained[threads])
-    assert len(one["losses"]) == STEPS and one["losses"] == other["losses"]
+    assert len(one["losses"]) == BATCHES and one["losses"] == other["losses"]
     assert any(path.startswith("/model/") for path in one["checkpoint"])
     assert any(path.startswith("/optimizer/state/0/") for path in one["checkpoint"])
     assert one["checkpoint"] == other["checkpoint"]
@@ -29,4 +29,4 @@ def test_another_seed_would_show(trained: dict[int, list[Trained]]) -> None:
     """The digests are of what was trained: no two recipes have the same, and the losses move."""
     found = trained[1][0]
     assert len({str(one["checkpoint"]) for one in found.values()}) == len(found)
-    assert all(len(set(one["losses"])) > STEPS // 2 for one in found.values())
+    assert all(len(set(one["losses"])) > BATCHES // 2 for one in found.values())
