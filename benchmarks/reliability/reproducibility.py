@@ -61,8 +61,8 @@ def train_twice(names: Sequence[str], threads: int) -> list[Trained]:
     return found
 
 
-def first_steps(name: str, threads: int) -> dict[str, Any]:
-    """Losses as hexadecimal floats, and a digest of each tensor and number of the checkpoint, after `BATCHES`."""
+def first_batches(name: str, threads: int) -> dict[str, Any]:
+    """Losses as hexadecimal floats, a digest of each tensor and number of the checkpoint, after `BATCHES` of them."""
     import torch
 
     from tinydigits import recipe
@@ -70,7 +70,7 @@ def first_steps(name: str, threads: int) -> dict[str, Any]:
     from tinydigits.run import open_run
     from tinydigits.train import Progress, Reporter, loop, train
 
-    loop._STEPS_PER_READING = BATCHES  # type: ignore[attr-defined]  # told of once, after the last batch that is wanted
+    loop._BATCHES_PER_READING = BATCHES  # type: ignore[attr-defined]  # told of once, at the end
     losses: list[float] = []
 
     class Listener(Reporter):
@@ -108,4 +108,4 @@ def _digests(value: Any, path: str) -> Iterator[tuple[str, str]]:
 
 
 if __name__ == "__main__":
-    json.dump({name: first_steps(name, int(sys.argv[1])) for name in sys.argv[2:]}, sys.stdout)
+    json.dump({name: first_batches(name, int(sys.argv[1])) for name in sys.argv[2:]}, sys.stdout)

@@ -35,7 +35,7 @@ from tinydigits.train.state import EpochTotals, State
 __all__ = ["limit_threads", "pick_device", "resume", "train"]
 
 # Losses are read from the device this often: each reading waits for the device, and a NaN is still found by its step.
-_STEPS_PER_READING = 32
+_BATCHES_PER_READING = 32
 _SECONDS_BETWEEN_CHECKPOINTS = 30.0
 _SMALL_BATCH = 64
 _LARGEST_KEPT_BYTES = 500_000
@@ -206,7 +206,7 @@ class _Reading:
         self.shares.append(len(own_labels_B) / len(labels_B))
         self.sizes.append(len(labels_B))
         self.lrs.append(lr)
-        if len(self.losses) >= _STEPS_PER_READING:
+        if len(self.losses) >= _BATCHES_PER_READING:
             self.take()
 
     def take(self) -> None:

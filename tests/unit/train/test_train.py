@@ -276,7 +276,7 @@ def test_a_checkpoint_is_written_each_half_minute_and_not_at_each_step_from_then
 ) -> None:
     seconds = itertools.count()
     monkeypatch.setattr(loop, "time", types.SimpleNamespace(perf_counter=lambda: float(next(seconds))))
-    monkeypatch.setattr(loop, "_STEPS_PER_READING", 1)
+    monkeypatch.setattr(loop, "_BATCHES_PER_READING", 1)
     writes: list[str] = []
     write = Run.write
     monkeypatch.setattr(Run, "write", lambda run, name, content: (writes.append(name), write(run, name, content))[1])
