@@ -5,6 +5,7 @@ Shapes: N images in the set, B in a batch, H × W pixels.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -56,6 +57,12 @@ class Batches:
         self.mean, self.std, self.seed, self.steps, self.shuffle = mean, std, seed, tuple(steps), shuffle
         self.device, self.smallest = torch.device(device), smallest
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def plain(self) -> Batches:
+        """The same batches of the same images, not augmented."""
+        plain = copy.copy(self)
+        plain.steps = ()
+        return plain
 
     def num_batches(self, batch_size: int) -> int:
         """How many batches an epoch has; fewer than `smallest` images left over join the last batch.

@@ -24,17 +24,18 @@ class Average:
     >>> average.after_step(1); average.model is model
     False
 
-    `model` is the averaged model once averaging has begun, else the trained one.
+    `model` is the averaged model once averaging has begun, else the trained one. With `plain`, weights without an
+    average are copied once `measure_statistics` is called, so that the trained model keeps its own statistics.
     """
 
-    def __init__(self, model: nn.Module, part: SwaPart | EmaPart | None) -> None:
+    def __init__(self, model: nn.Module, part: SwaPart | EmaPart | None, *, plain: bool = False) -> None:
         self._trained, self._part = model, part
         self._averaged: AveragedModel | None = None
         if isinstance(part, EmaPart):
             # Buffers too: BatchNorm's statistics belong to the weights that they were measured with.
             average_function = get_ema_multi_avg_fn(part.decay)
             self._averaged = AveragedModel(model, multi_avg_fn=average_function, use_buffers=True)
-        elif isinstance(part, SwaPart):
+        elif isinstance(part, SwaPart) or plain:
             self._averaged = AveragedModel(model)
 
     @property
@@ -60,8 +61,10 @@ class Average:
             self._averaged.update_parameters(self._trained)
 
     def measure_statistics(self, batches_BCHW: Iterable[Tensor]) -> None:
-        """Measure BatchNorm's statistics of the averaged weights on batches of training images."""
+        """Measure BatchNorm's statistics of the averaged weights (without an average, the trained) on batches."""
         assert self._averaged is not None
+        if self.model is self._trained:
+            self._averaged.update_parameters(self._trained)
         with torch.random.fork_rng(devices=[]):  # dropout draws; the training's own stream must not notice
             update_bn(batches_BCHW, self._averaged.module)
 

@@ -132,7 +132,7 @@ class SwaPart(Part):
     """Stochastic weight averaging: from the end of `start_epoch` on, the mean of the weights after each epoch.
 
     From there the rate moves to `lr` along a cosine over `anneal_epochs`, epoch by epoch. BatchNorm's statistics are
-    measured anew for the mean, in one forward pass over the training images.
+    measured anew for the mean, in one forward pass over the training images (augmented, or see `statistics`).
     """
 
     name: Literal["swa"]
@@ -215,6 +215,11 @@ class Recipe(Part):
     `batch_norm` is for a training in several processes: `synchronised` normalises by the whole batch, as one process
     does; `local` by each process's share of it, with the mean of their running statistics kept.
 
+    `statistics` says by which images' mean and variance BatchNorm normalises where the trained model is asked:
+    `augmented`, those that it trains on; `plain`, all training images as they are, measured anew after the last epoch.
+    Augmentation that moves pixels blurs, and images that are asked are sharp (Touvron et al. 2019, "Fixing the
+    train-test resolution discrepancy"; Wu & Johnson 2021, "Rethinking 'Batch' in BatchNorm").
+
     >>> import tinydigits.recipe
     >>> recipe = tinydigits.recipe.load("two-conv")
     >>> recipe.epochs, recipe.optimizer.lr, recipe.model.options
@@ -233,6 +238,7 @@ class Recipe(Part):
     recompute: tuple[str, ...] = ()
     keep_memory: bool = True
     batch_norm: Literal["synchronised", "local"] = "synchronised"
+    statistics: Literal["augmented", "plain"] = "augmented"
     model: ModelPart
     data: DataPart = DataPart()
     optimizer: OptimizerPart

@@ -8,9 +8,9 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from tinydigits import data, models
 from tinydigits.archive import require_honest
@@ -32,11 +32,11 @@ from tinydigits.run import Record, Result, Run
 from tinydigits.train.curve import Curve
 from tinydigits.train.distributed import World
 from tinydigits.train.recompute import recompute
+from tinydigits.train.samples import samples_bytes
 from tinydigits.train.teachers import Teachers
 
 __all__ = ["EpochTotals", "State"]
 
-_SHEET_IMAGES = 64
 _STATISTICS_BATCH = 250
 
 
@@ -65,7 +65,7 @@ class State:
             self.train_set, self.validation_set = data.hold_out(whole, held_out)
         torch.manual_seed(recipe.seed)  # for the initial weights, and from there on for dropout
         self.model = models.build(recipe.model.name, recipe.model.options)
-        self._check_output_shape()
+        self._check_model()
         self.model.to(device)
         if recipe.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -79,7 +79,8 @@ class State:
         epochs = range(1, recipe.epochs + 1)
         batches_per_epoch = [self.batches.num_batches(recipe.data.batch_size_at(epoch)) for epoch in epochs]
         self.schedule = Schedule(recipe, [math.ceil(num / recipe.optimizer.accumulate) for num in batches_per_epoch])
-        self.average = Average(self.model, recipe.average)  # takes its copy before the model is changed below
+        plain = recipe.statistics == "plain"
+        self.average = Average(self.model, recipe.average, plain=plain)  # its copy is of the model as yet unchanged
         recompute(self.model, recipe.recompute, where=f"recipe {recipe.name}: recompute")
         self.layers_by = self._lay_out()
         self.spread_model = self.world.spread(self.model, recipe.batch_norm)
@@ -118,7 +119,13 @@ class State:
             )  # fmt: skip
         return smallest
 
-    def _check_output_shape(self) -> None:
+    def _check_model(self) -> None:
+        norms = [module for module in self.model.modules() if isinstance(module, _BatchNorm)]
+        if self.recipe.statistics == "plain" and not norms:
+            raise TinydigitsError(
+                f"recipe {self.recipe.name}: statistics", got='"plain", for a model without BatchNorm',
+                expected='"augmented"',
+            )  # fmt: skip
         num_classes = len(self.train_set.classes)
         height, width = self.train_set.images_NHW.shape[1:]
         where = f"model {self.recipe.model.name}"
@@ -286,13 +293,15 @@ class State:
 
     def write_results(self, run: Run) -> None:
         """Evaluate the weights that are kept, and write them with the record and what the pictures need."""
-        kept, images = self.average.model, self.validation_set or self.train_set
-        evaluation = self._last_evaluation
-        if self.average.needs_statistics:
-            whole_set = self.batches.epoch(self.recipe.epochs + 1, _STATISTICS_BATCH)
+        images, evaluation = self.validation_set or self.train_set, self._last_evaluation
+        plain = self.recipe.statistics == "plain"
+        if plain or self.average.needs_statistics:
+            batches = self.batches.plain() if plain else self.batches
+            whole_set = batches.epoch(self.recipe.epochs + 1, _STATISTICS_BATCH)
             self.average.measure_statistics(images_BCHW for images_BCHW, _ in whole_set)
             self.record.images_for_statistics = len(self.train_set)
             evaluation = None
+        kept = self.average.model
         if evaluation is None:
             evaluation = self._evaluate(kept, images)
         self.record.result = Result(
@@ -311,36 +320,8 @@ class State:
             mean=self.recipe.data.mean, std=self.recipe.data.std, recipe=self.recipe.name,
         )  # fmt: skip
         run.write("weights.safetensors", models.weights_bytes(kept, card))
-        run.write("samples.npz", self._samples_bytes(evaluation, images))
+        run.write("samples.npz", samples_bytes(evaluation, images, self.batches, kept))
         self.record.status = "finished"
         self.record.peak_memory_bytes = max(self.record.peak_memory_bytes, peak_memory_bytes())
         self._write_tables(run)
         run.write_record(self.record)
-
-    def _samples_bytes(self, evaluation: Evaluation, images: data.ImageSet) -> bytes:
-        """What reports show: the worst mistakes (wrong, and surest of it) and the first augmented training images as
-        uint8 pictures, the places of all wrong answers, how sure the model was, and its first layer's filters."""
-        wrong_N = np.flatnonzero(evaluation.predicted_N != images.labels_N)
-        worst = wrong_N[np.argsort(-evaluation.probability_N[wrong_N], kind="stable")][:_SHEET_IMAGES]
-        augmented_BCHW, augmented_labels_B = next(self.batches.epoch(1, _SHEET_IMAGES))
-        pixels = (augmented_BCHW[:, 0].cpu() * self.recipe.data.std + self.recipe.data.mean) * 255
-        buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer,
-            mistakes_images=images.images_NHW[worst],
-            mistakes_labels=images.labels_N[worst],
-            mistakes_predicted=evaluation.predicted_N[worst],
-            mistakes_probability=evaluation.probability_N[worst],
-            augmented_images=pixels.round().clamp(0, 255).to(torch.uint8).numpy(),
-            augmented_labels=augmented_labels_B.cpu().numpy(),
-            wrong_index=wrong_N,
-            reliability=evaluation.reliability(images.labels_N),
-            filters=_first_filters(self.average.model),
-        )
-        return buffer.getvalue()
-
-
-def _first_filters(model: nn.Module) -> np.ndarray:
-    """The first convolution's weights (filters, channels, rows, columns); of a model without one, no filters."""
-    kernels = (parameter.detach().cpu().float().numpy() for parameter in model.parameters() if parameter.dim() == 4)
-    return next(kernels, np.empty((0, 0, 0, 0), np.float32))[:_SHEET_IMAGES]

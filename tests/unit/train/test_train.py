@@ -29,6 +29,10 @@ WITH_EVERYTHING = [
     "mix={probability=0.5, mixup_alpha=0.4, cutmix_alpha=1.0}", "model.options.dropout=0.3",
     "augment=[{name='affine', degrees=10, shift_pixels=2}, {name='noise'}]", "loss.label_smoothing=[0.1, 0.0]",
 ]  # fmt: skip
+WITH_NORMS = [
+    *QUICK, "data.validation=701", "model.options.dropout=0.1",
+    "augment=[{name='affine', degrees=20, scale=[0.7, 1.2]}]",
+]  # fmt: skip
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
@@ -146,6 +150,47 @@ def test_a_stopped_run_resumes_to_the_same_bits(average: str, reports: int, tmp_
     assert run.record.images_seen == whole.record.images_seen
     assert run.record.result == whole.record.result
     assert run.record.resumed == 1
+
+
+@pytest.mark.parametrize("average", ["", "average={name='ema', decay=0.9}", "average={name='swa', start_epoch=1}"])
+def test_statistics_of_plain_images_change_nothing_else_and_resume_to_the_same_bits(
+    average: str, tmp_path: Path
+) -> None:
+    settings = [*WITH_NORMS, "epochs=2", *([average] if average else [])]
+    augmented = train(recipe.load("gap-cnn", settings), out=tmp_path / "augmented")
+    chosen = recipe.load("gap-cnn", [*settings, "statistics=plain"])
+    plain = train(chosen, out=tmp_path / "plain")
+    others = weights(augmented)
+    differ = {key.rsplit(".")[-1] for key, value in weights(plain).items() if not torch.equal(value, others[key])}
+    assert {"running_mean", "running_var"} <= differ <= {"running_mean", "running_var", "num_batches_tracked"}
+    assert plain.table("steps.csv") == augmented.table("steps.csv")
+    assert plain.record.images_for_statistics == plain.record.num_train == 500
+    with pytest.raises(Interrupted) as stopped:
+        train(chosen, out=tmp_path / "parts", reporter=StopAfter(1))
+    resumed = resume(Run(Path(str(stopped.value.where).removeprefix("run "))))
+    assert_same_bits(plain, resumed)
+    assert resumed.record.result == plain.record.result
+
+
+def test_statistics_of_plain_images_are_of_all_training_images_as_they_are(tmp_path: Path) -> None:
+    run = train(recipe.load("gap-cnn", [*WITH_NORMS, "epochs=1", "statistics=plain"]), out=tmp_path)
+    model, card = models.load_weights(run.file("weights.safetensors"))
+    norm = next(module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    seen: list[torch.Tensor] = []
+    norm.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    images_NHW = data.hold_out(data.load("digits", "train"), 701)[0].images_NHW
+    evaluate(model, images_NHW, np.zeros(len(images_NHW), np.uint8), mean=card.mean, std=card.std)
+    features_CP = torch.cat(seen).transpose(0, 1).flatten(1)
+    # Two batches of 250 images: the mean of their variances is near that of all, that of their means is it.
+    assert norm.running_mean is not None and norm.running_var is not None
+    torch.testing.assert_close(norm.running_mean, features_CP.mean(1), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(norm.running_var, features_CP.var(1), atol=1e-3, rtol=2e-2)
+
+
+def test_statistics_of_plain_images_need_a_model_with_batch_norm(tmp_path: Path) -> None:
+    with pytest.raises(TinydigitsError, match='two-conv: statistics: got "plain", for a model without BatchNorm'):
+        train(recipe.load("two-conv", [*QUICK, "statistics=plain"]), out=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_finished_run_is_given_back_as_it_is(tmp_path: Path) -> None:
