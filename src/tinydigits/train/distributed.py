@@ -24,7 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tinydigits.errors import TinydigitsError
 from tinydigits.evaluate import Evaluation
 
-__all__ = ["World", "is_first_process", "local_device"]
+__all__ = ["World", "batch_norms", "is_first_process", "local_device"]
 
 
 class World:
@@ -69,7 +69,7 @@ class World:
         if self.size == 1:
             return model
         if batch_norm == "synchronised":
-            for norm in _norms(model):
+            for norm in batch_norms(model):
                 norm.forward = partial(_normalise_together, self, norm, norm.forward)  # type: ignore[method-assign]
         # The graph is the same at each step, so torch learns at the first which parameters have no part in it.
         # Statistics are kept equal here, see above and below, so the first process's need not be sent around.
@@ -80,7 +80,7 @@ class World:
 
     def average_statistics(self, model: nn.Module) -> None:
         """Give every process the mean of the running statistics, where each has normalised by its own images."""
-        buffers = [buffer for norm in _norms(model) for buffer in (norm.running_mean, norm.running_var)]
+        buffers = [buffer for norm in batch_norms(model) for buffer in (norm.running_mean, norm.running_var)]
         kept = [buffer for buffer in buffers if buffer is not None]
         if self.size == 1 or not kept:
             return
@@ -174,7 +174,12 @@ def _number(name: str, alone: int) -> int:
     return int(os.environ.get(name, alone)) if "TORCHELASTIC_RUN_ID" in os.environ else alone
 
 
-def _norms(model: nn.Module) -> list[_BatchNorm]:
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    """The layers of a model that normalise by their batch.
+
+    >>> len(batch_norms(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))))
+    1
+    """
     return [module for module in model.modules() if isinstance(module, _BatchNorm)]
 
 

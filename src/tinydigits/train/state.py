@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from tinydigits import data, models
 from tinydigits.archive import require_honest
@@ -30,7 +29,7 @@ from tinydigits.optim import Average, Schedule, build_optimizer
 from tinydigits.recipe import Recipe
 from tinydigits.run import Record, Result, Run
 from tinydigits.train.curve import Curve
-from tinydigits.train.distributed import World
+from tinydigits.train.distributed import World, batch_norms
 from tinydigits.train.recompute import recompute
 from tinydigits.train.samples import samples_bytes
 from tinydigits.train.teachers import Teachers
@@ -120,8 +119,7 @@ class State:
         return smallest
 
     def _check_model(self) -> None:
-        norms = [module for module in self.model.modules() if isinstance(module, _BatchNorm)]
-        if self.recipe.statistics == "plain" and not norms:
+        if self.recipe.statistics == "plain" and not batch_norms(self.model):
             raise TinydigitsError(
                 f"recipe {self.recipe.name}: statistics", got='"plain", for a model without BatchNorm',
                 expected='"augmented"',
