@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from tinydigits.errors import unknown_name
+from tinydigits.train.distributed import batch_norms
 
 __all__ = ["recompute"]
 
@@ -76,7 +76,7 @@ class _Recompute(torch.autograd.Function):
 @contextlib.contextmanager
 def _statistics_kept(module: nn.Module) -> Iterator[None]:
     """BatchNorm normalises by the batch and leaves its running statistics alone."""
-    norms = [part for part in module.modules() if isinstance(part, _BatchNorm) and part.track_running_stats]
+    norms = [norm for norm in batch_norms(module) if norm.track_running_stats]
     for norm in norms:
         norm.track_running_stats = False
     try:
