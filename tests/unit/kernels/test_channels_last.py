@@ -103,7 +103,7 @@ def test_torchs_layers_do_what_does_not_fit() -> None:
     assert torch.equal(model.eval()(features_BCHW), in_c.eval()(features_BCHW))
 
 
-@pytest.mark.parametrize("name", ["gap-cnn", "six-conv", "dash", "dihedral-cnn"])
+@pytest.mark.parametrize("name", ["gap-cnn", "six-conv", "dash", "dihedral-cnn", "dihedral-ensemble"])
 def test_a_whole_model_trains_as_before(name: str) -> None:
     torch.manual_seed(0)
     plain = models.build(name, {"dropout": 0.0} if name == "gap-cnn" else {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,25 @@ def test_a_whole_dihedral_layer_has_an_eighth_of_the_weights_of_its_width() -> N
     options = {"fields": (1, 2, 3), "separable": False}
     sizes = [count(models.build("dihedral-cnn", options | {"depths": (2, depth, 2)})) for depth in (2, 3)]
     assert sizes[1] - sizes[0] == 9 * 16 * 16 // 8 + 2
+
+
+def test_the_members_of_an_ensemble_share_a_batch_in_training_and_average_their_logits_afterwards() -> None:
+    torch.manual_seed(0)
+    model = models.build("dihedral-ensemble", {"members": 3})
+    images_BCHW, labels_B = torch.randn(12, 1, 28, 28), torch.arange(12) % 10
+    alone = [copy.deepcopy(member) for member in model.members]
+    logits_BK = model(images_BCHW)
+    nn.functional.cross_entropy(logits_BK, labels_B).backward()
+    for member, own, share in zip(model.members, alone, torch.arange(12).chunk(3), strict=True):
+        own_BK = own(images_BCHW[share])
+        assert torch.equal(logits_BK[share], own_BK)
+        nn.functional.cross_entropy(own_BK, labels_B[share]).backward()
+        for parameter, of_own in zip(member.parameters(), own.parameters(), strict=True):
+            torch.testing.assert_close(3 * parameter.grad, of_own.grad)
+    model.eval()
+    mean_BK = torch.stack([member(images_BCHW) for member in model.members]).mean(0)
+    torch.testing.assert_close(model(images_BCHW), mean_BK)
+    assert not torch.allclose(mean_BK, model.members[0](images_BCHW))
 
 
 def test_options_reach_the_model() -> None:
