@@ -46,6 +46,7 @@ def test_a_point_is_the_mean_of_all_its_rows_and_says_how_to_check_it() -> None:
     assert tuned.commands[0] == "tinydigits verify gap-cnn-tuned"
     assert tuned.commands[1].startswith(f"tinydigits train gap-cnn-tuned --seeds {len(counts)}")
     page = make_page(list(points.values()), ANCHORS)
+    assert "| `gap-cnn-tuned` | `gap-cnn` | 9,274 |" in page
     for anchor in ANCHORS:
         assert f"]({anchor.source}) | {anchor.parameters:,} |" in page
 

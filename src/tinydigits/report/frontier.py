@@ -61,6 +61,7 @@ class Point:
     circumstances: tuple[str, ...] = ()
     aim: Aim | None = None
     shift_pixels: int = 0
+    model: str = ""
 
     @property
     def mean(self) -> float:
@@ -105,7 +106,7 @@ def measured_points(
             Point(
                 recipe, first.record.num_parameters, first.record.num_buffers, accuracies, tuple(commands),
                 first.record.epochs, mean_and_sd([record.seconds.training for record in records])[0],
-                tuple(circumstances), (aims or {}).get(recipe), first.shift_pixels,
+                tuple(circumstances), (aims or {}).get(recipe), first.shift_pixels, first.record.recipe["model"]["name"],
             )
         )  # fmt: skip
     return sorted(points, key=lambda point: (point.num_parameters, -point.mean))
@@ -116,8 +117,8 @@ def frontier_page(points: Sequence[Point], anchors: Sequence[Anchor]) -> str:
     places = list(dict.fromkeys(place for point in points for place in point.circumstances))
     ours = [
         [
-            f"`{point.recipe}`", f"{point.num_parameters:,}", f"{point.num_buffers:,}", point.epochs, _spread(point),
-            len(point.accuracies), _aim(point), f"{point.seconds:,.0f}",
+            f"`{point.recipe}`", f"`{point.model}`", f"{point.num_parameters:,}", f"{point.num_buffers:,}",
+            point.epochs, _spread(point), len(point.accuracies), _aim(point), f"{point.seconds:,.0f}",
             ", ".join(str(places.index(place) + 1) for place in point.circumstances),
             " then ".join(f"`{command}`" for command in point.commands),
         ]
@@ -137,10 +138,13 @@ def frontier_page(points: Sequence[Point], anchors: Sequence[Anchor]) -> str:
         "## Ours",
         "Mean ± standard deviation over all n seeds, at the last epoch, counted once by `tinydigits verify`; nothing "
         "was chosen on test images. *Shifted*: test-time augmentation, the answers to all shifts of up to so many "
-        "pixels averaged. `verify` re-checks the weights that come with the package, `train` makes all n anew.",
+        "pixels averaged. A `dihedral-ensemble` is several nets in one model, each trained on its share of every epoch, "
+        "their answers averaged; all other models are one net. `verify` re-checks the weights that come with the "
+        "package, `train` makes all n anew.",
         text.table(
-            ["recipe", "parameters", "buffers", "epochs", "test accuracy", "n", "aim", "seconds", "where", "re-check"],
-            ours, "lrrrrrlrll",
+            ["recipe", "model", "parameters", "buffers", "epochs", "test accuracy", "n", "aim", "seconds", "where",
+             "re-check"],
+            ours, "llrrrrrlrll",
         ),
         "Aims and numbers of seeds were fixed beforehand; a record is open while seeds are to come. Seconds are "
         "of training, the mean over seeds. Where:",
