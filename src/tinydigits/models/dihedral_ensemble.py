@@ -22,10 +22,10 @@ class DihedralEnsemble(nn.Module):
 
     Takes normalised float images (B, 1, 28, 28), gives logits (B, 10). The other options are those of every member. In
     eval mode each member sees every image, and their logits' mean is a product of their probabilities. In train mode
-    each member sees, and answers, only its share of the batch, the first member the first: so they err differently,
-    and averaging takes out some of it (Hansen & Salamon 1990, neural network ensembles). To train M members as one
-    alone, a recipe takes M times its epochs, batch and learning rate, and an M-th of its weight decay: a member is
-    in an M-th of the loss.
+    each of M members sees, and answers, only every Mth image of the batch: so they err differently, and averaging
+    takes out some of it (Hansen & Salamon 1990, neural network ensembles). To train M members as one alone, a recipe
+    takes M times its epochs, batch and learning rate, and an Mth of its weight decay: a member is in an Mth of the
+    loss.
     """
 
     def __init__(
@@ -44,8 +44,11 @@ class DihedralEnsemble(nn.Module):
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         if self.training:
-            shares = images_BCHW.tensor_split(len(self.members))
-            return torch.cat([member(share) for member, share in zip(self.members, shares, strict=True)])
+            # Every Mth image, not one piece after the other: processes that share a batch then give a member the same.
+            places_B = torch.arange(len(images_BCHW), device=images_BCHW.device)
+            shares = [places_B[first :: len(self.members)] for first in range(len(self.members))]
+            answers = [member(images_BCHW[share]) for member, share in zip(self.members, shares, strict=True)]
+            return torch.cat(answers)[torch.cat(shares).argsort()]
         logits_BK = self.members[0](images_BCHW)
         for member in self.members[1:]:
             logits_BK = logits_BK + member(images_BCHW)
