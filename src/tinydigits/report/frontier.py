@@ -106,7 +106,8 @@ def measured_points(
             Point(
                 recipe, first.record.num_parameters, first.record.num_buffers, accuracies, tuple(commands),
                 first.record.epochs, mean_and_sd([record.seconds.training for record in records])[0],
-                tuple(circumstances), (aims or {}).get(recipe), first.shift_pixels, first.record.recipe["model"]["name"],
+                tuple(circumstances), (aims or {}).get(recipe), first.shift_pixels,
+                first.record.recipe["model"]["name"],
             )
         )  # fmt: skip
     return sorted(points, key=lambda point: (point.num_parameters, -point.mean))
@@ -138,9 +139,9 @@ def frontier_page(points: Sequence[Point], anchors: Sequence[Anchor]) -> str:
         "## Ours",
         "Mean ± standard deviation over all n seeds, at the last epoch, counted once by `tinydigits verify`; nothing "
         "was chosen on test images. *Shifted*: test-time augmentation, the answers to all shifts of up to so many "
-        "pixels averaged. A `dihedral-ensemble` is several nets in one model, each trained on its share of every epoch, "
-        "their answers averaged; all other models are one net. `verify` re-checks the weights that come with the "
-        "package, `train` makes all n anew.",
+        "pixels averaged. A `dihedral-ensemble` is several nets in one model, each trained on its share of every "
+        "epoch, their answers averaged; all other models are one net. `verify` re-checks the weights that come with "
+        "the package, `train` makes all n anew.",
         text.table(
             ["recipe", "model", "parameters", "buffers", "epochs", "test accuracy", "n", "aim", "seconds", "where",
              "re-check"],
