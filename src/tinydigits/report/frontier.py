@@ -177,7 +177,7 @@ def _spread(point: Point) -> str:
 
 _WIDTH, _HEIGHT, _LEFT, _TOP = 1280, 900, 130, 130
 _ERRORS = (0.0015, 0.002, 0.003, 0.004, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03)
-_SIZES = (300, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
+_SIZES = (200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000)
 
 
 def draw_frontier(points: Sequence[Point], anchors: Sequence[Anchor]) -> Figure:
@@ -202,19 +202,28 @@ def draw_frontier(points: Sequence[Point], anchors: Sequence[Anchor]) -> Figure:
         _, sd = mean_and_sd(point.accuracies)
         bar = None if len(point.accuracies) == 1 else sd
         axes.errorbar(point.num_parameters, 1 - point.mean, yerr=bar, fmt="o", color=BLUE, markersize=5, linewidth=1)
-        _name(axes, point.num_parameters, 1 - point.mean, f"{point.recipe}, n = {len(point.accuracies)}", BLUE)
+        place = (point.num_parameters, 1 - point.mean)
+        # Above the line there is room to the left of its points.
+        _name(axes, place, f"{point.recipe}, n = {len(point.accuracies)}", BLUE, left=place in steps)
+    largest = max((anchor.parameters for anchor in anchors), default=0)
     for anchor in anchors:
         colour = QUIET if anchor.evidence == "unconfirmed" else ORANGE
         axes.plot(anchor.parameters, 1 - anchor.accuracy, "o", mfc="none", color=colour, markersize=5)
-        _name(axes, anchor.parameters, 1 - anchor.accuracy, anchor.name, colour, below=True)
+        place, at_the_edge = (anchor.parameters, 1 - anchor.accuracy), anchor.parameters == largest
+        _name(axes, place, anchor.name, colour, below=True, left=at_the_edge)
     _scale(axes, [*points], [*anchors])
     write_text(figure, _LEFT, _HEIGHT - 30, "parameters", color=INK)
     return figure
 
 
-def _name(axes: Axes, size: float, error: float, name: str, colour: str, *, below: bool = False) -> None:
-    beside = (5, -10 if below else 4)  # ours above their points, published ones below: neighbours do not meet
-    axes.annotate(name, (size, error), xytext=beside, textcoords="offset points", fontsize=6.5, color=colour)
+def _name(
+    axes: Axes, place: tuple[float, float], name: str, colour: str, *, below: bool = False, left: bool = False
+) -> None:
+    beside = (-5 if left else 5, -10 if below else 4)  # ours above their points, published below: they do not meet
+    axes.annotate(
+        name, place, xytext=beside, textcoords="offset points", fontsize=6.5, color=colour,
+        ha="right" if left else "left",
+    )  # fmt: skip
 
 
 def _scale(axes: Axes, points: Sequence[Point], anchors: Sequence[Anchor]) -> None:
@@ -222,7 +231,7 @@ def _scale(axes: Axes, points: Sequence[Point], anchors: Sequence[Anchor]) -> No
     sizes = [point.num_parameters for point in points] + [anchor.parameters for anchor in anchors]
     axes.set_xscale("log")
     axes.set_yscale("log")
-    least, most = min(sizes) * 0.8, max(sizes) * 1.75
+    least, most = min(sizes) * 0.35, max(sizes) * 1.4
     named = [size for size in _SIZES if least <= size <= most]
     axes.set_xlim(least, most)
     axes.set_ylim(max(errors) * 1.2, min(min(errors) * 0.8, 0.0015))  # better is up
