@@ -305,10 +305,19 @@ def list_corpus() -> Iterator[str]:
 def list_records() -> Iterator[str]:
     """The records that were reached, from the table of docs/frontier.md."""
     text = (ROOT / "docs" / "frontier.md").read_text(encoding="utf-8")
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:3] == "| `"]
+    lines = text[text.index("| recipe |") :].split("\n\n")[0].splitlines()
+    titles, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    found = [dict(zip(titles, row, strict=True)) for row in rows]
     yield from table(
         ["recipe", "parameters", "epochs", "test accuracy", "seeds", "aimed at"],
-        ([*row[:2], *row[3:6], row[6].partition(":")[0]] for row in rows if row[6].endswith("reached")),
+        (
+            [
+                *(row[title] for title in ("recipe", "parameters", "epochs", "test accuracy", "n")),
+                row["aim"].partition(":")[0],
+            ]
+            for row in found
+            if row["aim"].endswith("reached")
+        ),
     )
 
 

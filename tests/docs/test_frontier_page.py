@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import frontier_page
+from benchmarks.experiments import load_plan
 from tinydigits import pretrained
 from tinydigits.errors import TinydigitsError
 from tinydigits.report import Aim, draw_frontier, load_anchors, load_rows, measured_points
@@ -60,6 +61,17 @@ def test_an_aim_stays_open_until_its_last_seed_and_is_then_reached_or_missed() -
     assert f"| 99.00 %: open, {len(rows)} of 10 seeds |" in said(0.99, 10)
     assert "| 99.00 %: reached |" in said(0.99, len(rows))
     assert "| 99.90 %: missed by 0.277 points |" in said(0.999, len(rows))
+
+
+def test_the_readme_names_every_record_that_was_reached() -> None:
+    readme = (frontier_page.ROOT / "README.md").read_text(encoding="utf-8")
+    rows = load_rows(frontier_page.RESULTS / "records")
+    aims = {planned.recipe: Aim(planned.accuracy, planned.seeds) for planned in load_plan()}
+    points = measured_points(rows, aims=aims)
+    reached = [p for p in points if p.aim and len(p.accuracies) == p.aim.seeds and p.mean >= p.aim.accuracy]
+    assert len(reached) >= 7
+    for point in reached:
+        assert f"| `{point.recipe}` | {point.num_parameters:,} | {point.epochs} | {100 * point.mean:.3f} " in readme
 
 
 def test_test_time_augmentation_stands_beside_the_accuracy() -> None:
