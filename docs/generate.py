@@ -308,13 +308,11 @@ def list_records() -> Iterator[str]:
     lines = text[text.index("| recipe |") :].split("\n\n")[0].splitlines()
     titles, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     found = [dict(zip(titles, row, strict=True)) for row in rows]
+    shown = ("recipe", "parameters", "epochs", "test accuracy", "n")
     yield from table(
         ["recipe", "parameters", "epochs", "test accuracy", "seeds", "aimed at"],
         (
-            [
-                *(row[title] for title in ("recipe", "parameters", "epochs", "test accuracy", "n")),
-                row["aim"].partition(":")[0],
-            ]
+            [*(row[title] for title in shown), row["aim"].partition(":")[0]]
             for row in found
             if row["aim"].endswith("reached")
         ),

@@ -44,7 +44,8 @@ class DihedralEnsemble(nn.Module):
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         if self.training:
-            # Every Mth image, not one piece after the other: processes that share a batch then give a member the same.
+            # Every Mth image, not one piece after the other: processes whose shares of a batch begin at multiples of M
+            # then give a member the very images that one process gives it.
             places_B = torch.arange(len(images_BCHW), device=images_BCHW.device)
             shares = [places_B[first :: len(self.members)] for first in range(len(self.members))]
             answers = [member(images_BCHW[share]) for member, share in zip(self.members, shares, strict=True)]
