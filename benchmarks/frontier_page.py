@@ -17,7 +17,16 @@ from PIL import Image
 
 from benchmarks.experiments import load_plan
 from tinydigits import pretrained
-from tinydigits.report import Aim, draw_frontier, frontier_page, load_anchors, load_rows, measured_points, png_bytes
+from tinydigits.report import (
+    Aim,
+    Point,
+    draw_frontier,
+    frontier_page,
+    load_anchors,
+    load_rows,
+    measured_points,
+    png_bytes,
+)
 from tinydigits.run import write_atomic
 
 ROOT = Path(__file__).parents[1]
@@ -30,9 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Make docs/frontier.md and docs/frontier.png from the rows.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where one differs")
     options = parser.parse_args(arguments)
-    rows = [*load_rows(RESULTS / "reference"), *load_rows(RESULTS / "records")]
-    aims = {planned.recipe: Aim(planned.accuracy, planned.seeds) for planned in load_plan()}
-    points, anchors = measured_points(rows, pretrained.names(), aims), load_anchors(RESULTS / "anchors.toml")
+    points, anchors = load_points(), load_anchors(RESULTS / "anchors.toml")
     page = frontier_page(points, anchors)
     # Another matplotlib draws other bytes, so the picture says of which page it is.
     mark = hashlib.sha256(page.encode("utf-8")).hexdigest()
@@ -50,6 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("\n".join(lines) or f"{PICTURE.name} is of another page")
     print("next: python -m benchmarks.frontier_page")
     return 1
+
+
+def load_points() -> list[Point]:
+    """Every model of the project that has rows, with what was aimed at."""
+    rows = [*load_rows(RESULTS / "reference"), *load_rows(RESULTS / "records")]
+    aims = {planned.recipe: Aim(planned.accuracy, planned.seeds) for planned in load_plan()}
+    return measured_points(rows, pretrained.names(), aims)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 
 sys.path.append(str(Path(__file__).parents[1]))  # beside the installed package
 
-from benchmarks import service
+from benchmarks import frontier_page, service
 from tinydigits import checks, contract, data, models, pretrained, recipe, sweep
 from tinydigits.cli.main import app
 from tinydigits.run import write_atomic
@@ -303,18 +303,20 @@ def list_corpus() -> Iterator[str]:
 
 
 def list_records() -> Iterator[str]:
-    """The records that were reached, from the table of docs/frontier.md."""
-    text = (ROOT / "docs" / "frontier.md").read_text(encoding="utf-8")
-    lines = text[text.index("| recipe |") :].split("\n\n")[0].splitlines()
-    titles, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    found = [dict(zip(titles, row, strict=True)) for row in rows]
-    shown = ("recipe", "parameters", "epochs", "test accuracy", "n")
+    """The records that were reached, smallest first."""
     yield from table(
         ["recipe", "parameters", "epochs", "test accuracy", "seeds", "aimed at"],
         (
-            [*(row[title] for title in shown), row["aim"].partition(":")[0]]
-            for row in found
-            if row["aim"].endswith("reached")
+            [
+                f"`{point.recipe}`",
+                f"{point.num_parameters:,}",
+                str(point.epochs),
+                point.spread,
+                str(len(point.accuracies)),
+                f"{100 * point.aim.accuracy:.2f} %",
+            ]
+            for point in frontier_page.load_points()
+            if point.aim and point.is_reached
         ),
     )
 

@@ -68,6 +68,18 @@ class Point:
         """The mean accuracy, as a share of 1."""
         return mean_and_sd(self.accuracies)[0]
 
+    @property
+    def spread(self) -> str:
+        """Mean and standard deviation in percent, and the shifts that it was asked with."""
+        mean, sd = mean_and_sd([100 * share for share in self.accuracies])
+        spread = f"{mean:.3f} %" if len(self.accuracies) == 1 else f"{mean:.3f} ± {sd:.3f} %"
+        return spread + (f", shifted up to {self.shift_pixels} px" if self.shift_pixels else "")
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether all seeds of the aim are there, and their mean is no less than it."""
+        return self.aim is not None and len(self.accuracies) >= self.aim.seeds and self.mean >= self.aim.accuracy
+
 
 def load_anchors(path: Path) -> tuple[Anchor, ...]:
     """Read `anchors.toml`; raises TinydigitsError for a key that is missing or unknown."""
@@ -119,7 +131,7 @@ def frontier_page(points: Sequence[Point], anchors: Sequence[Anchor]) -> str:
     ours = [
         [
             f"`{point.recipe}`", f"`{point.model}`", f"{point.num_parameters:,}", f"{point.num_buffers:,}",
-            point.epochs, _spread(point), len(point.accuracies), _aim(point), f"{point.seconds:,.0f}",
+            point.epochs, point.spread, len(point.accuracies), _aim(point), f"{point.seconds:,.0f}",
             ", ".join(str(places.index(place) + 1) for place in point.circumstances),
             " then ".join(f"`{command}`" for command in point.commands),
         ]
@@ -163,16 +175,11 @@ def _aim(point: Point) -> str:
     if point.aim is None:
         return ""
     aim = text.percent(point.aim.accuracy)
+    if point.is_reached:
+        return f"{aim}: reached"
     if len(point.accuracies) < point.aim.seeds:
         return f"{aim}: open, {len(point.accuracies)} of {point.aim.seeds} seeds"
-    missed = point.aim.accuracy - point.mean
-    return f"{aim}: reached" if missed <= 0 else f"{aim}: missed by {100 * missed:.3f} points"
-
-
-def _spread(point: Point) -> str:
-    mean, sd = mean_and_sd([100 * share for share in point.accuracies])
-    spread = f"{mean:.3f} %" if len(point.accuracies) == 1 else f"{mean:.3f} ± {sd:.3f} %"
-    return spread + (f", shifted up to {point.shift_pixels} px" if point.shift_pixels else "")
+    return f"{aim}: missed by {100 * (point.aim.accuracy - point.mean):.3f} points"
 
 
 _WIDTH, _HEIGHT, _LEFT, _TOP = 1280, 900, 130, 130
