@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks import frontier_page
-from benchmarks.experiments import load_plan
 from tinydigits import pretrained
 from tinydigits.errors import TinydigitsError
-from tinydigits.report import Aim, draw_frontier, load_anchors, load_rows, measured_points
+from tinydigits.report import Aim, Point, draw_frontier, load_anchors, load_rows, measured_points
 from tinydigits.report import frontier_page as make_page
 
 REFERENCE = frontier_page.RESULTS / "reference"
@@ -63,12 +63,20 @@ def test_an_aim_stays_open_until_its_last_seed_and_is_then_reached_or_missed() -
     assert "| 99.90 %: missed by 0.277 points |" in said(0.999, len(rows))
 
 
+def test_a_mean_that_is_the_aim_has_reached_it() -> None:
+    counts = (9972, 9976, 9976, 9973, 9978, 9977, 9975, 9973, 9975, 9975)
+    assert sum(counts) == 99_750
+    point = Point("a", 1, 0, tuple(count / 10_000 for count in counts), (), aim=Aim(0.9975, 10))
+    assert point.mean < 0.9975, "the float is a hair below: the case in question"
+    assert point.is_reached
+    one_less = replace(point, accuracies=(*point.accuracies[:-1], 0.9974))
+    assert not one_less.is_reached
+    assert one_less.missed_by == pytest.approx(0.00001)
+
+
 def test_the_readme_names_every_record_that_was_reached() -> None:
     readme = (frontier_page.ROOT / "README.md").read_text(encoding="utf-8")
-    rows = load_rows(frontier_page.RESULTS / "records")
-    aims = {planned.recipe: Aim(planned.accuracy, planned.seeds) for planned in load_plan()}
-    points = measured_points(rows, aims=aims)
-    reached = [p for p in points if p.aim and len(p.accuracies) == p.aim.seeds and p.mean >= p.aim.accuracy]
+    reached = [point for point in frontier_page.load_points() if point.is_reached]
     assert len(reached) >= 7
     for point in reached:
         assert f"| `{point.recipe}` | {point.num_parameters:,} | {point.epochs} | {100 * point.mean:.3f} " in readme

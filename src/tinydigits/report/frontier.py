@@ -78,7 +78,15 @@ class Point:
     @property
     def is_reached(self) -> bool:
         """Whether all seeds of the aim are there, and their mean is no less than it."""
-        return self.aim is not None and len(self.accuracies) >= self.aim.seeds and self.mean >= self.aim.accuracy
+        return self.aim is not None and len(self.accuracies) >= self.aim.seeds and self.missed_by <= 0
+
+    @property
+    def missed_by(self) -> float:
+        """What the mean is short of the aim, as a share of 1; raises ValueError for a point without one."""
+        if self.aim is None:
+            raise ValueError(f"{self.recipe} has no aim")
+        # Of counts, so 1e-9 is no image, but more than a float's rounding: a mean that is the aim has reached it.
+        return round(self.aim.accuracy - self.mean, 9)
 
 
 def load_anchors(path: Path) -> tuple[Anchor, ...]:
@@ -179,7 +187,7 @@ def _aim(point: Point) -> str:
         return f"{aim}: reached"
     if len(point.accuracies) < point.aim.seeds:
         return f"{aim}: open, {len(point.accuracies)} of {point.aim.seeds} seeds"
-    return f"{aim}: missed by {100 * (point.aim.accuracy - point.mean):.3f} points"
+    return f"{aim}: missed by {100 * point.missed_by:.3f} points"
 
 
 _WIDTH, _HEIGHT, _LEFT, _TOP = 1280, 900, 130, 130
