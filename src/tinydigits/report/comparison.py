@@ -14,7 +14,7 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.report import text
 from tinydigits.report.command import what_decides
 from tinydigits.run import Answers, Paired, Record, Run, answers_of, pair, settings_of, tested_counts, verdict_of
-from tinydigits.stats import Interval, adjust_holm, mean_and_sd, mean_interval, wilson_interval
+from tinydigits.stats import Interval, adjust_holm, mean_interval, wilson_interval
 
 __all__ = ["Compared", "Comparison", "Entry", "Pair", "compare", "comparison_page"]
 
@@ -50,8 +50,7 @@ class Compared:
     @property
     def spread(self) -> str:
         """Mean and standard deviation over seeds, in per cent."""
-        mean, sd = mean_and_sd([100 * share for share in self.accuracies])
-        return f"{mean:.3f} ± {sd:.3f} %" if len(self.accuracies) > 1 else f"{mean:.3f} %"
+        return text.spread(self.accuracies)
 
     @property
     def interval(self) -> Interval | None:

@@ -71,9 +71,7 @@ class Point:
     @property
     def spread(self) -> str:
         """Mean and standard deviation in percent, and the shifts that it was asked with."""
-        mean, sd = mean_and_sd([100 * share for share in self.accuracies])
-        spread = f"{mean:.3f} %" if len(self.accuracies) == 1 else f"{mean:.3f} ± {sd:.3f} %"
-        return spread + (f", shifted up to {self.shift_pixels} px" if self.shift_pixels else "")
+        return text.spread(self.accuracies) + (f", shifted up to {self.shift_pixels} px" if self.shift_pixels else "")
 
     @property
     def is_reached(self) -> bool:

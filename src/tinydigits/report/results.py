@@ -239,9 +239,7 @@ def _facts(system: System, group: Sequence[Row], structures: Mapping[str, Struct
 
 
 def _accuracy(group: Sequence[Row]) -> str:
-    shares = [100 * correct / seen for correct, seen in (row.test_counts for row in group)]
-    mean, sd = mean_and_sd(shares)
-    return f"{mean:.3f} %" if math.isnan(sd) else f"{mean:.3f} ± {sd:.3f} %"
+    return text.spread([correct / seen for correct, seen in (row.test_counts for row in group)])
 
 
 def _claim_holds(system: System, group: Sequence[Row]) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tinydigits.stats import Interval
+from tinydigits.stats import Interval, mean_and_sd
 
-__all__ = ["cell", "duration", "interval", "megabytes", "percent", "picture", "setting", "table"]
+__all__ = ["cell", "duration", "interval", "megabytes", "percent", "picture", "setting", "spread", "table"]
 
 
 def percent(share: float) -> str:
@@ -19,6 +19,16 @@ def percent(share: float) -> str:
     while share < 1 and decimals < 6 and float(f"{100 * share:.{decimals}f}") >= 100:
         decimals += 1
     return f"{100 * share:.{decimals}f} %"
+
+
+def spread(shares: Sequence[float]) -> str:
+    """Mean and standard deviation of shares of 1, in per cent; of one share, itself.
+
+    >>> spread([0.994, 0.995, 0.996]), spread([0.994])
+    ('99.500 ± 0.100 %', '99.400 %')
+    """
+    mean, sd = mean_and_sd([100 * share for share in shares])
+    return f"{mean:.3f} ± {sd:.3f} %" if len(shares) > 1 else f"{mean:.3f} %"
 
 
 def interval(found: Interval) -> str:
