@@ -34,7 +34,7 @@ from tinydigits.errors import TinydigitsError, TrainingDiverged
 from tinydigits.recipe import Recipe
 from tinydigits.report import train_command
 from tinydigits.run import Run, runs_in
-from tinydigits.stats import mean_and_sd
+from tinydigits.stats import mean_and_sd, shortfall
 
 __all__ = ["PLAN", "ROWS", "Planned", "load_plan", "record", "search"]
 
@@ -189,7 +189,7 @@ def _record_all(options: argparse.Namespace, out: Path) -> None:
             if is_new:
                 print(f"{name} seed {len(counts) - 1}: {correct:,} of {seen:,}", flush=True)
         mean = mean_and_sd([correct / seen for correct, seen in counts])[0]
-        word = "reached" if mean >= planned.accuracy else "missed"
+        word = "reached" if shortfall(mean, planned.accuracy) <= 0 else "missed"
         print(f"{name}: {_spread(counts)} of test images; {100 * planned.accuracy:.2f} % {word}", flush=True)
 
 

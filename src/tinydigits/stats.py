@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Interval", "adjust_holm", "images_to_decide", "mcnemar", "mean_and_sd", "mean_interval", "paired_interval",
-    "reliability_bins", "seeds_to_decide", "wilson_interval",
+    "reliability_bins", "seeds_to_decide", "shortfall", "wilson_interval",
 ]  # fmt: skip
 
 
@@ -91,6 +91,22 @@ def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
     if not values:
         raise ValueError("got no values, expected at least one")
     return fmean(values), stdev(values) if len(values) > 1 else math.nan
+
+
+def shortfall(mean: float, limit: float) -> float:
+    """What a mean of shares is short of `limit`: 0 or less where it has reached it. Both are fractions of 1.
+
+    >>> shortfall(mean=0.9974, limit=0.9975), shortfall(mean=0.9976, limit=0.9975)
+    (0.0001, -0.0001)
+
+    A mean of floats can come out a hair below the share that its counts make, which is no image short:
+
+    >>> mean, _ = mean_and_sd([0.9972, 0.9976, 0.9976, 0.9973, 0.9978])
+    >>> mean < 0.9975, shortfall(mean, 0.9975)
+    (True, 0.0)
+    """
+    # One image of 10,000, in the mean of 10,000 seeds, is 1e-8; a float's rounding is 1e-16.
+    return round(limit - mean, 9)
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:

@@ -13,7 +13,7 @@ from tinydigits.checks._subject import Subject
 from tinydigits.data import ImageSet
 from tinydigits.errors import DataUnavailable, TinydigitsError
 from tinydigits.evaluate import Evaluation
-from tinydigits.stats import Interval, images_to_decide, wilson_interval
+from tinydigits.stats import Interval, images_to_decide, shortfall, wilson_interval
 
 __all__ = [
     "ImageLimits",
@@ -136,7 +136,7 @@ def judge_mean_and_worst(
         interval = wilson_interval(round(mean * seen), seen, limits.confidence)
         status = judge_interval(interval, minimum)
         if limits.bound == "point":
-            status = "pass" if mean >= minimum else "fail"
+            status = "pass" if shortfall(mean, minimum) <= 0 else "fail"
         statuses.append(status)
         notes.append(f"{100 * limits.confidence:g} % interval of the mean {interval_text(interval)}")
     if minimum_each is not None:

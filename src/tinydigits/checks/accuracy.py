@@ -24,7 +24,7 @@ from tinydigits.checks._examples import Example, asked, small
 from tinydigits.checks._finding import Finding, Status
 from tinydigits.checks._images import ImageLimits, Share, answers, interval_text, judge_interval, percent
 from tinydigits.checks._subject import Subject
-from tinydigits.stats import images_to_decide, mean_and_sd, mean_interval, seeds_to_decide, wilson_interval
+from tinydigits.stats import images_to_decide, mean_and_sd, mean_interval, seeds_to_decide, shortfall, wilson_interval
 from tinydigits.trace import fingerprint
 
 NAME = "accuracy"
@@ -110,7 +110,7 @@ def _judge_seeds(correct: list[int], limits: Limits, beside: str, details: dict[
     by_seeds, by_images = judge_interval(of_seeds, limits.min), judge_interval(of_images, limits.min)
     status: Status = "fail" if "fail" in (by_seeds, by_images) else "pass"
     if limits.bound == "point":
-        status = "pass" if mean >= limits.min else "fail"
+        status = "pass" if shortfall(mean, limits.min) <= 0 else "fail"
     elif status == "pass" and by_seeds == "undecided":
         status, needed = "undecided", seeds_to_decide(shares, limits.min, limits.confidence)
         details["seeds_to_decide"] = needed
@@ -163,4 +163,7 @@ EXAMPLES = (
         says="and 1 found",
     ),
     Example("fail", lambda: _group(3, 3, 3), {"min": 0.9, "seeds": 3}, says="of the images"),
+    # As floats, the mean of three times 0.7 is less than 0.7.
+    Example("pass", lambda: _group(3, 3, 3), {"min": 0.7, "seeds": 3, "bound": "point"}, says="70.00 %"),
+    Example("fail", lambda: _group(3, 3, 3), {"min": 0.7001, "seeds": 3, "bound": "point"}, says="70.00 %"),
 )

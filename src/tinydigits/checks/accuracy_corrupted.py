@@ -61,5 +61,12 @@ EXAMPLES = (
     Example("fail", lambda: asked(0), {"min": 0.99, "corruptions": ["inversion"]}, says="inversion 10.00 %"),
     Example("fail", lambda: asked(0), {"min_each": 0.9, "corruptions": ["contrast", "blur"]}, says="contrast"),
     Example("fail", lambda: asked(1), {"min": 0.95, "bound": "point", "corruptions": ["blur"], "severity": 1}),
+    # As floats, the mean of three times 0.7 is less than 0.7.
+    Example(
+        "pass",
+        lambda: asked(3),
+        {"min": 0.7, "bound": "point", "corruptions": ["blur", "rotation", "shear"], "severity": 1},
+        says="mean 70.00 %",
+    ),
     Example("not run", lambda: small(), {"min": 0.9}, says="untrained"),
 )

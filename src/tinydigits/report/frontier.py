@@ -17,7 +17,7 @@ from tinydigits.report import text
 from tinydigits.report.command import train_command, what_decides
 from tinydigits.report.results import Row, machine_words
 from tinydigits.report.style import BLUE, INK, ORANGE, QUIET, RULE, axes_at, new_figure, write_text, write_title
-from tinydigits.stats import mean_and_sd
+from tinydigits.stats import mean_and_sd, shortfall
 
 __all__ = ["Aim", "Anchor", "Point", "draw_frontier", "frontier_page", "load_anchors", "measured_points"]
 
@@ -83,8 +83,7 @@ class Point:
         """What the mean is short of the aim, as a share of 1; raises ValueError for a point without one."""
         if self.aim is None:
             raise ValueError(f"{self.recipe} has no aim")
-        # Of counts, so 1e-9 is no image, but more than a float's rounding: a mean that is the aim has reached it.
-        return round(self.aim.accuracy - self.mean, 9)
+        return shortfall(self.mean, self.aim.accuracy)
 
 
 def load_anchors(path: Path) -> tuple[Anchor, ...]:

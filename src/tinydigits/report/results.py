@@ -16,7 +16,7 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.report import text
 from tinydigits.report.command import train_command, what_decides
 from tinydigits.run import Record, tested_counts
-from tinydigits.stats import mean_and_sd
+from tinydigits.stats import mean_and_sd, shortfall
 
 __all__ = ["Claims", "Row", "Structure", "System", "load_claims", "load_rows", "results_page"]
 
@@ -247,7 +247,8 @@ def _claim_holds(system: System, group: Sequence[Row]) -> str:
     epochs = max(row.record.epochs for row in group)
     if epochs > system.epochs:
         return f"takes {epochs} epochs, not {system.epochs}"
-    return "holds" if mean >= system.accuracy else f"misses by {100 * (system.accuracy - mean):.3f} points"
+    missing = shortfall(mean, system.accuracy)
+    return "holds" if missing <= 0 else f"misses by {100 * missing:.3f} points"
 
 
 def _verdicts(group: Sequence[Row]) -> str:
