@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.time_to_accuracy import RACES, Race
 from tinydigits.report.text import table
-from tinydigits.stats import mean_and_sd
+from tinydigits.stats import mean_and_sd, shortfall
 
 __all__ = ["page"]
 
@@ -59,9 +59,14 @@ def _of(rows: Sequence[Row], contender: str) -> list[Row]:
 def _epochs_needed(group: Sequence[Row], accuracy: float) -> int | None:
     """The first epoch, from 1, at whose end the mean over the seeds reaches the accuracy."""
     for epoch in range(len(group[0]["correct"])):
-        if _mean(group, lambda row: row["correct"][epoch] / row["seen"])[0] >= accuracy:  # noqa: B023
+        if shortfall(_accuracy(group, epoch), accuracy) <= 0:
             return epoch + 1
     return None
+
+
+def _accuracy(group: Sequence[Row], at: int) -> float:
+    """The mean share of right answers at the end of an epoch, counted from 0; -1 is the last."""
+    return _mean(group, lambda row: row["correct"][at] / row["seen"])[0]
 
 
 def _mean(group: Sequence[Row], value: Callable[[Row], float]) -> tuple[float, float]:
@@ -109,16 +114,15 @@ def _race(race: Race, rows: Sequence[Row]) -> str:
     if not ours or not plain:
         return f"To {100 * race.accuracy:.1f} %: not measured yet."
     at = _decisive_epoch(race, race.plain, plain)
-    reached = _mean(ours, lambda row: row["correct"][-1] / row["seen"])[0]
-    if reached < race.accuracy:
+    reached = _accuracy(ours, -1)
+    if shortfall(reached, race.accuracy) > 0:
         return f"To {100 * race.accuracy:.1f} %: `{race.recipe}` reaches {100 * reached:.3f} %, so it has no time."
     times = {
         kind: _mean(plain, lambda row: row[kind][at - 1])[0] / _mean(ours, lambda row: row[kind][-1])[0]  # noqa: B023
         for kind in ("training", "process")
     }
-    missed = "" if _mean(plain, lambda row: row["correct"][at - 1] / row["seen"])[0] >= race.accuracy else (
-        " (which the plain way does not reach in these epochs)"
-    )  # fmt: skip
+    short = shortfall(_accuracy(plain, at - 1), race.accuracy) > 0
+    missed = " (which the plain way does not reach in these epochs)" if short else ""
     return (
         f"To {100 * race.accuracy:.1f} %{missed}: {times['training']:.0f}× less training time than {race.plain}, "
         f"{times['process']:.0f}× from process start; aimed at {race.aim:.0f}×."
