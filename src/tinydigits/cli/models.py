@@ -35,22 +35,24 @@ def ls() -> None:
     console.print()
     trained = Table(box=None, header_style="bold", pad_edge=False)
     trained.add_column("trained", no_wrap=True)
-    trained.add_column("architecture", no_wrap=True)
-    for column in ("parameters", "buffers", "bytes", "test accuracy", "seed"):
+    trained.add_column("architecture", overflow="fold")  # where all do not fit, names are folded and no number is cut
+    for column in ("parameters", "buffers", "bytes", "test\naccuracy", "seed"):
         trained.add_column(column, justify="right", no_wrap=True)
-    shifted: list[str] = []
+    shifted: dict[int, list[str]] = {}
     for name in pretrained.names():
         found = pretrained.find(name)
         record, (correct, seen) = found.run.record, found.test_counts
         shift_pixels = record.recipe["evaluation"]["shift_pixels"]
         accuracy = f"{100 * correct / seen:.2f} %" + ("*" if shift_pixels else "")
-        shifted += [f"* {name}: the mean answer to all shifts of up to {shift_pixels} px"] * bool(shift_pixels)
+        if shift_pixels:
+            shifted.setdefault(shift_pixels, []).append(name)
         trained.add_row(
             name, found.card.model, f"{record.num_parameters:,}", f"{record.num_buffers:,}",
             f"{found.weights.stat().st_size:,}", accuracy, str(record.recipe["seed"]),
         )  # fmt: skip
     console.print(trained, highlight=False)
-    for line in shifted:
+    for shift_pixels, names in shifted.items():
+        line = f"* the mean answer to all shifts of up to {shift_pixels} px: {', '.join(names)}"
         console.print(line, highlight=False, markup=False)
     console.print(f"next: tinydigits models show {models.names()[0]}", markup=False)
     for name in pretrained.names()[:1]:

@@ -59,16 +59,21 @@ def test_an_unknown_name_is_told() -> None:
         pretrained.find("gap-cnn-tund")
 
 
-def test_models_ls_shows_size_and_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "160")
+@pytest.mark.parametrize("columns", ["70", "80", "160"])
+def test_models_ls_shows_size_and_accuracy_however_wide_the_terminal(
+    columns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
     output = CliRunner().invoke(app, ["models", "ls"]).output
+    footnote = output.partition("* the mean answer to all shifts of up to 1 px: ")[2].partition("next:")[0]
     for name in NAMES:
         found = pretrained.find(name)
         line = next(line for line in output.splitlines() if line.startswith(f"{name} ") and "%" in line)
         correct, seen = found.test_counts
-        assert f"{found.run.record.num_parameters:,}" in line and f"{100 * correct / seen:.2f} %" in line
+        sizes = (found.run.record.num_parameters, found.run.record.num_buffers, found.weights.stat().st_size)
+        assert {*(f"{size:,}" for size in sizes), f"{100 * correct / seen:.2f}"} <= set(line.split())
         is_shifted = found.run.record.recipe["evaluation"]["shift_pixels"] > 0
-        assert (f"* {name}: the mean answer to all shifts" in output) == ("%*" in line) == is_shifted
+        assert (name in footnote.replace(",", " ").split()) == ("%*" in line) == is_shifted
 
 
 def test_verify_asks_again_and_leaves_the_package_as_it_is(mnist, tmp_path: Path) -> None:
