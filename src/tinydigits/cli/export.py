@@ -87,8 +87,9 @@ def _print_table(trained: Trained, formats: list[str], folder: Path) -> bool:
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("format", no_wrap=True)
-    for column in ("bytes", "same class", "largest Δp", "accuracy", "p50 µs", "images/s"):
-        table.add_column(column, justify="right", no_wrap=True)
+    for column in ("bytes", "same class", "largest\nΔp", "accuracy", "p50 µs", "images\n/s"):
+        # Where all do not fit, the counts are folded at a space, and no number is cut.
+        table.add_column(column, justify="right", no_wrap=column != "same class")
     notes, all_hold = [], True
     console = Console()
     for name in formats:

@@ -13,7 +13,8 @@ from tests.conftest import APART
 from tinydigits import export, pretrained, recipe
 from tinydigits.cli.main import app
 from tinydigits.errors import TinydigitsError
-from tinydigits.export import Speed
+from tinydigits.export import Exported, Speed
+from tinydigits.export.parity import Parity
 from tinydigits.extras import NotInstalled
 from tinydigits.run import Run
 from tinydigits.train import train
@@ -48,6 +49,25 @@ def test_all_prints_a_row_for_every_format(
             assert f"{Path(path).stat().st_size:,}" in rows[name]
             assert name == "card" or re.search(r" 12 +3,400$", rows[name])
     assert "596 of 596" in rows["onnx"] and "596 of 596" in rows["html"]
+
+
+@pytest.mark.usefixtures("without_converters")
+def test_a_terminal_of_80_columns_cuts_no_figure_of_mnist(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parity = Parity("same class", "mnist", 10_000, 10_000, correct_before=9_973, correct_after=9_973,
+                    largest_difference=8.9e-7)  # fmt: skip
+    monkeypatch.setattr(export, "formats", lambda trained=None: ["litert", "safetensors"])
+    monkeypatch.setattr("tinydigits.export.measure", lambda name, path: Speed(14_702.0, 10_813.0))
+    done = export.export
+
+    def as_of_mnist(trained: export.Trained, name: str, folder: Path) -> Exported:
+        return done(trained, name, folder) if name == "litert" else Exported(name, folder / name, 2_942_713, parity)
+
+    monkeypatch.setattr(export, "export", as_of_mnist)
+    answer = CliRunner().invoke(app, ["export", str(run.folder), "all", "--to", str(tmp_path)], env={"COLUMNS": "80"})
+    figures = r"2,942,713 +10,000 of 10,000 +8\.9e-07 +99\.73 % +14,702 +10,813"
+    assert re.search(rf"^safetensors +{figures}$", answer.output, re.M), answer.output
 
 
 @pytest.mark.usefixtures("without_converters")
