@@ -44,7 +44,10 @@ NUM_VALIDATION = 10_000
 
 
 class Planned(BaseModel):
-    """One record to be measured: its recipe, how many seeds (0, 1, …), and what the mean must reach under what size."""
+    """One record to be measured: its recipe, how many seeds (0, 1, …), and what the mean must reach under what size.
+
+    `note` stands below the table of docs/frontier.md.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,6 +55,7 @@ class Planned(BaseModel):
     seeds: Annotated[int, Field(ge=5)]
     accuracy: Annotated[float, Field(gt=0, lt=1)]
     parameters: Annotated[int, Field(ge=1)]
+    note: str = ""
 
 
 def load_plan(path: Path = PLAN) -> tuple[Planned, ...]:

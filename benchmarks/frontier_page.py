@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def load_points() -> list[Point]:
     """Every model of the project that has rows, with what was aimed at."""
     rows = [*load_rows(RESULTS / "reference"), *load_rows(RESULTS / "records")]
-    aims = {planned.recipe: Aim(planned.accuracy, planned.seeds) for planned in load_plan()}
+    aims = {planned.recipe: Aim(planned.accuracy, planned.seeds, planned.note) for planned in load_plan()}
     return measured_points(rows, pretrained.names(), aims)
 
 

@@ -63,6 +63,14 @@ def test_an_aim_stays_open_until_its_last_seed_and_is_then_reached_or_missed() -
     assert "| 99.90 %: missed by 0.277 points |" in said(0.999, len(rows))
 
 
+def test_what_a_reader_must_know_of_a_record_stands_below_the_table() -> None:
+    rows = [row for row in load_rows(REFERENCE) if row.recipe in ("gap-cnn-tuned", "gap-cnn")]
+    aims = {"gap-cnn-tuned": Aim(0.99, 3, "an earlier series missed."), "gap-cnn": Aim(0.99, 3)}
+    page = make_page(measured_points(rows, aims=aims), ANCHORS)
+    assert page.count("\n\n`gap-cnn-tuned`: an earlier series missed.\n\n") == 1
+    assert "`gap-cnn`:" not in page
+
+
 def test_a_mean_that_is_the_aim_has_reached_it() -> None:
     counts = (9972, 9976, 9976, 9973, 9978, 9977, 9975, 9973, 9975, 9975)
     assert sum(counts) == 99_750

@@ -37,10 +37,14 @@ class Anchor(BaseModel):
 
 @dataclass(frozen=True)
 class Aim:
-    """What a record is to reach, and by how many seeds: both were fixed before its first one."""
+    """What a record is to reach, and by how many seeds: both were fixed before its first one.
+
+    `note` says what a reader must know beside that, as that other series came before; it is a sentence or two.
+    """
 
     accuracy: float
     seeds: int
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,7 @@ def frontier_page(points: Sequence[Point], anchors: Sequence[Anchor]) -> str:
              "re-check"],
             ours, "llrrrrrlrll",
         ),
+        *(f"`{point.recipe}`: {point.aim.note}" for point in points if point.aim and point.aim.note),
         "Aims and numbers of seeds were fixed beforehand; a record is open while seeds are to come. Seconds are "
         "of training, the mean over seeds. Where:",
         "\n".join(f"{number}. {place}" for number, place in enumerate(places, start=1)),
