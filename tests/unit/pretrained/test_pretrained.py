@@ -71,7 +71,7 @@ def test_models_ls_shows_size_and_accuracy_however_wide_the_terminal(
         line = next(line for line in output.splitlines() if line.startswith(f"{name} ") and "%" in line)
         correct, seen = found.test_counts
         sizes = (found.run.record.num_parameters, found.run.record.num_buffers, found.weights.stat().st_size)
-        assert {*(f"{size:,}" for size in sizes), f"{100 * correct / seen:.2f}"} <= set(line.split())
+        assert {f"{size:,}" for size in sizes} <= set(line.split()) and f" {100 * correct / seen:.2f} %" in line
         is_shifted = found.run.record.recipe["evaluation"]["shift_pixels"] > 0
         assert (name in footnote.replace(",", " ").split()) == ("%*" in line) == is_shifted
 
