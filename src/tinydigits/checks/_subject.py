@@ -45,6 +45,13 @@ class Training:
     data_sha256: str = ""
     refused: tuple[str, ...] = ()
 
+    @property
+    def objection(self) -> str:
+        """Why its counts meet no budget, whatever they are; empty where nothing is wrong with them."""
+        if not self.finished:
+            return "the training did not finish"
+        return "" if self.images_seen else "no training image was seen: the weights come from elsewhere"
+
 
 def _no_baseline(run: str) -> Subject:
     raise TinydigitsError(f"baseline {run}", "no baseline can be loaded here")

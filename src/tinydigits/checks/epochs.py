@@ -24,15 +24,16 @@ def check(subject: Subject, limits: Limits) -> Finding:
     passes = -(-training.images_seen // max(1, training.num_train))  # a pass that was begun counts whole
     details = {"epochs": training.epochs, "images_seen": training.images_seen, "num_train": training.num_train}
     why = f"{training.origin}; {training.images_seen:,} images seen of {training.num_train:,}"
-    holds = limits.holds(training.epochs)
+    holds, advice = limits.holds(training.epochs), ADVICE
     if training.finished and passes != training.epochs:
         holds = False
         why = f"the record does not add up: {training.images_seen:,} images seen are {passes} passes"
-    if not training.finished:
-        holds, why = False, "the training did not finish"
+    if training.objection:
+        holds, why, advice = False, training.objection, "Train to the end, on the training images."
     return Finding.judge(
-        NAME, holds, measured=str(training.epochs), limit=limits.text(), why=why, details=details, value=training.epochs
-    )
+        NAME, holds, measured=str(training.epochs), limit=limits.text(), why=why, details=details,
+        value=training.epochs, advice=advice,
+    )  # fmt: skip
 
 
 def _trained(epochs: int, images_seen: int, *, finished: bool = True) -> Subject:
@@ -44,5 +45,6 @@ EXAMPLES = (
     Example("fail", lambda: _trained(20, 1_200_000), {"max": 19}, says="20"),
     Example("fail", lambda: _trained(1, 120_000), {"max": 1}, says="does not add up"),
     Example("fail", lambda: _trained(1, 60_000, finished=False), {"max": 1}, says="did not finish"),
+    Example("fail", lambda: _trained(0, 0), {"max": 1}, says="no training image was seen"),
     Example("not run", lambda: small(), {"max": 19}, says="no run's record"),
 )

@@ -3,7 +3,8 @@
 The training images are those that the run's record names, told apart by their hash; they are compared with the official
 test images. The same bytes are found by hash. Near duplicates (shifted by a pixel or two, dimmed, a little noise) are
 found by descriptors, whose threshold was set on MNIST, where the honest training and test images have no such pair.
-What else a training may have looked at, no finished run can tell: `verify --retrain` keeps test images out of reach.
+What else a training may have looked at, no finished run can tell: `verify --retrain` trains anew and refuses it the
+known files of test images, the network and other programs.
 """
 
 from __future__ import annotations

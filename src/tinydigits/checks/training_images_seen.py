@@ -18,10 +18,11 @@ class Limits(Range):
 
 
 def check(subject: Subject, limits: Limits) -> Finding:
-    """Compare the count with the budget; an unfinished training has not said all."""
+    """Compare the count with the budget; an unfinished training has not counted all, and one of no images is none."""
     training = subject.recorded()
-    if not training.finished:
-        return Finding(NAME, "fail", f"{training.images_seen:,} so far", "", "the training did not finish")
+    if training.objection:
+        advice = "Train to the end, on the training images."
+        return Finding(NAME, "fail", f"{training.images_seen:,}", "", training.objection, advice=advice)
     return Finding.judge(
         NAME, limits.holds(training.images_seen), measured=f"{training.images_seen:,}",
         why=f"{training.origin}; {training.images_seen / max(1, training.num_train):.2f} times the training images",
@@ -37,5 +38,6 @@ EXAMPLES = (
     Example("pass", lambda: _trained(60_000), {"max": 60_000}, says="1.00 times"),
     Example("fail", lambda: _trained(60_001), {"max": 60_000}, says="60,001"),
     Example("fail", lambda: _trained(100, finished=False), {"max": 60_000}, says="did not finish"),
+    Example("fail", lambda: _trained(0), {"max": 60_000}, says="no training image was seen"),
     Example("not run", lambda: small(), {"max": 60_000}, says="no run's record"),
 )

@@ -73,10 +73,10 @@ def verify(
     class is built with `options`, and has the `weights` of a file or fresh ones. `said` tells how the model takes its
     images; else the target itself does, or the contract, or MNIST's usual input is assumed. The contract is that of the
     run's recipe unless one is named. `source` replaces the data set that the accuracy check names. With `retraining`
-    the target is first trained anew, under the contract's budget and with test images out of reach, and what comes out
-    is judged. Raises TinydigitsError when the question is malformed: no such target, no such contract, a key that no
-    check has, a run without weights, a model that cannot be built or does not answer in one row of classes, a training
-    that fails.
+    the target is first trained anew, under the contract's budget and in a process that refuses known files of test
+    images; the outcome is judged. Raises TinydigitsError when the question is malformed: no such target, no such
+    contract, a key that no check has, a run without weights, a model that cannot be built or does not answer in one row
+    of classes, a training that fails.
     """
     started = time.perf_counter()
     with limit_threads(threads):

@@ -82,6 +82,14 @@ def train(model, data):
     os.system("true")
 """
 
+# Brings weights of its own and takes no image.
+LOADER = """
+import torch
+
+def train(model, data):
+    model.load_state_dict({"1.weight": torch.ones(10, 784), "1.bias": torch.zeros(10)})
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -130,6 +138,16 @@ def test_the_training_ends_where_the_budget_does(folder: Path, digits: None, cod
     verdict = ask(folder, code, **GROUP)
     assert finding(verdict, "training.epochs").details["images_seen"] <= 1_201
     assert verdict.target["budget_spent"] is True
+
+
+@pytest.mark.parametrize("budget", [{"epochs": {"max": 1}}, {"images_seen": {"max": 1_201}}])
+def test_a_function_that_takes_no_image_fails_the_budget(folder: Path, digits: None, budget: dict[str, object]) -> None:
+    (folder / "how.py").write_text(LOADER)
+    contract = Contract(name="budget", training=budget)
+    how = Retraining(function=f"{folder}/how.py:train")
+    verdict = verify(f"{folder}/net.py:Net", contract, out=folder / "runs", retraining=how, threads=1)
+    assert [finding.status for finding in verdict.findings] == ["fail"], verdict.findings
+    assert "no training image was seen" in verdict.findings[0].why
 
 
 @pytest.mark.parametrize(

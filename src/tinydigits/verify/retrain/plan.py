@@ -28,7 +28,9 @@ from tinydigits.verify.targets._target import of_card
 
 __all__ = ["Budget", "Retraining", "contract_of", "find_function", "retrain"]
 
-_ORIGIN = "counted while it was trained anew, test images out of reach"
+_REFUSED = "known files of test images, the network and other programs were refused to Python code"
+_ORIGIN_OF_LOOP = f"counted by the training loop while it was trained anew; {_REFUSED}"
+_ORIGIN = f"images handed out, or shown to modules, counted while it was trained anew; {_REFUSED}"
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def retrain(
     threads: int | None = None,
     on_training: Callable[[str], None] = lambda what: None,
 ) -> Target:
-    """Train from scratch under the budget of a contract's checks, each seed in a process of its own.
+    """Train a newly built model under the budget of a contract's checks, each seed in a process of its own.
 
     The first becomes the target, the others its siblings. By a recipe it becomes a run under `asked.out`, with at most
     the budget's epochs. By a function it leaves nothing behind. Raises TinydigitsError where it is not said how to
@@ -127,7 +129,7 @@ def _by_recipe(asked: Asked, how: Retraining, budget: Budget, source: str | None
         with _process(images, task, threads, {"recipe.toml": recipe.to_toml(seeded)}) as (answer, _):
             found = targets.find(Asked(answer["run"], asked.out, asked.device))
         assert found.subject.training is not None  # a run has a record
-        training = replace(found.subject.training, origin=_ORIGIN, refused=tuple(answer["refused"]))
+        training = replace(found.subject.training, origin=_ORIGIN_OF_LOOP, refused=tuple(answer["refused"]))
         return replace(found, subject=replace(found.subject, training=training))
 
     return _Plan(followed.seed, train)
