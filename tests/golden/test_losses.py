@@ -25,24 +25,25 @@ class Enough(Exception):
 
 
 class Listener(Reporter):
-    def __init__(self) -> None:
+    def __init__(self, num_steps: int) -> None:
         self.losses: list[float] = []
+        self.num_steps = num_steps
 
     def on_progress(self, progress: Progress) -> None:
         self.losses += progress.step_losses
-        if len(self.losses) >= STEPS:
+        if len(self.losses) >= self.num_steps:
             raise Enough
 
 
-def first_losses(name: str) -> list[float]:
+def first_losses(name: str, num_steps: int = STEPS) -> list[float]:
     """The losses of a recipe's first steps (fewer where it has fewer), on the bundled digits in fp32, on one thread."""
     loaded = recipe.load(name)
     part = loaded.data.model_copy(update={"source": "digits", "validation": min(200, loaded.data.validation)})
     loaded = loaded.model_copy(update={"data": part, "precision": "fp32", "fused": False})  # which is for bf16 alone
-    listener = Listener()
+    listener = Listener(num_steps)
     with tempfile.TemporaryDirectory() as out, contextlib.suppress(Enough):
         train(loaded, out=out, threads=1, reporter=listener)
-    return listener.losses[:STEPS]
+    return listener.losses[:num_steps]
 
 
 @pytest.mark.parametrize("name", recipe.names())
