@@ -176,15 +176,17 @@ def open_model(spec: str | None = None, out: str | Path = "runs") -> Classifier:
 
     Raises TinydigitsError where there is none of that name.
     """
-    if spec is not None and spec.endswith(".onnx"):
+    if spec is not None and spec.endswith(".onnx") and "latest" not in Path(spec).parts:
         return Classifier(Path(spec))
     name = spec or DEFAULT
     if name in pretrained.names():
         return Classifier(pretrained.find(name).onnx)
-    if not os.path.isdir(name) and not os.path.isdir(Path(out) / name):  # noqa: PTH112 (no error for any name)
-        raise unknown_name("--model", name, models_at_hand(out), kind="model", hint="tinydigits models ls")
-    from tinydigits.run import open_run
+    from tinydigits.run import at_latest, is_run_name, open_run
 
+    if name.endswith(".onnx"):
+        return Classifier(Path(at_latest(name, out)))
+    if not is_run_name(name, out):
+        raise unknown_name("--model", name, models_at_hand(out), kind="model", hint="tinydigits models ls")
     run = open_run(name, out)
     path = _exported(run.folder)
     if path is None:

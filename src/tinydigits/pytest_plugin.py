@@ -195,9 +195,15 @@ class _CheckItem(pytest.Item):
 
 
 def _find(folder: Path, text: str) -> str:
-    """A file named in full where it is there; else the text, which is then a registered name, or a mistake."""
+    """A file named in full where it is there; else the text, which is then a registered name, or a mistake.
+
+    `latest` stays what it is: the newest run of the folder `runs`.
+    """
+    if text == "latest":
+        return text
     place, colon, class_name = text.rpartition(":")
     if not place.endswith(".py"):
         place, colon, class_name = text, "", ""
     path = folder / place
-    return f"{path}{colon}{class_name}" if path.exists() else text
+    is_latest = path.name == "latest" and path.parent.is_dir()  # by whose name nothing need be there
+    return f"{path}{colon}{class_name}" if path.exists() or is_latest else text

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -23,8 +25,10 @@ def record(**changes: object) -> runs.Record:
     return runs.Record(**{**facts, **changes})
 
 
-def make(out: Path, name: str = "two-conv", seed: int = 0) -> runs.Run:
-    return runs.create(out, name, seed, {"recipe.toml": "epochs = 1", "record.json": record().model_dump_json()})
+def make(out: Path, name: str = "two-conv", seed: int = 0, start: str | None = None) -> runs.Run:
+    start = start or datetime.now().astimezone().isoformat()
+    text = record(started_at=start).model_dump_json()
+    return runs.create(out, name, seed, {"recipe.toml": "epochs = 1", "record.json": text})
 
 
 def test_a_run_is_named_by_date_recipe_and_seed_and_latest_points_to_it(tmp_path: Path) -> None:
@@ -33,7 +37,7 @@ def test_a_run_is_named_by_date_recipe_and_seed_and_latest_points_to_it(tmp_path
     assert second.name.endswith("_my-recipe-_s3")
     assert (tmp_path / "latest").resolve() == second.folder.resolve()
     assert runs.open_run(out=tmp_path).folder == second.folder
-    assert [run.folder for run in runs.runs_in(tmp_path)] == sorted([first.folder, second.folder])
+    assert [run.folder for run in runs.runs_in(tmp_path)] == [first.folder, second.folder]
 
 
 def test_runs_of_the_same_second_do_not_meet(tmp_path: Path) -> None:
@@ -48,11 +52,57 @@ def test_a_run_is_opened_by_path_and_by_name(tmp_path: Path) -> None:
     assert runs.open_run(tmp_path / "latest", tmp_path).folder.name == run.name
 
 
-def test_without_the_link_the_newest_run_is_the_latest(tmp_path: Path) -> None:
-    make(tmp_path)
-    newest = make(tmp_path, "zzz")
-    (tmp_path / "latest").unlink()
-    assert runs.open_run(out=tmp_path).folder == newest.folder
+def opened(out: Path) -> set[str]:
+    """What the word means in each way in which it can be written, from within the folder above `out`."""
+    words: list[str | None] = [None, "latest", f"{out.name}/latest", f"./{out.name}/latest/", str(out / "latest")]
+    return {runs.open_run(word, out.name).name for word in words}
+
+
+def test_latest_is_the_newest_run_by_its_record_whatever_stands_there_under_this_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "runs"
+    # Names lie about time: one is renamed, one was made under another clock, in another zone.
+    newest = make(out, "aaa", start="2026-01-02T03:04:05+0000")
+    make(out, "zzz", start="2026-01-02T04:04:04+0100").folder.rename(out / "99990101_000000_zzz_s0")
+    link = out / "latest"
+    assert link.resolve().name != newest.name
+    assert opened(out) == {newest.name}  # a link to another run
+    link.unlink()
+    assert opened(out) == {newest.name}  # a system without links
+    shutil.copytree(out / "99990101_000000_zzz_s0", link)
+    assert opened(out) == {newest.name}  # a copy of an older run
+    assert [run.name for run in runs.runs_in(out)] == ["99990101_000000_zzz_s0", newest.name]
+    assert runs.at_latest("runs/latest/weights.safetensors") == f"runs/{newest.name}/weights.safetensors"
+    assert [row["run"] for row in runs.list_runs(out).rows] == ["99990101_000000_zzz_s0", newest.name]
+    assert runs.list_runs(out).skipped == {"latest": "a folder in the place of the newest run"}
+    shutil.rmtree(link)
+    shutil.copytree(newest.folder, link)
+    assert opened(out) == {newest.name}  # a copy of the newest: the run itself is opened
+    shutil.rmtree(newest.folder)
+    assert opened(out) == {"latest"}  # it is the newest itself
+    later = make(tmp_path / "elsewhere", start="2026-01-02T03:04:06+0000")
+    assert runs.open_run("elsewhere/latest").folder == Path("elsewhere", later.name)
+    with pytest.raises(TinydigitsError, match=r"^empty: no run here yet"):
+        runs.open_run("empty/latest")
+
+
+def test_of_runs_that_began_together_the_last_number_is_the_latest_and_copies_are_not(tmp_path: Path) -> None:
+    begun = [make(tmp_path, start="2026-01-02T03:04:05+0000") for _ in range(11)]
+    shutil.copytree(begun[0].folder, tmp_path / "zzz")
+    assert runs.open_run(out=tmp_path).name == begun[-1].name
+
+
+def test_a_damaged_newest_run_is_an_error_and_an_older_one_is_in_nobodys_way(tmp_path: Path) -> None:
+    older = make(tmp_path, start="2026-01-02T03:04:05+0000").folder.rename(tmp_path / "20260102_030405_a_s0")
+    newer = make(tmp_path, start="2026-01-02T03:04:06+0000").folder.rename(tmp_path / "20260102_030406_a_s0")
+    for damaged in (b"", b"[]", b"{}", b'{"started_at": 1}', b'{"started_at": "soon"}', b"[" * 100_000, b"\xff"):
+        (older / "record.json").write_bytes(damaged)
+        assert runs.open_run(out=tmp_path).folder == newer
+    (newer / "record.json").write_text("{", encoding="utf-8")
+    with pytest.raises(TinydigitsError, match=r"20260102_030406_a_s0/record\.json: damaged record"):
+        runs.open_run(out=tmp_path)
 
 
 def test_what_is_no_run_is_told(tmp_path: Path) -> None:

@@ -36,11 +36,11 @@ def export(
     from tinydigits import export as exports
     from tinydigits import pretrained
     from tinydigits.errors import TinydigitsError, unknown_name
-    from tinydigits.run import open_run
+    from tinydigits.run import is_run_name, open_run
 
     known = exports.formats()
     is_shipped = words[0] in pretrained.names()
-    is_run = is_shipped or Path(words[0]).is_dir() or (out / words[0]).is_dir()
+    is_run = is_shipped or is_run_name(words[0], out)
     formats = words[is_run:]
     if not formats:
         raise TinydigitsError("export", "no format named", expected=f"one or more of {', '.join(known)}")

@@ -82,8 +82,10 @@ def run(
     A grid trains every combination of --vary with every seed. A search lets Optuna's TPE choose, by accuracy on
     validation images, and ends trials early that fall behind. The trials are plain runs in the study's folder.
     """
+    from tinydigits.run import at_latest
     from tinydigits.sweep import create
 
+    target = at_latest(target, out)
     given: dict[str, Any] = {"seeds": seeds, "trials": trials, "budget": budget, "contract": contract}
     lists = {"--vary": vary or [], "--search": search or [], "--set": settings or []}
     sweep = _read(target, {key: value for key, value in given.items() if value is not None}, lists, verify)

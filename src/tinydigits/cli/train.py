@@ -33,7 +33,7 @@ def train(
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder that runs are written to.")] = Path("runs"),
     resume: Annotated[
-        Path | None, typer.Option("--resume", metavar="RUN", help="Take up a run that was stopped.")
+        str | None, typer.Option("--resume", metavar="RUN", help="Take up a run that was stopped.")
     ] = None,
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.")] = None,
     threads: Annotated[
@@ -50,6 +50,7 @@ def train(
     """
     from tinydigits.errors import DataUnavailable, TinydigitsError
     from tinydigits.recipe import DEFAULT, load
+    from tinydigits.run import at_latest
     from tinydigits.train import is_first_process
 
     changes = list(settings or [])
@@ -64,7 +65,8 @@ def train(
     if model is not None:
         changes.append(f'model={{name = "{model}"}}')
     try:
-        finished = _train_seeds(load(recipe or DEFAULT, changes), seeds, out, device, threads, log or [])
+        chosen = load(at_latest(recipe or DEFAULT, out), changes)
+        finished = _train_seeds(chosen, seeds, out, device, threads, log or [])
     except DataUnavailable as error:
         if recipe is not None or any(change.startswith("data.source=") for change in changes):
             raise  # asked for by name
@@ -91,6 +93,9 @@ def _leave() -> NoReturn:
 def _train_seeds(
     first: Recipe, seeds: int, out: Path, device: str | None, threads: int | None, log: list[str]
 ) -> list[Run]:
+    from tinydigits.train import name_teachers
+
+    first = name_teachers(first)  # the first seed's run is the newest when the second begins
     recipes = [first.model_copy(update={"seed": first.seed + number}) for number in range(seeds)]
     return [_train(recipe, out, device, threads, log) for recipe in recipes]
 
@@ -108,7 +113,7 @@ def _train(recipe: Recipe, out: Path, device: str | None, threads: int | None, l
     return run
 
 
-def _resume(target: Path, out: Path, device: str | None, threads: int | None, log: list[str]) -> None:
+def _resume(target: str, out: Path, device: str | None, threads: int | None, log: list[str]) -> None:
     from tinydigits.report import write_run_report
     from tinydigits.run import open_run
     from tinydigits.train import is_first_process, resume

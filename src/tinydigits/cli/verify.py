@@ -94,7 +94,7 @@ def verify(
     bounds.enforce()
     files = {"json": json, "junit": junit, "markdown": markdown, "badge": badge}
     printed = _printed(files)
-    before = _earlier(compare)
+    before = _earlier(compare, out)
     console = Console(stderr=printed is not None)  # standard output is then the file's alone
     if not console.is_terminal:
         console = Console(stderr=printed is not None, width=_WIDTH_WITHOUT_TERMINAL)
@@ -128,12 +128,13 @@ def _collect_rarely() -> None:
     atexit.register(gc.freeze)
 
 
-def _earlier(file: Path | None) -> Mapping[str, Any] | None:
+def _earlier(file: Path | None, out: Path) -> Mapping[str, Any] | None:
     if file is None:
         return None
     from tinydigits.report import load_verdict
+    from tinydigits.run import at_latest
 
-    return load_verdict(file)
+    return load_verdict(at_latest(file, out))
 
 
 def _printed(files: Mapping[str, Path | None]) -> str | None:

@@ -1,4 +1,4 @@
-"""A run's folder: made, opened, read, and written file by file, each whole or not at all."""
+"""A run's folder: made, read, and written file by file, each whole or not at all."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.text import json_tree, read_text
 
 __all__ = [
-    "FORMAT", "Record", "Result", "Run", "Seconds", "create", "open_run", "point_latest", "runs_in", "write_atomic",
-    "write_new",
+    "FORMAT", "Record", "Result", "Run", "Seconds", "create", "point_latest", "write_atomic", "write_new",
 ]  # fmt: skip
 
 FORMAT = 1
@@ -229,7 +228,7 @@ def _rename_to_free_name(draft: Path, out: Path, stem: str) -> Path:
 
 
 def point_latest(out: Path, name: str) -> None:
-    """Replace the link `latest` in one step. Where links cannot be made, `open_run` finds the newest by name."""
+    """Replace the link `latest` in one step, where links can be made: for people alone, tinydigits never reads it."""
     draft = out / f".latest-{os.getpid()}"
     try:
         draft.unlink(missing_ok=True)
@@ -237,33 +236,6 @@ def point_latest(out: Path, name: str) -> None:
         draft.replace(out / "latest")
     except OSError:
         _discard(draft)
-
-
-def runs_in(out: str | Path = "runs") -> list[Run]:
-    """The runs of a folder, oldest first."""
-    found = [path.parent for path in Path(out).glob("*/record.json") if not path.parent.is_symlink()]
-    return [Run(folder) for folder in sorted(found) if not folder.name.startswith(".")]
-
-
-def open_run(target: str | Path | None = None, out: str | Path = "runs") -> Run:
-    """The run at a path, or by its name in `out`; None gives the latest.
-
-    Raises TinydigitsError where there is none.
-    """
-    if target is None:
-        latest = Path(out) / "latest"
-        if (latest / "record.json").is_file():
-            return Run(latest.parent / latest.resolve().name)
-        runs = runs_in(out)
-        if not runs:
-            raise TinydigitsError(str(out), "no run here yet", hint="tinydigits train")
-        return runs[-1]
-    for folder in (Path(target), Path(out) / str(target)):
-        if folder.is_dir():
-            run = Run(folder.resolve() if folder.is_symlink() else folder)
-            _ = run.record  # raises where it is no run
-            return run
-    raise TinydigitsError(f"run {target}", "no such folder", hint="tinydigits runs ls")
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:

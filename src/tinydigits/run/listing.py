@@ -13,6 +13,7 @@ from typing import Any
 
 from tinydigits.errors import TinydigitsError, unknown_name
 from tinydigits.run.folder import FORMAT
+from tinydigits.run.lookup import LATEST, runs_in, start_of
 
 __all__ = ["COLUMNS", "Listing", "list_runs", "parse_condition", "select", "sort_rows", "tested_counts", "value_of"]
 
@@ -65,18 +66,19 @@ COLUMNS = ("run", *_READ)
 
 
 def list_runs(out: str | Path = "runs") -> Listing:
-    """Every run under a folder by name, also those in folders of their own, such as a sweep's.
+    """Every run under a folder, oldest first, also those in folders of their own, such as a sweep's.
 
     >>> list_runs("nowhere").rows
     []
 
     Reads `record.json` and `verdict.json` of each run, and takes both at their word. Accuracies are shares of 1,
     seconds those of training. Hidden folders and links are left alone; a folder that has no run in it, or a run that
-    cannot be read, is in `skipped` with the reason.
+    cannot be read, is in `skipped` with the reason, and so is a folder `latest` that is not the newest run.
     """
     listing = Listing()
     if Path(out).is_dir():
         _list_folder(str(out), "", 1, listing)
+    listing.rows.sort(key=lambda row: (start_of(row["started"]), row["run"]))
     return listing
 
 
@@ -100,7 +102,9 @@ def _list_folder(folder: str, prefix: str, depth: int, listing: Listing) -> bool
             listing.skipped[label] = _reason(error)
             found = True
             continue
-        if row is not None:
+        if row is not None and name == LATEST and runs_in(folder)[-1].name != LATEST:
+            listing.skipped[label] = "a folder in the place of the newest run"
+        elif row is not None:
             listing.rows.append(row)
             found = True
         elif depth < _DEEPEST and _list_folder(path, f"{label}/", depth + 1, listing):
@@ -120,6 +124,7 @@ def _read_row(path: str, label: str) -> dict[str, Any] | None:
     row: dict[str, Any] = {"run": label}
     for column, read in _READ.items():
         row[column] = read(record, verdict)
+    start_of(row["started"])  # raises where it is no time
     row["settings"] = record["recipe"]
     return row
 

@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 from tinydigits.errors import TinydigitsError
-from tinydigits.run.folder import Run, open_run, point_latest, runs_in
+from tinydigits.run.folder import Run, point_latest
+from tinydigits.run.lookup import LATEST, at_latest, open_run, runs_in
 
 __all__ = ["find_removable", "remove"]
 
@@ -20,11 +21,14 @@ def find_removable(target: str | Path, out: str | Path = "runs") -> Run:
     tinydigits.errors.TinydigitsError: run /etc: incomplete: it has no record.json
       try: tinydigits runs ls
 
-    `latest` stands for the run beside it that it points to. Raises TinydigitsError for what is no run, for a link that
-    leads out of its own folder, and for a run that has another run inside.
+    `latest` is the newest run. Raises TinydigitsError for what is no run, for a link that leads out of its own folder,
+    for a run that has another run inside, and for `latest` where another folder has that name.
     """
     run = open_run(target, out)
-    named = next(path for path in (Path(target), Path(out) / str(target)) if path.is_dir())
+    path = Path(at_latest(target, out))
+    if Path(target).name == LATEST:
+        _require_one_meaning(run)
+    named = next(folder for folder in (path, out / path) if folder.is_dir())
     folder = named.resolve()
     if named.is_symlink() and folder.parent != named.parent.resolve():
         raise TinydigitsError(f"run {target}", "is a link that leads out of its folder", got=str(folder))
@@ -36,6 +40,16 @@ def find_removable(target: str | Path, out: str | Path = "runs") -> Run:
     return Run(folder)
 
 
+def _require_one_meaning(latest: Run) -> None:
+    """Refuse to remove the newest run where a folder, an older run's copy perhaps, is called `latest` in its place."""
+    folder = latest.folder.parent / LATEST
+    if folder.is_dir() and not folder.is_symlink() and not folder.samefile(latest.folder):
+        raise TinydigitsError(
+            f"run {folder}", f"is a folder, and the newest run is {latest.name}",
+            hint=f"tinydigits runs rm {latest.folder}, or rm -r {folder}",
+        )  # fmt: skip
+
+
 def remove(run: Run) -> None:
     """Remove a run's folder; `latest` beside it then points to the newest that is left.
 
@@ -43,7 +57,7 @@ def remove(run: Run) -> None:
     TinydigitsError where that fails.
     """
     out, grave = run.folder.parent, run.folder.with_name(f".removed-{run.name}-{os.getpid()}")
-    latest = out / "latest"
+    latest = out / LATEST
     was_latest = latest.is_symlink() and latest.readlink().name == run.name
     try:
         run.folder.rename(grave)

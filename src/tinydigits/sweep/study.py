@@ -14,7 +14,7 @@ from tinydigits import data, models, recipe
 from tinydigits.errors import TinydigitsError
 from tinydigits.extras import extra
 from tinydigits.recipe import Recipe
-from tinydigits.run import write_atomic
+from tinydigits.run import at_latest, write_atomic
 from tinydigits.sweep.fields import Point, Sweep, as_settings
 from tinydigits.sweep.files import check, load, to_toml
 from tinydigits.sweep.ranges import Range
@@ -169,6 +169,13 @@ def _must_fit(study: Study) -> None:
         from tinydigits import contract
 
         contract.load(study.sweep.contract)
+    distil = study.recipe().distil
+    for name in distil.teachers if distil is not None else ():
+        if "/" in name and at_latest(name) != name:
+            raise TinydigitsError(
+                f"sweep {study.sweep.name}: teacher {name}", "is another run before the sweep has ended",
+                hint=at_latest(name),
+            )  # fmt: skip
     models.allow(study.recipe().model.name, lasting=True)  # workers, and `verify`, will find the names in files
     if study.sweep.search:
         study.recipe({key: found.first for key, found in study.ranges.items() if not key.startswith("model.")})

@@ -31,6 +31,7 @@ from tinydigits.run import Run, create
 from tinydigits.train.distributed import is_first_process, local_device
 from tinydigits.train.reporter import Progress, Reporter
 from tinydigits.train.state import EpochTotals, State
+from tinydigits.train.teachers import name_teachers
 
 __all__ = ["limit_threads", "pick_device", "resume", "train"]
 
@@ -67,6 +68,7 @@ def train(
     reached is in the run's checkpoint then.
     """
     started = time.perf_counter()
+    recipe = name_teachers(recipe)
     with limit_threads(threads or _default_threads(recipe)):
         state = State(recipe, pick_device(device), images)
         files = {"recipe.toml": to_toml(recipe), **state.first_files()}

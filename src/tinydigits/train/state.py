@@ -6,6 +6,7 @@ import io
 import math
 import time
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 import torch
@@ -140,7 +141,7 @@ class State:
 
     def _new_record(self, whole: data.ImageSet) -> Record:
         return Record(
-            started_at=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            started_at=datetime.now().astimezone().isoformat(timespec="milliseconds"),
             recipe=self.recipe.model_dump(mode="json", exclude_none=True),
             source=self.train_set.name,
             classes=list(self.train_set.classes),

@@ -16,9 +16,23 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from tinydigits import models, pretrained
 from tinydigits.errors import TinydigitsError
 from tinydigits.recipe import Recipe
-from tinydigits.run import Run, open_run
+from tinydigits.run import Run, at_latest, open_run
 
-__all__ = ["Teachers"]
+__all__ = ["Teachers", "name_teachers"]
+
+
+def name_teachers(recipe: Recipe) -> Recipe:
+    """The recipe with the newest run's name in place of `latest`, which will be another run before long.
+
+    >>> import tinydigits.recipe
+    >>> recipe = tinydigits.recipe.load("two-conv")
+    >>> name_teachers(recipe) is recipe
+    True
+    """
+    if recipe.distil is None:
+        return recipe
+    teachers = tuple(at_latest(name) if "/" in name else name for name in recipe.distil.teachers)
+    return recipe.model_copy(update={"distil": recipe.distil.model_copy(update={"teachers": teachers})})
 
 
 class Teachers:

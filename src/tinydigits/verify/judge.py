@@ -18,6 +18,7 @@ from tinydigits import checks, contract, machine
 from tinydigits.checks import Check, Finding, Limits, Subject
 from tinydigits.contract import Contract
 from tinydigits.errors import TinydigitsError
+from tinydigits.run import at_latest
 from tinydigits.train import limit_threads
 from tinydigits.verify import targets
 from tinydigits.verify.retrain import Retraining, contract_of, retrain
@@ -121,8 +122,8 @@ def prepare(
     The arguments and the errors are those of `verify`.
     """
     asked = Asked(
-        str(target) if isinstance(target, Path) else target, Path(out), device,
-        None if weights is None else Path(weights), options or {},
+        at_latest(target, out) if isinstance(target, str | Path) else target, Path(out), device,
+        None if weights is None else Path(at_latest(weights, out)), options or {},
     )  # fmt: skip
     found = None if retraining else targets.find(asked)
     agreed = _find_contract(
@@ -135,7 +136,11 @@ def prepare(
         assert retraining is not None
         found = retrain(asked, retraining, bound, source=source, threads=threads, on_training=on_training)
         bound = _asked_of_a_training(bound, found)
-    subject = replace(found.subject, baseline=lambda run: targets.find(Asked(run, Path(out), device)).as_told().subject)
+
+    def baseline(run: str) -> Subject:
+        return targets.find(Asked(at_latest(run, out), Path(out), device)).as_told().subject
+
+    subject = replace(found.subject, baseline=baseline)
     found = replace(found, subject=subject).as_told(said, _said_by(bound))
     if not any(check.name == "shapes.output" for check, _ in bound):
         _must_answer_in_rows(found.subject)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,8 @@ def make(out: Path, recipe: str = "two-conv", seed: int = 0, wrong: tuple[int, .
         split="validation", seen=NUM_IMAGES, correct=NUM_IMAGES - len(wrong), loss=0.1, confusion=[[NUM_IMAGES]]
     )
     facts: dict[str, Any] = {
-        "status": "finished", "started_at": "2026-01-02T03:04:05+0000", "source": "mnist", "classes": ["0"],
+        "status": "finished", "started_at": datetime.now().astimezone().isoformat(), "source": "mnist",
+        "classes": ["0"],
         "recipe": tinydigits.recipe.load(recipe, [f"seed={seed}", *settings]).model_dump(mode="json"),
         "num_train": 1000, "num_validation": NUM_IMAGES, "data_sha256": "ab", "num_parameters": 13_242,
         "num_buffers": 0, "device": "cpu", "threads": 1, "machine": {"processor": "x", "num_cores": 2},
@@ -163,6 +166,15 @@ def test_rm_asks_removes_and_moves_the_link(tmp_path: Path) -> None:
     assert (tmp_path / "latest").resolve() == first.folder.resolve()
     output("rm", first.name, "--out", tmp_path, "--yes")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rm_of_latest_removes_nothing_where_a_folder_is_called_that(tmp_path: Path) -> None:
+    older, newest = make(tmp_path), make(tmp_path)
+    (tmp_path / "latest").unlink()
+    shutil.copytree(older.folder, tmp_path / "latest")
+    with pytest.raises(TinydigitsError, match=f"is a folder, and the newest run is {newest.name}"):
+        ask("rm", tmp_path / "latest", "--yes", catch_exceptions=False)
+    assert newest.folder.is_dir() and (tmp_path / "latest").is_dir()
 
 
 def test_rm_refuses_what_is_no_run_and_what_leads_out(tmp_path: Path) -> None:

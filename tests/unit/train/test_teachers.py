@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tinydigits import models, recipe
 from tinydigits.data import load
 from tinydigits.errors import Interrupted, TinydigitsError
 from tinydigits.recipe import Recipe
-from tinydigits.run import Run
+from tinydigits.run import Run, open_run
 from tinydigits.train import Reporter, resume, train
 from tinydigits.train.teachers import Teachers
 
@@ -104,6 +105,22 @@ def test_the_record_names_the_teachers_weights(teacher: Run, tmp_path: Path) -> 
     weights = teacher.file("weights.safetensors").read_bytes()
     assert record.teachers_sha256 == {str(teacher.folder): hashlib.sha256(weights).hexdigest()}
     assert train(recipe.load("two-conv", QUICK), out=tmp_path, threads=1).record.teachers_sha256 == {}
+
+
+def test_the_teacher_latest_stays_the_run_that_was_the_newest(
+    teacher: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stop(Reporter):
+        def on_progress(self, progress: object) -> None:
+            raise Interrupted("run", "stopped")
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(teacher.folder, tmp_path / "runs" / teacher.name)
+    with pytest.raises(Interrupted):
+        train(taught("./runs/latest"), threads=1, reporter=Stop())
+    stopped = open_run("runs/latest")
+    assert stopped.name != teacher.name
+    assert resume(stopped).record.teachers_sha256.keys() == {f"runs/{teacher.name}"}
 
 
 def test_a_training_is_not_taken_up_with_another_teacher(teacher: Run, tmp_path: Path) -> None:

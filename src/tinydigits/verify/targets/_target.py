@@ -12,7 +12,7 @@ from torch import nn
 from tinydigits.checks import Subject
 from tinydigits.data.model_input import Levels
 from tinydigits.models import WeightsCard
-from tinydigits.run import Run
+from tinydigits.run import Run, is_run_name
 
 __all__ = ["Asked", "InputSaid", "Target", "of_card"]
 
@@ -55,8 +55,8 @@ class Asked:
 
     @property
     def is_folder(self) -> bool:
-        """Whether there is a folder of that name, here or in `out`."""
-        return bool(self.text) and (Path(self.text).is_dir() or (self.out / self.text).is_dir())
+        """Whether it names a run's folder, here or in `out`."""
+        return bool(self.text) and is_run_name(self.text, self.out)
 
     def is_file(self, *suffixes: str) -> bool:
         """Whether a file of one of these kinds is named, whether or not it is there."""

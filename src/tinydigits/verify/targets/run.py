@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tinydigits import models, recipe
 from tinydigits.checks import Subject, Training
+from tinydigits.errors import TinydigitsError
 from tinydigits.run import Record, Run, open_run, runs_in
 from tinydigits.train import pick_device
 from tinydigits.verify.targets import weights
@@ -54,7 +55,10 @@ def _siblings(run: Run) -> list[Run]:
     """The finished runs beside this one whose recipe and training images differ in nothing but the seed."""
     own, found = recipe.load(run.file("recipe.toml")), []
     for other in runs_in(run.folder.parent):
-        record = other.record
+        try:
+            record = other.record
+        except TinydigitsError:  # damaged, or of a newer version: not known to be the same training
+            continue
         if record.status != "finished" or record.data_sha256 != run.record.data_sha256:
             continue
         theirs = recipe.load(other.file("recipe.toml"))
