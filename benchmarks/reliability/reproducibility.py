@@ -68,9 +68,9 @@ def first_batches(name: str, threads: int) -> dict[str, Any]:
     from tinydigits import recipe
     from tinydigits.errors import Interrupted
     from tinydigits.run import open_run
-    from tinydigits.train import Progress, Reporter, loop, train
+    from tinydigits.train import Progress, Reporter, ledger, train
 
-    loop._BATCHES_PER_READING = BATCHES  # type: ignore[attr-defined]  # told of once, at the end
+    ledger._BATCHES_PER_READING = BATCHES  # read once, at the end
     losses: list[float] = []
 
     class Listener(Reporter):

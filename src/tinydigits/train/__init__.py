@@ -1,8 +1,9 @@
 """Training: a recipe becomes a run."""
 
+from tinydigits.train.devices import limit_threads, pick_device
 from tinydigits.train.distributed import is_first_process
 from tinydigits.train.loggers import Logger, make_logger
-from tinydigits.train.loop import limit_threads, pick_device, resume, train
+from tinydigits.train.loop import resume, train
 from tinydigits.train.reporter import Progress, Reporter, Reporters
 from tinydigits.train.teachers import name_teachers
 

@@ -141,7 +141,7 @@ class World:
                 self.highest(0)
 
     @contextlib.contextmanager
-    def losses_told(self, where: str, hint: str) -> Iterator[None]:
+    def raising_when_one_dies(self, where: str, hint: str) -> Iterator[None]:
         """A block in which another process's death becomes a TinydigitsError."""
         try:
             yield

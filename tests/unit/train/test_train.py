@@ -20,7 +20,7 @@ from tinydigits.errors import Interrupted, TinydigitsError, TrainingDiverged
 from tinydigits.evaluate import evaluate
 from tinydigits.kernels.library import load_kernels
 from tinydigits.run import Run
-from tinydigits.train import Progress, Reporter, loop, resume, train
+from tinydigits.train import Progress, Reporter, ledger, loop, resume, train
 
 QUICK = ["data.source=digits", "data.batch_size=64"]
 # One of each kind of state that a checkpoint must carry.
@@ -320,8 +320,10 @@ def test_a_checkpoint_is_written_each_half_minute_and_not_at_each_step_from_then
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = itertools.count()
-    monkeypatch.setattr(loop, "time", types.SimpleNamespace(perf_counter=lambda: float(next(seconds))))
-    monkeypatch.setattr(loop, "_BATCHES_PER_READING", 1)
+    clock = types.SimpleNamespace(perf_counter=lambda: float(next(seconds)))
+    for module in (loop, ledger):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(ledger, "_BATCHES_PER_READING", 1)
     writes: list[str] = []
     write = Run.write
     monkeypatch.setattr(Run, "write", lambda run, name, content: (writes.append(name), write(run, name, content))[1])
