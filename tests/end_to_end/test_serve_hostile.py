@@ -295,10 +295,10 @@ def test_who_leaves_midway_leaves_nothing_behind(service: Service) -> None:
     assert reads_a_two(service)
     for _ in range(100):
         metrics = httpx.get(f"{service.address}/metrics").text
-        if "tinydigits_requests_under_way 1\n" in metrics:
+        if "tinydigits_requests_under_way 1.0\n" in metrics:
             break
         time.sleep(0.1)
-    assert "tinydigits_requests_under_way 1\n" in metrics, "this one alone"
+    assert "tinydigits_requests_under_way 1.0\n" in metrics, "this one alone"
 
 
 def test_a_thousand_connections_and_one_more() -> None:

@@ -22,7 +22,7 @@ from tinydigits.serve.bodies import PREDICT, Bodies, images_of_json, many_of, re
 from tinydigits.serve.docs import STYLE, describe
 from tinydigits.serve.gate import Gate, Rate
 from tinydigits.serve.limits import Limits
-from tinydigits.serve.metrics import Metrics
+from tinydigits.serve.metrics import CONTENT_TYPE, Metrics
 
 __all__ = ["create_app"]
 
@@ -139,7 +139,7 @@ def create_app(
                     answers = await read_pictures(request, files, classifier, many)
         else:
             raise HTTPException(415, f"got {kind or 'no content-type'}, expected {_HINT}")
-        metrics.images[classifier.name] += len(answers)
+        metrics.images.labels(classifier.name).inc(len(answers))
         return JSONResponse({"model": classifier.name, "answers": answers})
 
     @app.get("/models", responses=_ALWAYS, response_description="Name, classes, data, and which is the default")
@@ -158,7 +158,7 @@ def create_app(
     @app.get("/metrics", response_class=PlainTextResponse, responses=_ALWAYS, response_description="The counters")
     async def show_metrics() -> Response:
         """Counters in Prometheus's text form."""
-        return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
+        return PlainTextResponse(metrics.text(), media_type=CONTENT_TYPE)
 
     @cache
     def form_of(name: str) -> Response:

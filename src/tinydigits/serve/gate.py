@@ -86,7 +86,7 @@ class Gate:
                 message["headers"] = [*headers, *_HEADERS, *own]
             await send(message)
 
-        self.metrics.under_way += 1
+        self.metrics.under_way.inc()
         try:
             if not self._is_for_us(scope):
                 await _refuse(send_with_headers, 421, "this service answers to its own names only")
@@ -100,7 +100,7 @@ class Gate:
                 await _refuse(send_with_headers, 500, "an error of the service")
             raise  # to the log
         finally:
-            self.metrics.under_way -= 1
+            self.metrics.under_way.dec()
             self.metrics.count(path, status or 500, time.perf_counter() - begin)
 
     def _wait_seconds(self, scope: Any) -> float:
