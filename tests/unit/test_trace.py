@@ -12,7 +12,11 @@ from torch import Tensor, nn
 
 from tinydigits import models
 from tinydigits.errors import TinydigitsError
-from tinydigits.trace import fingerprint, receptive_field_by_gradient, trace
+from tinydigits.trace import fingerprint, trace
+from tinydigits.trace.field import propagate
+from tinydigits.trace.gradient import positive_weights, smooth_operation, touched_box
+from tinydigits.trace.graph import export_graph, tensor_of
+from tinydigits.trace.replay import replay
 
 
 class Net(nn.Module):
@@ -27,6 +31,28 @@ class Net(nn.Module):
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         return self.linear(self.middle(self, self.conv(images_BCHW)).flatten(1))
+
+
+def receptive_field_by_gradient(model: nn.Module) -> tuple[int, int]:
+    """Rows and columns of input pixels that the last map depends on, as gradients tell.
+
+    The graph up to the last map runs in float64 on a canvas larger than the field, with all weights positive,
+    activations left out and maxima replaced by averages, so that no gradient is lost to a dead unit or to cancellation.
+    What is differentiated is the sum over the map's central positions, as many as the map has for the model's own
+    input: what a pool or a linear layer over the map would see.
+    """
+    graph = export_graph(model, (1, 28, 28))
+    views = propagate(graph)
+    last = [n for n in graph.nodes if n in views and not views[n].pooled and getattr(tensor_of(n), "ndim", 0) == 4][-1]
+    num_rows, num_columns = (int(side) for side in tensor_of(last).shape[2:])
+    side = 28 + 2 * max(views[last].size)
+    canvas = (torch.rand(2, 1, side, side, dtype=torch.float64) + 0.5).requires_grad_(True)
+    with torch.random.fork_rng(devices=[]):
+        values = positive_weights(graph)
+        features_BCHW = replay(graph, canvas, values=values, operation=smooth_operation, until=last)[last]
+    top, left = (features_BCHW.shape[2] - num_rows) // 2, (features_BCHW.shape[3] - num_columns) // 2
+    features_BCHW[:, :, top : top + num_rows, left : left + num_columns].sum().backward()
+    return touched_box(canvas.grad)
 
 
 GLOBAL_AVERAGES = {

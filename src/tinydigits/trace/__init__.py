@@ -4,7 +4,6 @@ Structure is read from torch.export's graph of the model in train mode, not by `
 found, a BatchNorm module that is never called, or whose output is thrown away, is not.
 """
 
-from tinydigits.trace.gradient import receptive_field_by_gradient
 from tinydigits.trace.graph import materialised
 from tinydigits.trace.inventory import Contradiction, Inventory, duplicate, fingerprint, inventory, set_mode
 from tinydigits.trace.layers import KINDS, Layer
@@ -12,5 +11,5 @@ from tinydigits.trace.model import Trace, trace
 
 __all__ = [
     "KINDS", "Contradiction", "Inventory", "Layer", "Trace",
-    "duplicate", "fingerprint", "inventory", "materialised", "receptive_field_by_gradient", "set_mode", "trace",
+    "duplicate", "fingerprint", "inventory", "materialised", "set_mode", "trace",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The receptive field measured with gradients: a second opinion on the one that is computed."""
+"""What the answers depend on, measured by gradients: a second opinion on the receptive field that is computed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.fx import Node
 
 from tinydigits.errors import TinydigitsError
-from tinydigits.trace.field import propagate
-from tinydigits.trace.graph import Graph, arguments, export_graph, op_name, tensor_of
+from tinydigits.trace.graph import Graph, arguments, op_name
 from tinydigits.trace.inventory import first_line
 from tinydigits.trace.replay import moved_values, replay
 
-__all__ = ["reach", "receptive_field_by_gradient"]
+__all__ = ["positive_weights", "reach", "smooth_operation", "touched_box"]
 
 _ACTIVATIONS = frozenset({
     "_log_softmax", "_softmax", "alpha_dropout", "batch_norm", "ceil", "celu", "clamp", "clamp_min", "detach",
@@ -29,48 +28,7 @@ _ACTIVATIONS = frozenset({
 _SHARE = 1e-6
 
 
-def receptive_field_by_gradient(model: nn.Module, input_shape: tuple[int, int, int] = (1, 28, 28)) -> tuple[int, int]:
-    """Rows and columns of input pixels that the last map depends on, measured by gradients; the model is not touched.
-
-    >>> receptive_field_by_gradient(nn.Sequential(nn.Conv2d(1, 4, 5, stride=2), nn.ReLU(), nn.Conv2d(4, 2, 3)))
-    (27, 27)
-
-    The graph up to the last map runs in float64 on a canvas larger than the field, with all weights positive,
-    activations left out and maxima replaced by averages, so that no gradient is lost to a dead unit or to cancellation.
-    What is differentiated is the sum over the map's central positions, as many as the map has for the model's own
-    input: what a pool or a linear layer over the map would see. Raises TinydigitsError when the model has no map, or
-    fixes its size.
-    """
-    graph = export_graph(model, tuple(input_shape))
-    views = propagate(graph)
-    maps = [n for n in graph.nodes if n in views and not views[n].pooled and getattr(tensor_of(n), "ndim", 0) == 4]
-    if not maps:
-        raise TinydigitsError(f"model {type(model).__name__}", "has no feature map to measure the field of")
-    last = maps[-1]
-    num_rows, num_columns = _map_shape(last)
-    margin = max(views[last].size)
-    canvas = torch.rand(2, input_shape[0], *(side + 2 * margin for side in input_shape[1:]), dtype=torch.float64) + 0.5
-    canvas.requires_grad_(True)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            features_BCHW = replay(graph, canvas, values=_positive(graph), operation=_smooth, until=last)[last]
-    except RuntimeError as error:
-        raise TinydigitsError(
-            f"model {type(model).__name__}", f"fixes the size of its input, so its field cannot be measured: {error}"
-        ) from error
-    top = (features_BCHW.shape[2] - num_rows) // 2
-    left = (features_BCHW.shape[3] - num_columns) // 2
-    features_BCHW[:, :, top : top + num_rows, left : left + num_columns].sum().backward()
-    return _box(canvas.grad)
-
-
-def _map_shape(node: Node) -> tuple[int, int]:
-    tensor = tensor_of(node)
-    assert tensor is not None
-    return int(tensor.shape[2]), int(tensor.shape[3])
-
-
-def _positive(graph: Graph) -> dict[Node, Tensor]:
+def positive_weights(graph: Graph) -> dict[Node, Tensor]:
     """Weights that cancel nothing, of a size that lets nothing grow."""
     return {
         node: torch.full(value.shape, 1 / (value[0].numel() if value.ndim else 1), dtype=torch.float64)
@@ -89,7 +47,7 @@ def reach(graph: Graph, input_shape: tuple[int, ...], *, moved: bool) -> tuple[t
     generator = torch.Generator().manual_seed(0)
     own = moved_values(graph, generator) if moved else {}
     boxes = []
-    for values, operation in ((own, _passing), (_positive(graph), _smooth)):
+    for values, operation in ((own, _passing), (positive_weights(graph), smooth_operation)):
         image = (torch.rand(2, *input_shape, generator=generator, dtype=torch.float64) + 0.5).requires_grad_(True)
         try:
             with torch.random.fork_rng(devices=[]), torch.enable_grad():
@@ -98,11 +56,11 @@ def reach(graph: Graph, input_shape: tuple[int, ...], *, moved: bool) -> tuple[t
                 (output * weight).sum().backward()
         except RuntimeError as error:
             raise TinydigitsError("the receptive field", f"has no gradient: {first_line(error)}") from error
-        boxes.append(_box(image.grad))
+        boxes.append(touched_box(image.grad))
     return boxes[0], boxes[1]
 
 
-def _box(gradient: Tensor | None) -> tuple[int, int]:
+def touched_box(gradient: Tensor | None) -> tuple[int, int]:
     """The rows and columns from the first to the last that has a share of the gradient."""
     if gradient is None or gradient.ndim != 4 or not gradient.isfinite().all():
         return 0, 0
@@ -112,7 +70,7 @@ def _box(gradient: Tensor | None) -> tuple[int, int]:
     return (int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1) if len(rows) else (0, 0)
 
 
-def _smooth(node: Node) -> Callable[..., Any]:
+def smooth_operation(node: Node) -> Callable[..., Any]:
     """An operation that also cancels nothing and scales nothing away."""
     if op_name(node) in ("sub", "rsub"):
         return lambda a, b, **_: a + b
