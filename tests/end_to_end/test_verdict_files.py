@@ -75,3 +75,22 @@ def test_what_cannot_be_written_or_compared_is_told_with_its_name(tight: Path) -
     assert missing.returncode == 2 and "verdict nowhere.json: no such file" in missing.stderr
     unwritable = verify(*small, "--badge", "no/such/folder.svg", cwd=tight)
     assert unwritable.returncode == 2 and "no/such/folder.svg: cannot write" in unwritable.stderr
+
+
+def test_output_goes_to_what_stands_at_the_path(tight: Path) -> None:
+    os.mkfifo(tight / "pipe")
+    # Links to devices, not the devices' own names: a fault here must not cost root its /dev.
+    links = {"link.svg": "real.svg", "stdout": "/dev/stdout", "null": "/dev/null"}
+    for name, target in links.items():
+        (tight / name).symlink_to(target)
+    pipe = os.open(tight / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    files = {"--json": "pipe", "--markdown": "stdout", "--junit": "null", "--badge": "link.svg"}
+    options = [word for pair in files.items() for word in pair]
+    answer = verify("two-conv", "--contract", "tight.toml", *options, cwd=tight)
+    with os.fdopen(pipe, encoding="utf-8") as reader:
+        assert json.load(reader)["verdict"] == "does not hold"
+    assert answer.returncode == 1, answer.stderr
+    table, markdown = answer.stdout.split("### two-conv against tight: does not hold\n")
+    assert "what to do" in table and "| model.parameters | 13,242 |" in markdown
+    assert (tight / "pipe").is_fifo() and {name: str((tight / name).readlink()) for name in links} == links
+    assert "<svg" in (tight / "real.svg").read_text(encoding="utf-8")

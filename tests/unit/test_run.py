@@ -6,6 +6,9 @@ import errno
 import json
 import os
 import shutil
+import socket
+import stat
+import threading
 from datetime import datetime
 from pathlib import Path
 
@@ -193,6 +196,73 @@ def test_a_place_that_is_no_folder_is_told(tmp_path: Path) -> None:
 
 def test_a_new_file_does_not_replace_an_old_one(tmp_path: Path) -> None:
     runs.write_new(tmp_path / "mine.toml", "a = 1")
-    with pytest.raises(TinydigitsError, match="exists already"):
-        runs.write_new(tmp_path / "mine.toml", "a = 2")
+    (tmp_path / "dead").symlink_to("nowhere")
+    for taken in ("mine.toml", "dead", "."):
+        with pytest.raises(TinydigitsError, match="exists already"):
+            runs.write_new(tmp_path / taken, "a = 2")
     assert (tmp_path / "mine.toml").read_text(encoding="utf-8") == "a = 1"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_output_goes_through_links_to_the_file_and_keeps_its_mode_and_owner(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    real, link = tmp_path / "store" / "real.md", tmp_path / "link.md"
+    real.write_text("old", encoding="utf-8")
+    real.chmod(0o604)
+    owner = (1234, 1234) if os.geteuid() == 0 else (os.getuid(), os.getgid())
+    os.chown(real, *owner)
+    (tmp_path / "store" / "middle.md").symlink_to("real.md")
+    link.symlink_to("store/middle.md")
+    with real.open(encoding="utf-8") as reader:
+        runs.write_output(link, "new")
+        assert reader.read() == "old", "the file was changed in place and not replaced"
+    status = real.stat()
+    assert link.is_symlink() and real.read_text(encoding="utf-8") == "new"
+    assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o604, *owner)
+    dead = tmp_path / "dead"
+    dead.symlink_to("store/to-be.md")
+    runs.write_output(dead, "new")
+    assert dead.is_symlink() and (tmp_path / "store" / "to-be.md").read_text(encoding="utf-8") == "new"
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == ["middle.md", "real.md", "to-be.md"]
+
+
+def test_output_goes_into_pipes_devices_and_open_descriptors(tmp_path: Path) -> None:
+    pipe, null, stream = tmp_path / "pipe", tmp_path / "null", tmp_path / "stream"
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text(encoding="utf-8")), daemon=True)
+    reader.start()
+    runs.write_output(pipe, "through the pipe" * 10_000)
+    reader.join(20)
+    assert read == ["through the pipe" * 10_000] and stat.S_ISFIFO(pipe.lstat().st_mode)
+    null.symlink_to(os.devnull)
+    runs.write_output(null, "nothing")
+    assert null.is_symlink() and stat.S_ISCHR(null.stat().st_mode)
+    # As a shell's `> file` gives it: what is printed before and after shares its position.
+    with (tmp_path / "file").open("wb", buffering=0) as file:
+        stream.symlink_to(f"/dev/fd/{file.fileno()}")
+        file.write(b"before, ")
+        runs.write_output(stream, "between, ")
+        file.write(b"after")
+    assert (tmp_path / "file").read_bytes() == b"before, between, after" and stream.is_symlink()
+
+
+def test_output_that_can_go_nowhere_is_an_error_and_destroys_nothing(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+        for path, message in {
+            tmp_path: "is a folder", Path(): "is a folder", tmp_path / "socket": "cannot write: No such device",
+            Path("/dev/full"): "cannot write: No space left", tmp_path / "no" / "file": "cannot write: No such file",
+        }.items():  # fmt: skip
+            with pytest.raises(TinydigitsError, match=message):
+                runs.write_output(path, "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["socket"]
+
+
+def test_a_link_in_a_run_s_folder_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("mine", encoding="utf-8")
+    run = make(tmp_path / "runs")
+    (run.folder / "report.md").symlink_to(tmp_path / "outside")
+    run.write("report.md", "a report")
+    assert not (run.folder / "report.md").is_symlink()
+    assert (tmp_path / "outside").read_text(encoding="utf-8") == "mine"

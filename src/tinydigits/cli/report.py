@@ -27,7 +27,7 @@ def report(
     several names, what is no run is passed over.
     """
     from tinydigits.report import fill_readme, write_reports
-    from tinydigits.run import open_run, write_atomic
+    from tinydigits.run import open_run, write_output
     from tinydigits.text import read_text
 
     runs = _find_runs(targets, out) if targets else [open_run(None, out)]
@@ -36,7 +36,7 @@ def report(
     for path in write_reports(runs, folder):
         typer.echo(path)
     if readme is not None:
-        write_atomic(readme, fill_readme(read_text(readme), runs[-1], str(readme)))
+        write_output(readme, fill_readme(read_text(readme), runs[-1], str(readme)))
         typer.echo(readme)
     if len(runs) > 1:
         typer.echo(f"next: tinydigits runs ls --out {folder} --sort -accuracy")

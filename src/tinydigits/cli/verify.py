@@ -151,13 +151,13 @@ def _write(files: Mapping[str, Path | None], tree: Mapping[str, Any], before: Ma
     if not any(files.values()):
         return
     from tinydigits.report import render
-    from tinydigits.run import write_atomic
+    from tinydigits.run import write_output
 
     for name, path in files.items():
         if str(path) == "-":
             typer.echo(render(name, tree, before), nl=False)
         elif path is not None:
-            write_atomic(path, render(name, tree, before))
+            write_output(path, render(name, tree, before))
 
 
 def _print(console: Console, verdict: Verdict) -> None:

@@ -106,7 +106,8 @@ def copy_files(name: str, folder: Path, *, allow_download: bool = True) -> list[
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for path, content in paths.items():
-            path.write_bytes(content)
+            if not path.exists():  # else it has this very content, which a full disk would cut short
+                path.write_bytes(content)
     except OSError as error:
         raise TinydigitsError(folder, f"cannot be written ({error.strerror or error})") from error
     return list(paths)

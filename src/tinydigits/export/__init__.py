@@ -95,12 +95,12 @@ def export(trained: Trained, name: str, folder: Path) -> Exported:
         except NotAsked as error:
             not_asked = f"parity not run: {error}"
         except BaseException:
-            path.unlink()  # not known to be right
+            path.resolve().unlink()  # not known to be right; where `path` is a link, it is what was written through it
             raise
     note = form.note(path) if hasattr(form, "note") else ""
     exported = Exported(name, path, path.stat().st_size, parity, note, not_asked)
     if not exported.holds:
-        path.unlink()
+        path.resolve().unlink()
     return exported
 
 

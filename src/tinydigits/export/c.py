@@ -7,7 +7,6 @@ from pathlib import Path
 from tinydigits.export.c_code import Graph, emit_float, footprint_note, load_header, lower
 from tinydigits.export.onnx import model_proto
 from tinydigits.export.trained import Answer, Trained
-from tinydigits.run import write_atomic
 
 __all__ = ["PARITY", "graph_of", "load", "note", "title_of", "write"]
 
@@ -21,7 +20,7 @@ def write(trained: Trained, folder: Path) -> Path:
     no C is written for.
     """
     path = folder / f"{trained.stem}.h"
-    write_atomic(path, emit_float(graph_of(trained), trained.card, title=title_of(trained), file=path.name))
+    trained.write(path, emit_float(graph_of(trained), trained.card, title=title_of(trained), file=path.name))
     return path
 
 

@@ -8,7 +8,6 @@ from tinydigits.export.c import graph_of, load, note, title_of
 from tinydigits.export.c_code import emit_int8
 from tinydigits.export.onnx_int8 import calibration_images
 from tinydigits.export.trained import Trained
-from tinydigits.run import write_atomic
 
 __all__ = ["PARITY", "load", "note", "write"]
 
@@ -20,5 +19,5 @@ def write(trained: Trained, folder: Path) -> Path:
     path = folder / f"{trained.stem}-int8.h"
     title = f"{title_of(trained)}, in 8 bits"
     images = calibration_images(trained)
-    write_atomic(path, emit_int8(graph_of(trained), trained.card, images, title=title, file=path.name))
+    trained.write(path, emit_int8(graph_of(trained), trained.card, images, title=title, file=path.name))
     return path

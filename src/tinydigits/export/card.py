@@ -11,7 +11,7 @@ from typing import Any
 from tinydigits import data
 from tinydigits.errors import TinydigitsError
 from tinydigits.export.trained import Trained
-from tinydigits.run import Record, write_atomic
+from tinydigits.run import Record
 from tinydigits.text import json_tree, read_text
 
 __all__ = ["NEEDS", "write"]
@@ -32,7 +32,7 @@ def write(trained: Trained, folder: Path) -> Path:
     front = ["---", *_front_matter(trained, verdict), "---"]
     sections = [*_sections(trained, record, verdict)]
     path = folder / f"{trained.stem}-card.md"
-    write_atomic(path, "\n".join(front) + "\n\n" + "\n\n".join(sections) + "\n")
+    trained.write(path, "\n".join(front) + "\n\n" + "\n\n".join(sections) + "\n")
     return path
 
 

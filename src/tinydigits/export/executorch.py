@@ -11,7 +11,6 @@ from tinydigits.export.trained import Answer, Trained, grey_card, grey_model, on
 from tinydigits.extras import extra
 from tinydigits.models import CARD_KEY
 from tinydigits.quiet import quiet_stderr
-from tinydigits.run import write_atomic
 
 __all__ = ["PARITY", "load", "write"]
 
@@ -42,7 +41,7 @@ def write(trained: Trained, folder: Path) -> Path:
     except Exception as error:  # of torch.export and the converter, each its own
         raise TinydigitsError("export executorch", f"cannot be converted: {first_line(error)}", hint="onnx") from error
     path = folder / f"{trained.stem}.pte"
-    write_atomic(path, content)
+    trained.write(path, content)
     return path
 
 

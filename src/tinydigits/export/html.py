@@ -16,7 +16,6 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.export.onnx import model_proto
 from tinydigits.export.trained import Answer, NotAsked, TooLarge, Trained
 from tinydigits.page import assemble, network_of
-from tinydigits.run import write_atomic
 
 __all__ = ["MAX_BYTES", "PARITY", "load", "write"]
 
@@ -61,7 +60,7 @@ def write(trained: Trained, folder: Path) -> Path:
             "export html", "the page would be too large", got=f"{num_bytes:,} bytes", expected=f"at most {MAX_BYTES:,}"
         )
     path = folder / f"{trained.stem}.html"
-    write_atomic(path, text)
+    trained.write(path, text)
     return path
 
 

@@ -13,7 +13,6 @@ from tinydigits.export.trained import Answer, Trained, grey_card, grey_model, on
 from tinydigits.extras import extra
 from tinydigits.models import CARD_KEY
 from tinydigits.quiet import quiet_stderr
-from tinydigits.run import write_atomic
 
 __all__ = ["PARITY", "load", "write"]
 
@@ -50,7 +49,7 @@ def write(trained: Trained, folder: Path) -> Path:
     except Exception as error:  # of torch.export, JAX and the converter, each its own
         raise TinydigitsError("export litert", f"cannot be converted: {first_line(error)}", hint="onnx") from error
     path = folder / f"{trained.stem}.tflite"
-    write_atomic(path, _with_card(content, grey_card(trained).model_dump_json()))
+    trained.write(path, _with_card(content, grey_card(trained).model_dump_json()))
     return path
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from tinydigits.export.trained import Answer, Trained, grey_card, grey_model, softmax
 from tinydigits.extras import extra
-from tinydigits.run import write_atomic
 
 __all__ = ["OPSET", "PARITY", "load", "model_proto", "session_answer", "write"]
 
@@ -26,7 +25,7 @@ def write(trained: Trained, folder: Path) -> Path:
     graph normalises by itself.
     """
     path = folder / f"{trained.stem}.onnx"
-    write_atomic(path, model_proto(trained).SerializeToString())
+    trained.write(path, model_proto(trained).SerializeToString())
     return path
 
 

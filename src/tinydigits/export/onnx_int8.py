@@ -13,7 +13,6 @@ import numpy as np
 from tinydigits.export.onnx import load, model_proto
 from tinydigits.export.trained import Trained
 from tinydigits.extras import extra
-from tinydigits.run import write_atomic
 
 __all__ = ["PARITY", "calibration_images", "load", "write"]
 
@@ -54,7 +53,7 @@ def write(trained: Trained, folder: Path) -> Path:
                 fused, quantised, Reader(), per_channel=True, reduce_range=True,
                 activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
             )  # fmt: skip
-            write_atomic(path, _with_metadata(quantised, proto))
+            trained.write(path, _with_metadata(quantised, proto))
     finally:
         logging.disable(logging.NOTSET)
     return path

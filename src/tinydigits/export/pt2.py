@@ -6,7 +6,6 @@ import io
 from pathlib import Path
 
 from tinydigits.export.trained import Answer, Trained, answer_of, grey_card, grey_model
-from tinydigits.run import write_atomic
 
 __all__ = ["PARITY", "load", "write"]
 
@@ -29,7 +28,7 @@ def write(trained: Trained, folder: Path) -> Path:
     buffer = io.BytesIO()
     torch.export.save(program, buffer, extra_files={"tinydigits": grey_card(trained).model_dump_json()})
     path = folder / f"{trained.stem}.pt2"
-    write_atomic(path, buffer.getvalue())
+    trained.write(path, buffer.getvalue())
     return path
 
 

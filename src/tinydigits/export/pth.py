@@ -14,7 +14,6 @@ from tinydigits import models
 from tinydigits.archive import require_honest
 from tinydigits.errors import TinydigitsError
 from tinydigits.export.trained import Answer, Trained, answer_of
-from tinydigits.run import write_atomic
 
 __all__ = ["NEEDS", "PARITY", "load", "write"]
 
@@ -53,7 +52,7 @@ def write(trained: Trained, folder: Path) -> Path:
     torch.save(content, buffer)
     moment = datetime.fromisoformat(record.started_at).strftime("%Y%m%d_%H%M%S")
     path = folder / f"{Path(record.source).name}_model_{moment}_acc{100 * record.result.accuracy:.2f}.pth"
-    write_atomic(path, buffer.getvalue())
+    trained.write(path, buffer.getvalue())
     return path
 
 

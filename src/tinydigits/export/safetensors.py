@@ -6,7 +6,6 @@ from pathlib import Path
 
 from tinydigits.export.trained import Answer, Trained, answer_of
 from tinydigits.models import load_weights, weights_bytes
-from tinydigits.run import write_atomic
 
 __all__ = ["PARITY", "load", "write"]
 
@@ -16,7 +15,7 @@ PARITY = "same class"
 def write(trained: Trained, folder: Path) -> Path:
     """Write `<name>.safetensors`: parameters and buffers by name, and the model's card as JSON under `tinydigits`."""
     path = folder / f"{trained.stem}.safetensors"
-    write_atomic(path, weights_bytes(trained.model, trained.card))
+    trained.write(path, weights_bytes(trained.model, trained.card))
     return path
 
 

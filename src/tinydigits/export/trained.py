@@ -17,7 +17,7 @@ from tinydigits import data, models
 from tinydigits.data import ImageSet
 from tinydigits.errors import TinydigitsError
 from tinydigits.models import WeightsCard
-from tinydigits.run import Run
+from tinydigits.run import Run, write_output
 
 if TYPE_CHECKING:
     import torch
@@ -73,6 +73,18 @@ class Trained:
     def answer(self, images_NHW: np.ndarray) -> np.ndarray:
         """The checkpoint's own probabilities (N, K), one view of each image: no test-time augmentation."""
         return answer_of(self.model, self.card.mean, self.card.std)(images_NHW)
+
+    def write(self, path: Path, content: str | bytes) -> None:
+        """Write an exported file: into the run's folder as one of its own, elsewhere to what `path` leads to.
+
+        Raises TinydigitsError where it cannot be written, or is a pipe or a device: the file is read back afterwards.
+        """
+        if self.run is not None and path.parent.samefile(self.run.folder):
+            self.run.write(path.name, content)
+        elif path.exists() and not path.is_file():
+            raise TinydigitsError(str(path), "is not a regular file", hint="--to FOLDER, another one")
+        else:
+            write_output(path, content)
 
 
 def of_run(run: Run) -> Trained:

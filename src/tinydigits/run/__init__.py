@@ -9,8 +9,6 @@ from tinydigits.run.folder import (
     Run,
     Seconds,
     create,
-    write_atomic,
-    write_new,
 )
 from tinydigits.run.listing import (
     COLUMNS,
@@ -24,10 +22,11 @@ from tinydigits.run.listing import (
 )
 from tinydigits.run.lookup import at_latest, is_run_name, open_run, runs_in
 from tinydigits.run.removal import find_removable, remove
+from tinydigits.run.writing import write_atomic, write_new, write_output
 
 __all__ = [
     "COLUMNS", "FORMAT", "Answers", "Difference", "Listing", "Paired", "Record", "Result", "Run", "Seconds",
     "answers_of", "arrays_of", "at_latest", "create", "find_differences", "find_removable", "is_run_name", "leaves",
     "list_runs", "open_run", "pair", "parse_condition", "remove", "runs_in", "select", "settings_of", "sort_rows",
-    "tested_counts", "value_of", "verdict_of", "write_atomic", "write_new",
+    "tested_counts", "value_of", "verdict_of", "write_atomic", "write_new", "write_output",
 ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import os
@@ -18,11 +17,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from tinydigits.errors import TinydigitsError
+from tinydigits.run.writing import discard, sync_folder, write_atomic, write_error
 from tinydigits.text import json_tree, read_text
 
-__all__ = [
-    "FORMAT", "Record", "Result", "Run", "Seconds", "create", "point_latest", "write_atomic", "write_new",
-]  # fmt: skip
+__all__ = ["FORMAT", "Record", "Result", "Run", "Seconds", "create", "point_latest"]
 
 FORMAT = 1
 
@@ -161,7 +159,7 @@ class Run:
     def discard_drafts(self) -> None:
         """Remove what a killed process had begun to write."""
         for draft in self.folder.glob(".*.draft"):
-            _discard(draft)
+            discard(draft)
 
     def write_record(self, record: Record) -> None:
         """Write `record.json`."""
@@ -199,16 +197,16 @@ def create(out: str | Path, recipe_name: str, seed: int, files: Mapping[str, str
         out.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=out))
     except OSError as error:
-        raise _write_error(out, error) from error
+        raise write_error(out, error) from error
     try:
         draft.chmod(0o755)
         for name, content in files.items():
             write_atomic(draft / name, content)
         run = Run(_rename_to_free_name(draft, out, stem))
-        _sync_folder(out)
+        sync_folder(out)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
-        raise _write_error(out, error) from error
+        raise write_error(out, error) from error
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
@@ -235,64 +233,4 @@ def point_latest(out: Path, name: str) -> None:
         draft.symlink_to(name)
         draft.replace(out / "latest")
     except OSError:
-        _discard(draft)
-
-
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a file so that it is there whole, old or new, whatever happens: temporary file, fsync, rename, fsync.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_atomic(Path(folder) / "a.txt", "hello")
-    ...     (Path(folder) / "a.txt").read_text()
-    'hello'
-
-    Raises TinydigitsError for a full disk or a folder that cannot be written; the old file is still there then.
-    """
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        with draft.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        _discard(draft)
-        raise _write_error(path, error) from error
-
-
-def _discard(draft: Path) -> None:
-    """Take away what was begun, where that is possible: on a disk that can only be read, nothing was."""
-    with contextlib.suppress(OSError):
-        draft.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Let a rename in a folder outlive a loss of power, as the content of its files does already."""
-    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folders, and its renames need no such thing
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_new(path: Path, content: str) -> None:
-    """Write a file that must not exist yet; raises TinydigitsError where it does.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_new(Path(folder) / "mine.toml", "epochs = 1")
-    """
-    if path.exists():
-        raise TinydigitsError(str(path), "exists already", hint="another name")
-    write_atomic(path, content)
-
-
-def _write_error(path: Path, error: OSError) -> TinydigitsError:
-    return TinydigitsError(
-        str(path), f"cannot write: {error.strerror or error}", hint="--out FOLDER, or free some space"
-    )
+        discard(draft)

@@ -201,6 +201,31 @@ def test_a_file_that_answers_otherwise_is_deleted(trained: Trained, tmp_path: Pa
     assert done.parity is not None and "does not hold: same class on" in str(done.parity)
 
 
+def test_a_link_in_a_folder_of_the_user_s_is_followed_and_one_in_the_run_s_own_is_not(
+    run: Run, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Run(tmp_path / "run")
+    for folder in (own.folder, tmp_path / "to", tmp_path / "store"):
+        folder.mkdir()
+    own.write_record(run.record)
+    real = tmp_path / "store" / "real"
+    for folder in (own.folder, tmp_path / "to"):
+        (folder / "two-conv.safetensors").symlink_to(real)
+    real.write_text("mine", encoding="utf-8")
+    done = export.export(replace(trained, run=own), "safetensors", own.folder)
+    assert done.holds and not done.path.is_symlink() and real.read_text(encoding="utf-8") == "mine"
+    done = export.export(trained, "safetensors", tmp_path / "to")
+    assert done.holds and done.path.is_symlink() and real.stat().st_size == done.num_bytes > 4
+    with monkeypatch.context() as patch:
+        patch.setattr(export.Parity, "holds", False)
+        assert not export.export(trained, "safetensors", tmp_path / "to").holds
+    assert done.path.is_symlink() and not real.exists(), "what was written is deleted, not the link to it"
+    real.symlink_to("/dev/null")
+    with pytest.raises(TinydigitsError, match="is not a regular file"):
+        export.export(trained, "safetensors", tmp_path / "to")
+    assert real.is_symlink()
+
+
 def test_parity_counts_one_image_and_what_is_no_number(trained: Trained) -> None:
     def answer(images_NHW: np.ndarray) -> np.ndarray:
         wrong_NK = trained.answer(images_NHW)
