@@ -260,6 +260,51 @@ def test_shared_frozen_unused_and_hidden_weights_are_told_apart() -> None:
     assert [layer.num_parameters for layer in found.layers if layer.kind == "linear"] == [64 * 64 + 64, 64]
 
 
+class Twice(nn.Module):
+    """Has every layer twice: the first time by a name of its own, the second in what is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 10)
+        self.net = nn.Sequential(self.conv, self.norm, nn.AdaptiveAvgPool2d(1), nn.Flatten(), self.head)
+        self.register_buffer("scale", torch.rand(10))
+        self.net.register_buffer("scale", self.scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x) * self.net.scale
+
+
+class Repeated(nn.Module):
+    """One block at each place of a list, the weight of its convolution also a parameter of the model's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        block = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.BatchNorm2d(1))
+        self.blocks = nn.ModuleList([block, block, block])
+        self.kernels = nn.ParameterList([block[0].weight])
+        self.head = nn.utils.parametrizations.weight_norm(nn.Linear(64, 10))
+        self.again = self.head
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x) + F.conv2d(x, self.kernels[0], padding=1)
+        return self.again(x.flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("model", "each", "buffers"), [(Twice, [40, 8, 50], 9 + 10), (Repeated, [10, 2, 10 * 64 + 10 + 10], 3)]
+)
+def test_a_weight_with_several_names_counts_once_and_is_called_by_its_first(
+    model: Callable[[], nn.Module], each: list[int], buffers: int
+) -> None:
+    named_parameters = dict(model().named_parameters())
+    found = trace(model(), (1, 8, 8))
+    assert found.num_parameters == sum(each) == sum(p.numel() for p in named_parameters.values())
+    assert (found.num_unused, found.num_buffers) == (0, buffers)
+    assert [layer.num_parameters for layer in found.layers if layer.num_parameters] == each
+    assert {name for layer in found.layers for name in layer.parameter_names} == set(named_parameters)
+
+
 def test_lazy_layers_are_counted_and_stay_lazy() -> None:
     model = nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(10))
     assert trace(model, (1, 8, 8)).num_parameters == 40 + 144 * 10 + 10

@@ -3,18 +3,20 @@
 Every parameter of the module counts once: shared ones once, frozen and unused ones too. So do weights in hiding:
 tensors that a graph of train or eval mode uses but that are neither parameters nor buffers, buffers that are no running
 statistics, and numbers written out in the code once there are more than 64. Running statistics of BatchNorm do not
-count; they are named beside. `count = "trainable"` leaves frozen parameters and buffers out. Where the model has no
-graph, what it lists is counted, and only a limit that this breaks is decided.
+count; they are named beside. `count = "trainable"` leaves frozen parameters and buffers out. `unused` limits those on
+which no output depends. Where the model has no graph, what it lists is counted, and only a limit that this breaks is
+decided.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tinydigits.checks._examples import Example, small
+from tinydigits.checks._examples import Example, small, small_model
 from tinydigits.checks._finding import Finding, Range
 from tinydigits.checks._subject import Subject
 from tinydigits.errors import TinydigitsError
@@ -25,14 +27,17 @@ ADVICE = "Use fewer channels, pool to 1×1 before a linear layer, or make a conv
 
 
 class Limits(Range):
-    """`{max = 24_999}`, `{equals = 9_274}`."""
+    """`{max = 24_999}`, `{equals = 9_274}`, `{max = 24_999, unused = 0}`."""
 
     count: Literal["total", "trainable"] = Field(
         "total", description="all parameters, or those alone that are not frozen"
     )
+    unused: int | None = Field(None, ge=0, description="at most so many that the output does not depend on")
 
     def text(self) -> str:
-        return super().text() + (" trainable" if self.count == "trainable" else "")
+        trainable = " trainable" if self.count == "trainable" else ""
+        unused = "" if self.unused is None else f", at most {self.unused:,} unused"
+        return super().text() + trainable + unused
 
 
 def check(subject: Subject, limits: Limits) -> Finding:
@@ -57,8 +62,9 @@ def check(subject: Subject, limits: Limits) -> Finding:
         beside.append(f"{found.num_buffer_weights:,} in buffers that are no running statistics")
     if found.num_buffers - found.num_buffer_weights:
         beside.append(f"{found.num_buffers - found.num_buffer_weights:,} in running statistics do not count")
-    holds = limits.holds(number)
-    if not holds:
+    has_spare = limits.unused is not None and found.num_unused > limits.unused
+    holds = limits.holds(number) and not has_spare
+    if not limits.holds(number):
         largest = sorted(found.layers, key=lambda layer: -layer.num_parameters)[:3]
         names = ", ".join(f"{layer.path or layer.name} {layer.num_parameters:,}" for layer in largest)
         beside.append(f"most are in {names}")
@@ -86,6 +92,8 @@ def _without_graph(subject: Subject, limits: Limits, error: TinydigitsError) -> 
 
 
 def _advise(found: Trace, number: int, limits: Limits) -> str:
+    if limits.holds(number):
+        return "Use every parameter in `forward`, or delete it."
     most = limits.max if limits.equals is None else limits.equals
     if most is None or number <= most:
         return f"{(limits.min or most or 0) - number:,} parameters are missing."
@@ -98,6 +106,24 @@ def _shared() -> nn.Module:
     first, second = nn.Linear(64, 64), nn.Linear(64, 64)
     second.weight = first.weight
     return nn.Sequential(nn.Flatten(), first, nn.ReLU(), second)
+
+
+class _Twice(nn.Module):
+    """Has two names for its first layer and its last, and calls them by the second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        net = small_model()
+        self.first, self.head, self.net = net[0], net[-1], net
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net(images)
+
+
+def _spare() -> nn.Module:
+    model = small_model()
+    model[2].spare = nn.Parameter(torch.zeros(3))
+    return model
 
 
 class _Hidden(nn.Module):
@@ -127,6 +153,8 @@ EXAMPLES = (
     Example("fail", lambda: small(), {"max": 97}, says="most are in 6 50"),
     Example("fail", lambda: small(), {"equals": 97}),
     Example("pass", lambda: small(_shared(), num_classes=64), {"equals": 64 * 64 + 128}),
+    Example("pass", lambda: small(_Twice()), {"equals": 98, "unused": 0}),
+    Example("fail", lambda: small(_spare()), {"max": 101, "unused": 2}, says="3 that the output does not depend on"),
     Example("fail", lambda: small(_Hidden()), {"max": 100}, says="640 outside parameters()"),
     Example("undecided", lambda: small(_DecidesByValues()), {"max": 650}, says="decides by the values"),
     Example("fail", lambda: small(_DecidesByValues()), {"max": 649}, says="at least 650"),

@@ -6,7 +6,7 @@ import copy
 import pickle
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -145,14 +145,19 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], WeightsCard | Non
 def fit_weights(model: nn.Module, state: dict[str, Tensor], where: str) -> None:
     """Load a state dict into a model, every tensor of both; wrappers' prefixes (`module.`, `_orig_mod.`) fall away.
 
+    A tensor with several names in the model needs one of them in the state dict.
     Raises TinydigitsError that names the missing and the unexpected tensors, and those of another shape.
     """
     from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
     wanted = model.state_dict()
     for prefix in _PREFIXES:
-        if all(key.startswith(prefix) for key in state) and not all(key.startswith(prefix) for key in wanted):
+        fits = state.keys() <= wanted.keys() or all(key.startswith(prefix) for key in wanted)
+        if not fits and all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
+    firsts = _first_names(model, wanted)
+    given = {firsts[name]: tensor for name, tensor in state.items() if name in firsts}
+    state = {name: given[first] for name, first in firsts.items() if first in given} | state
     facts = []
     for word, keys in (("lacks", wanted.keys() - state.keys()), ("has besides", state.keys() - wanted.keys())):
         if keys:
@@ -192,6 +197,14 @@ def with_plain_weights(model: nn.Module) -> nn.Module:
         for name, value in values.items():
             module.register_parameter(name, nn.Parameter(value))
     return model.requires_grad_(False)
+
+
+def _first_names(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
+    """Each of a state dict's names → the first of all that its tensor has there."""
+    held = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    tensors = {name: id(tensor) for name, tensor in held}
+    firsts: dict[int | str, str] = {}
+    return {name: firsts.setdefault(tensors.get(name, name), name) for name in names}
 
 
 def _no_card(where: str) -> TinydigitsError:

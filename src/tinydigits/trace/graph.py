@@ -18,7 +18,7 @@ from torch.fx import Node
 from torch.nn.parameter import is_lazy
 
 from tinydigits.errors import TinydigitsError
-from tinydigits.trace.inventory import duplicate, first_line, inventory, set_mode
+from tinydigits.trace.inventory import Inventory, duplicate, first_line, inventory, set_mode
 
 __all__ = [
     "Graph",
@@ -102,7 +102,7 @@ def export_graph(model: nn.Module, input_shape: tuple[int, ...], *, train: bool 
             program = torch.export.export(copied, (example,))
         except Exception as error:
             raise _export_error(where, error, example) from error
-    return _live(program, where, train)
+    return _live(program, where, train, inventory(copied))
 
 
 def materialised(model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module:
@@ -149,7 +149,7 @@ def _inline(program: torch.export.ExportedProgram) -> None:
         graph.erase_node(node)
 
 
-def _live(program: torch.export.ExportedProgram, where: str, train: bool) -> Graph:
+def _live(program: torch.export.ExportedProgram, where: str, train: bool, held: Inventory) -> Graph:
     _inline(program)
     nodes = list(program.graph.nodes)
     inputs: dict[Node, tuple[Node, ...]] = {}
@@ -190,6 +190,10 @@ def _live(program: torch.export.ExportedProgram, where: str, train: bool) -> Gra
         output=first_output,
         train=train,
     )
+    # Of a tensor with several names an export takes any: here it has its first, as in `named_parameters()`.
+    names: dict[int, str] = {}
+    for name, tensor in held.tensors.items():
+        names.setdefault(id(tensor), name)
     for node in nodes:
         if node.op == "get_attr":
             graph.values[node] = getattr(program.graph_module, str(node.target))
@@ -197,15 +201,16 @@ def _live(program: torch.export.ExportedProgram, where: str, train: bool) -> Gra
             continue
         spec = specs[node.name]
         name = str(spec.target)
-        graph.values[node] = program.state_dict[name] if name in program.state_dict else program.constants.get(name)
+        value = program.state_dict[name] if name in program.state_dict else program.constants.get(name)
+        graph.values[node] = value
         if node not in live:
             continue
         if spec.kind == InputKind.PARAMETER:
-            graph.parameters[node] = str(spec.target)
+            graph.parameters[node] = names.get(id(value), name)
         elif spec.kind == InputKind.BUFFER:
-            graph.buffers[node] = str(spec.target)
+            graph.buffers[node] = names.get(id(value), name)
         elif spec.kind == InputKind.CONSTANT_TENSOR:
-            graph.constants[node] = program.constants[str(spec.target)]
+            graph.constants[node] = program.constants[name]
     return graph
 
 

@@ -21,7 +21,11 @@ class Contradiction(TinydigitsError):
 
 @dataclass(frozen=True)
 class Inventory:
-    """Modules, parameters and buffers by their full names; what is shared stands under each of its names."""
+    """Modules, parameters and buffers by their full names.
+
+    A module that is registered under several names stands under its first, with all that it holds; a tensor that
+    several modules register stands under each of theirs.
+    """
 
     modules: dict[str, nn.Module]
     parameters: dict[str, Tensor]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -94,10 +93,10 @@ class Layer:
         return self.kinds[0]
 
 
-def layers_of(graph: Graph, views: dict[Node, View], named: Mapping[str, Tensor]) -> tuple[Layer, ...]:
-    """The operations that the output depends on and that depend on the image, in order; `named` are the parameters."""
+def layers_of(graph: Graph, views: dict[Node, View]) -> tuple[Layer, ...]:
+    """The operations that the output depends on and that depend on the image, in order."""
     layers: list[Layer] = []
-    counted: set[int] = set()
+    counted: set[str] = set()
     weights: dict[Node, list[str]] = {node: [name] for node, name in graph.parameters.items()}
     for node in graph.nodes:
         sources = graph.inputs[node]
@@ -110,10 +109,9 @@ def layers_of(graph: Graph, views: dict[Node, View], named: Mapping[str, Tensor]
         output = _first_tensor(node)
         if output is None or op_name(node) == "getitem":
             continue
-        fresh = [name for name in names if _identity(named, name) not in counted]
         num_parameters = 0
-        for name in fresh:
-            counted.add(_identity(named, name))
+        for name in (name for name in names if name not in counted):
+            counted.add(name)
             num_parameters += _numel(next(n for n, known in graph.parameters.items() if known == name))
         before = next((views[n] for n in node.all_input_nodes if n in views), None)
         layers.append(
@@ -150,10 +148,6 @@ def _through_items(node: Node) -> Node:
     while op_name(node) == "getitem" and node.all_input_nodes:
         node = node.all_input_nodes[0]
     return node
-
-
-def _identity(named: Mapping[str, Tensor], name: str) -> int:
-    return id(named[name]) if name in named else hash(name)
 
 
 def _numel(node: Node) -> int:

@@ -11,7 +11,7 @@ from torch.fx import Node
 from tinydigits.trace.field import View, propagate
 from tinydigits.trace.gradient import reach
 from tinydigits.trace.graph import Graph, export_graph, materialised, op_name, tensor_of
-from tinydigits.trace.inventory import inventory, listed
+from tinydigits.trace.inventory import listed
 from tinydigits.trace.layers import Layer, layers_of
 from tinydigits.trace.replay import acts, confirm
 from tinydigits.trace.weights import weigh
@@ -117,8 +117,7 @@ def trace(model: nn.Module, input_shape: tuple[int, ...] = (1, 28, 28), *, train
     for graph in graphs:
         confirm(model, graph, shape)
     views = tuple(propagate(graph) for graph in graphs)
-    named = inventory(model).parameters
-    layers = tuple(layers_of(graph, seen, named) for graph, seen in zip(graphs, views, strict=True))
+    layers = tuple(layers_of(graph, seen) for graph, seen in zip(graphs, views, strict=True))
     weights = weigh(model, graphs, views)
     output, final = tensor_of(graphs[-1].output), views[-1].get(graphs[-1].output)
     assert output is not None

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save_file, save_model
 from torch import nn
 
 from tinydigits import models
@@ -151,6 +151,24 @@ def test_weights_of_another_model_are_told_tensor_by_tensor() -> None:
     assert str(caught.value) == (
         "w.pt: does not fit Sequential: lacks 2.weight; has besides 3.weight; 1.weight is 20×784 and should be 10×784"
     )
+
+
+def test_a_tensor_with_several_names_needs_one_of_them(tmp_path: Path) -> None:
+    def twice() -> nn.Module:
+        model = nn.Module()
+        model.first, model.net = nn.Linear(3, 2), nn.Sequential()
+        model.net.append(model.first)
+        return model
+
+    given, fresh = twice(), twice()
+    save_model(given, str(tmp_path / "w.safetensors"))
+    state = models.read_weights(tmp_path / "w.safetensors")[0]
+    assert len(state) == 2, "safetensors keeps one of the names"
+    for names in (state, {f"net.0.{name.rpartition('.')[2]}": tensor for name, tensor in state.items()}):
+        models.fit_weights(fresh, names, "w.safetensors")
+        assert same(fresh, given)
+    with pytest.raises(TinydigitsError, match=r"lacks first\.bias, net\.0\.bias$"):
+        models.fit_weights(fresh, {"first.weight": state["first.weight"]}, "w.safetensors")
 
 
 def test_many_misfits_are_counted_not_listed() -> None:

@@ -11,11 +11,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from typer.testing import CliRunner
 
-from tinydigits import data, models
+from tinydigits import data, models, recipe
 from tinydigits.cli.main import app
 from tinydigits.contract import Contract
 from tinydigits.errors import TinydigitsError
+from tinydigits.export import export, of_run
 from tinydigits.run import Run
+from tinydigits.train import train
 from tinydigits.verify import InputSaid, Verdict, verify
 
 ACCURACY = {"source": "digits", "split": "test", "min": 0.5, "bound": "point"}
@@ -195,3 +197,33 @@ def test_the_command_takes_weights_arguments_and_input(foreign: tuple[str, Path]
 
 def test_data_digits_are_28_by_28_so_that_the_figures_above_are_of_real_images() -> None:
     assert data.load("digits", "test").images_NHW.shape == (596, 28, 28)
+
+
+TWICE = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+        self.head = nn.Linear(8, 10)
+        self.net = nn.Sequential(self.features, nn.Flatten(), self.head)
+
+    def forward(self, images):
+        return self.net(images)
+"""
+
+
+def test_layers_with_two_names_are_trained_exported_and_counted_once(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(TWICE)
+    spec = f"{tmp_path}/net.py:Net"
+    models.allow(spec)
+    behaviour = dict.fromkeys(("gradients", "save_and_load"), True)
+    contract = Contract(name="all", model={"parameters": {"equals": 170, "unused": 0}}, behaviour=behaviour)
+    settings = [f"model.name={spec}", "model.options={}", "data.source=digits", "data.batch_size=300", "epochs=1"]
+    run = train(recipe.load("two-conv", settings), out=tmp_path / "runs", threads=1)
+    exported = [export(of_run(run), name, tmp_path).path for name in ("pt2", "pth", "safetensors")]
+    for target in (spec, run.folder, *exported):
+        found = {finding.check: (finding.status, finding.measured) for finding in verify(target, contract).findings}
+        assert found["model.parameters"] == ("pass", "170"), (target, found)
+        assert {"fail", "undecided"}.isdisjoint(status for status, _ in found.values()), (target, found)

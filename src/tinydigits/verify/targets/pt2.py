@@ -78,6 +78,7 @@ class ExportedModule(nn.Module):
         self.batch_size = num_images if isinstance(num_images, int) else None
         self.input_shape = tuple(shape) if all(isinstance(side, int) for side in shape) else None
         self.inputs: list[tuple[str, ...]] = []
+        kept: dict[Any, Tensor] = {}
         for spec in specs:
             if spec.kind == InputKind.USER_INPUT:
                 self.inputs.append(())
@@ -85,6 +86,10 @@ class ExportedModule(nn.Module):
             name = str(spec.target)
             self.inputs.append(tuple(name.split(".")))
             tensor = program.state_dict[name] if name in program.state_dict else program.constants[name]
+            if spec.kind == InputKind.PARAMETER:
+                tensor = nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
+            if isinstance(tensor, Tensor):  # the archive has a tensor under each of its names: they share its memory
+                tensor = kept.setdefault((spec.kind, tensor.data_ptr(), tensor.shape, tensor.stride()), tensor)
             self._keep(name, tensor, spec)
         graph = program.graph_module.graph
         for node in list(graph.nodes):
@@ -102,7 +107,7 @@ class ExportedModule(nn.Module):
                 place.add_module(part, nn.Module())
             place = place.get_submodule(part)
         if spec.kind == InputKind.PARAMETER:
-            place.register_parameter(last, nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad))
+            place.register_parameter(last, tensor)
         elif spec.kind == InputKind.BUFFER:
             place.register_buffer(last, tensor, persistent=bool(spec.persistent))
         else:
