@@ -15,7 +15,7 @@ import tinydigits
 
 SOURCE = Path(tinydigits.__file__).parent
 FLOORS = (
-    {"errors", "stats", "machine", "quiet"},
+    {"environment", "errors", "stats", "machine", "quiet"},
     {"archive", "bounds", "compiler", "extras", "text"},
     {"models", "data", "recipe", "contract", "run"},
     {"evaluate", "kernels", "optim", "page", "pretrained", "trace"},
@@ -124,6 +124,23 @@ def test_a_room_takes_only_public_names_from_another() -> None:
         if is_private or (found.name and found.name not in public_names(found.target)):
             wrong.append(str(found))
     assert not wrong
+
+
+def test_what_reports_to_its_maker_is_imported_with_that_switched_off() -> None:
+    """Nothing but `telemetry_off` stands between such an import and a network; so also in tests and benchmarks."""
+    wrong, num_imports = [], 0
+    for path in (*MODULES, *Path(__file__).parent.rglob("*.py"), *Path(__file__).parents[1].glob("benchmarks/**/*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        blocks = [node for node in ast.walk(tree) if isinstance(node, ast.With)]
+        off = [node for node in blocks if any(ast.unparse(one.context_expr) == "telemetry_off()" for one in node.items)]
+        inside = {one for block in off for one in ast.walk(block)}
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name.split(".")[0] in ("onnxruntime", "mlflow") for name in names):
+                num_imports += 1
+                wrong += [] if node in inside else [f"{path}: line {node.lineno}"]
+    assert not wrong and num_imports > 5
 
 
 def test_the_package_itself_imports_nothing() -> None:

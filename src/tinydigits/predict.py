@@ -20,6 +20,7 @@ import numpy as np
 from tinydigits import pretrained
 from tinydigits.bounds import asking
 from tinydigits.data.picture import SUFFIXES, find_digits, read_picture
+from tinydigits.environment import telemetry_off
 from tinydigits.errors import TinydigitsError, first_line, unknown_name
 from tinydigits.page import UNSURE_BELOW
 
@@ -113,7 +114,8 @@ class Classifier:
     """
 
     def __init__(self, path: Path, name: str | None = None) -> None:
-        import onnxruntime
+        with telemetry_off():
+            import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1

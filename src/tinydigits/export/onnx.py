@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinydigits.environment import telemetry_off
 from tinydigits.export.trained import Answer, Trained, grey_card, grey_model, softmax
 from tinydigits.extras import extra
 
@@ -31,7 +32,7 @@ def write(trained: Trained, folder: Path) -> Path:
 
 def load(path: Path) -> Answer:
     """Ask the file by onnxruntime, one thread."""
-    with extra("export", "export onnx"):
+    with extra("export", "export onnx"), telemetry_off():
         import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

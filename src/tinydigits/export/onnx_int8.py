@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tinydigits.environment import telemetry_off
 from tinydigits.export.onnx import load, model_proto
 from tinydigits.export.trained import Trained
 from tinydigits.extras import extra
@@ -26,10 +27,10 @@ def write(trained: Trained, folder: Path) -> Path:
     Static quantisation by onnxruntime: weights in 8 bits with a scale for each output channel, activations in 8 bits
     with the range that they have over 512 training images.
     """
-    with extra("export", "export onnx-int8"):
+    with extra("export", "export onnx-int8"), telemetry_off():
         import onnxruntime
+        from onnxruntime import quantization  # needs onnx
     proto = model_proto(trained)
-    from onnxruntime import quantization
 
     class Reader(quantization.CalibrationDataReader):
         def __init__(self) -> None:

@@ -1,5 +1,6 @@
 """Records as Markdown and pictures: reads run folders, never a model or an image set, so nothing here needs torch."""
 
+from tinydigits.report import _matplotlib  # noqa: F401 (before any other import of matplotlib)
 from tinydigits.report.command import is_shipped, train_command
 from tinydigits.report.frontier import Aim, Anchor, Point, draw_frontier, frontier_page, load_anchors, measured_points
 from tinydigits.report.html import html_page

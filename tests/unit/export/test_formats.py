@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tests.conftest import APART, require_format
 from tinydigits import data, export, models
+from tinydigits.environment import telemetry_off
 from tinydigits.errors import TinydigitsError
 from tinydigits.evaluate import evaluate
 from tinydigits.export import Trained
@@ -50,7 +51,9 @@ def logits_of_checkpoint(trained: Trained) -> np.ndarray:
 
 def test_onnx_takes_grey_levels_in_batches_of_any_size_and_carries_the_card(trained: Trained, tmp_path: Path) -> None:
     import onnx
-    import onnxruntime
+
+    with telemetry_off():
+        import onnxruntime
 
     path = export.export(trained, "onnx", tmp_path).path
     assert [file.name for file in tmp_path.iterdir()] == ["two-conv.onnx"]

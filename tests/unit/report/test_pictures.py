@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,3 +182,20 @@ def test_noisy_line_is_named_by_its_mean() -> None:
     line = Line("train", range(100), [0.0, 1.0] * 50, noisy=True)
     assert line.trend[0] == 0.0 and 0.4 < line.trend[50] < 0.6 and 0.4 < line.trend[-1] < 0.6
     assert Line("train", [1, 2], [0.0, 1.0]).trend == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("has_folder", [False, True], ids=["new", "user of matplotlib"])
+def test_the_list_of_fonts_is_in_the_cache_unless_the_user_has_a_folder(tmp_path: Path, has_folder: bool) -> None:
+    settings = tmp_path / "home" / ".config" / "matplotlib" / "matplotlibrc"
+    if has_folder:
+        settings.parent.mkdir(parents=True)
+        settings.write_text("lines.linewidth: 7\n", encoding="utf-8")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "MPL"))}
+    program = "import os, tinydigits.report, matplotlib as m; print(m.rcParams['lines.linewidth'], dict(os.environ))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True,
+        env=kept | {"HOME": str(tmp_path / "home"), "TINYDIGITS_CACHE": str(tmp_path / "cache")},
+    )  # fmt: skip
+    assert done.stdout.startswith("7.0" if has_folder else "1.5") and "MPLCONFIGDIR" not in done.stdout
+    (written,) = tmp_path.rglob("fontlist-*.json")
+    assert written.relative_to(tmp_path).parts[0] == ("home" if has_folder else "cache")

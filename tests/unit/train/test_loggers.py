@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typer.testing import CliRunner
 
 import tinydigits.recipe
 from tinydigits.cli.main import app
+from tinydigits.environment import telemetry_off
 from tinydigits.errors import Interrupted, TinydigitsError
 from tinydigits.run import Run
 from tinydigits.train import Logger, Reporter, Reporters, make_logger, resume, train
@@ -50,7 +50,8 @@ def by_tensorboard(run: Run) -> Curves:
 
 
 def mlflow_run(run: Run) -> tuple[Any, Any]:
-    from mlflow import MlflowClient
+    with telemetry_off():
+        from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{run.folder.parent}/mlflow.db")
     experiment = client.get_experiment_by_name(run.record.recipe["name"])
@@ -153,31 +154,6 @@ def test_an_unknown_logger_and_a_package_that_is_missing_are_told(monkeypatch: p
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(TinydigitsError, match=r"needs mlflow\n  try: pip install 'tinydigits\[mlflow\]'"):
         make_logger("mlflow")
-
-
-def test_nothing_is_asked_of_the_network_and_no_server_of_the_environment_is_used(tmp_path: Path) -> None:
-    script = """
-import socket, sys
-def refuse(*arguments): print("NETWORK", arguments); raise OSError("no network")
-socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
-from tinydigits.cli import main
-sys.argv = ["tinydigits", "train", "two-conv", "--data", "digits", "--set", "data.batch_size=100", "--log", "mlflow",
-            "--log", "tensorboard"]
-main()
-"""
-    # MLflow is silent by itself where it finds that it is tested.
-    environment = {key: value for key, value in os.environ.items() if "PYTEST" not in key and key not in _AUTOMATIC}
-    environment |= {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_DISABLE_TELEMETRY": "false"}
-    answer = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert answer.returncode == 0, answer.stderr
-    assert "NETWORK" not in answer.stdout
-    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
-    assert (tmp_path / "runs" / "mlflow.db").is_file()
-
-
-_AUTOMATIC = ("CI", "GITHUB_ACTIONS", "DO_NOT_TRACK")
 
 
 def test_no_package_of_a_logger_is_imported_by_a_training_without_one(tmp_path: Path) -> None:

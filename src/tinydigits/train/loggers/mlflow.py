@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # MLflow reads it when it is imported, and would report to its makers
-
-import sqlalchemy
-from mlflow import MlflowClient
-from mlflow.entities import Metric
-from mlflow.exceptions import MlflowException
-
+from tinydigits.environment import telemetry_off
 from tinydigits.errors import TinydigitsError
 from tinydigits.run import Record, Run, leaves
 from tinydigits.train.loggers._logger import Logger, Point
+
+with telemetry_off():
+    import sqlalchemy
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+    from mlflow.exceptions import MlflowException
 
 __all__ = ["LOGGER"]
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tinydigits.bounds import asking
+from tinydigits.environment import telemetry_off
 from tinydigits.errors import TinydigitsError, first_line
 from tinydigits.extras import extra
 from tinydigits.verify.targets._file import FileModule, Opened, load_foreign, shape_of
@@ -40,7 +41,7 @@ def load(asked: Asked) -> Target:
 
 def open_session(content: bytes) -> Opened:
     """A session of onnxruntime, with as many threads as torch has now."""
-    with extra("export", KIND):
+    with extra("export", KIND), telemetry_off():
         import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
