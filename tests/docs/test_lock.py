@@ -180,3 +180,20 @@ def test_known_vulnerabilities_are_asked_for_each_week() -> None:
     assert YAML(typ="safe").load(file.read_text(encoding="utf-8"))["on"]["schedule"]
     text = file.read_text(encoding="utf-8")
     assert "--requirement requirements.lock --require-hashes" in text and "--requirement constraints.txt" in text
+
+
+def test_the_lowest_versions_are_what_pip_is_told_and_what_the_nightly_tests_run_with() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "lowest-versions"], capture_output=True, text=True, check=True
+    )
+    constraints = {one.name: one for one in map(Requirement, done.stdout.splitlines())}
+    extras = PROJECT["project"]["optional-dependencies"].keys() - {"dev"}
+    named = [one for extra in (None, *extras) for one in required(extra)]
+    assert constraints.keys() == {one.name for one in named}
+    for one in named:
+        (lowest,) = (Version(bound.version) for bound in one.specifier if bound.operator == ">=")
+        assert constraints[one.name].specifier == Requirement(f"x=={lowest}").specifier
+        assert constraints[one.name].marker == one.marker and not constraints[one.name].extras
+    nightly = (ROOT / ".github" / "workflows" / "nightly.yml").read_text(encoding="utf-8")
+    assert "tools/lowest-versions >lowest.txt\n" in nightly and "CONSTRAINTS=lowest.txt make test\n" in nightly
+    assert '--constraint "${CONSTRAINTS:-constraints.txt}"' in (ROOT / "tools" / "install").read_text(encoding="utf-8")
