@@ -288,6 +288,18 @@ def test_a_strangers_onnx_says_what_it_takes(tmp_path: Path) -> None:
     assert verdict.target["std"] == pytest.approx(1 / 255), "whole numbers are grey levels of 0 to 255"
 
 
+@pytest.mark.parametrize("part", [{"end": 1}, {"start": 0, "end": -3}])
+def test_an_onnx_may_ask_for_a_part_of_a_shape(part: dict[str, int], tmp_path: Path) -> None:
+    """As torch's exporter writes it with onnxscript below 0.7.2."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["n"], **part), helper.make_node("Concat", ["n", "size"], ["s"], axis=0),
+        helper.make_node("Reshape", ["x", "s"], ["v"]), helper.make_node("MatMul", ["v", "w"], ["y"]),
+    ]  # fmt: skip
+    path = onnx_file(tmp_path / "net.onnx", nodes, [image("n", 1, 28, 28)], WEIGHTS | {"size": np.array([784])})
+    (finding,) = verify(path, Contract(name="c", model={"parameters": {"equals": 7_840}})).findings
+    assert (finding.status, finding.measured) == ("pass", "7,840")
+
+
 def test_an_onnx_operation_that_is_not_read_leaves_the_rest_answered(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Flatten", ["x"], ["v"]), helper.make_node("MatMul", ["v", "w"], ["l"]),

@@ -82,6 +82,11 @@ class _Graph(nn.Module):
         return answer
 
 
+def _shape(given: Values, attributes: Attributes) -> np.ndarray:
+    sizes = np.array(given[0].shape, dtype=np.int64)
+    return sizes[attributes.get("start", 0) : attributes.get("end", len(sizes))]
+
+
 def _constant(attributes: Attributes, numpy_helper: Any) -> np.ndarray:
     (name, value), *_ = attributes.items()
     if name == "value":
@@ -320,7 +325,7 @@ _OPERATIONS: dict[str, Callable[[Values, Attributes], Any]] = {
     "ReduceSum": _reduced(torch.sum),
     "Relu": _plain(torch.relu),
     "Reshape": _reshape,
-    "Shape": _plain(lambda value: np.array(value.shape, dtype=np.int64)),
+    "Shape": _shape,
     "Sigmoid": _plain(torch.sigmoid),
     "Slice": _slice,
     "Softmax": lambda given, attributes: given[0].softmax(attributes.get("axis", -1)),
