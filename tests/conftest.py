@@ -99,6 +99,15 @@ def mnist(tmp_path_factory: pytest.TempPathFactory) -> Mnist:
     return Mnist(train, test, folder)
 
 
+def write_pictures(folder: Path) -> None:
+    """A folder of pictures for each of ten classes, six to be read and one that is not."""
+    for label in range(10):
+        (folder / str(label)).mkdir(parents=True)
+        for number in range(6):
+            Image.linear_gradient("L").rotate(6 * (6 * label + number)).save(folder / str(label) / f"{number}.png")
+        (folder / str(label) / "6.heic").write_bytes(b"")
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Debian's Chromium, driven by Playwright."""

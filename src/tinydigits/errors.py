@@ -5,17 +5,21 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import sys
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
 __all__ = [
     "DataUnavailable",
+    "DataWarning",
     "Interrupted",
     "TinydigitsError",
     "TrainingDiverged",
     "explain_validation",
     "first_line",
+    "print_warnings",
     "printable",
     "unknown_name",
 ]
@@ -55,6 +59,10 @@ class DataUnavailable(TinydigitsError):
     """A data set that is neither on this machine nor to be had from its mirrors."""
 
 
+class DataWarning(UserWarning):
+    """What was left out of a data set, or is missing in it."""
+
+
 class TrainingDiverged(TinydigitsError):
     """The loss became NaN or infinite; the run keeps its last good checkpoint."""
 
@@ -70,6 +78,19 @@ def first_line(error: BaseException) -> str:
     ('too long', 'KeyError')
     """
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def print_warnings() -> None:
+    """Let this process print a DataWarning as one plain line of standard error, as is right for a command line."""
+    show = warnings.showwarning
+
+    def show_plainly(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+        if issubclass(category, DataWarning):
+            print(f"warning: {printable(str(message))}", file=sys.stderr)
+        else:
+            show(message, category, *place, **options)
+
+    warnings.showwarning = show_plainly
 
 
 def printable(text: str) -> str:

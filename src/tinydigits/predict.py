@@ -19,7 +19,7 @@ import numpy as np
 
 from tinydigits import pretrained
 from tinydigits.bounds import asking
-from tinydigits.data.picture import SUFFIXES, find_digits, read_picture
+from tinydigits.data.picture import SUFFIXES, files_below, find_digits, read_picture
 from tinydigits.environment import telemetry_off
 from tinydigits.errors import TinydigitsError, first_line, unknown_name
 from tinydigits.page import UNSURE_BELOW
@@ -223,10 +223,9 @@ def pictures_in(word: str) -> list[str]:
 
 
 def _pictures_of(path: Path) -> Iterable[str]:
-    inside = path.rglob("*") if path.is_dir() else [path]
+    inside = files_below(path) if path.is_dir() else [path]
     for one in sorted(inside):
-        is_hidden = any(part.startswith(".") for part in one.relative_to(path).parts)  # and what macOS puts into zips
-        if one.suffix.lower() in SUFFIXES and not is_hidden and one.is_file():
+        if one.suffix.lower() in SUFFIXES:
             yield str(one)
 
 

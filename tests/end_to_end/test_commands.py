@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import APART
+from tests.conftest import APART, write_pictures
 from tinydigits import data
 from tinydigits.data import idx
 
@@ -152,6 +152,18 @@ def test_damaged_data_is_told_with_the_files_name(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1000])
     fails("train", "two-conv", "--data", "./images", cwd=tmp_path, says=r"train-images-idx3-ubyte\.gz")
     assert not (tmp_path / "runs").exists()
+
+
+def test_what_is_left_out_of_a_folder_of_pictures_is_one_line_on_standard_error(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "own")
+    (tmp_path / "own" / "9" / "8\n9.png").write_bytes(b"no picture")
+    settings = ["--set", "data.source=./own", "--set", "data.batch_size=20", "--set", "data.validation=10"]
+    trained = tinydigits("train", "two-conv", *settings, cwd=tmp_path)
+    assert trained.returncode == 0 and "(40 images, 10 for validation)" in trained.stdout
+    says = r"1 picture cannot be read and left out (9/8\n9.png: not a picture that can be read)"
+    assert trained.stderr == f"warning: own: train: left out 10 .heic; {says}\n"
+    swept = tinydigits("sweep", "two-conv", *settings, "--vary", "epochs=1,2", "--workers", "2", cwd=tmp_path)
+    assert swept.returncode == 0 and swept.stderr.count("warning: ") == swept.stderr.count("\n") == 1
 
 
 def test_mnist_asked_for_by_name_is_an_error_where_it_cannot_be_had_and_nothing_asked_falls_back(

@@ -38,7 +38,7 @@ def test_the_facts_stay_apart_for_those_who_catch_the_error() -> None:
 def test_every_error_of_ours_is_one_family() -> None:
     classes = [found for name in errors.__all__ if isinstance(found := getattr(errors, name), type)]
     assert len(classes) >= 4
-    assert all(issubclass(found, TinydigitsError) for found in classes)
+    assert all(issubclass(found, TinydigitsError | Warning) for found in classes)
 
 
 def test_an_unknown_name_comes_with_the_nearest_ones() -> None:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from tinydigits import models, predict, pretrained
+from tinydigits import data, models, predict, pretrained
 from tinydigits.cli.main import app
 from tinydigits.errors import TinydigitsError
 
@@ -145,3 +145,45 @@ print(*[name for name in heavy if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def write_digits(folder: Path, kind: str) -> list[Path]:
+    """scikit-learn's digits as pictures of 48×48, ten for training and two for testing a class; gives the latter."""
+    train, test = data.load("digits", "train"), []
+    for label in range(10):
+        for number, at in enumerate(np.flatnonzero(train.labels_N == label)[:12]):
+            ink = Image.new("L", (48, 48))
+            ink.paste(Image.fromarray(train.images_NHW[at]).resize((42, 42)), (3, 3))
+            paper = Image.eval(ink, lambda level: 255 - level)
+            image = {"bright": ink, "dark": paper, "pen": Image.new("LA", ink.size)}
+            image["pen"].putalpha(ink)
+            is_train = number < 10 or kind == "val"
+            path = folder / ("train" if is_train else "test") / str(label) / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image["dark" if kind == "val" else kind].save(path)
+            test += [path] if (number % 6 == 5 if kind == "val" else not is_train) else []
+    if kind == "val":
+        shutil.copytree(folder / "train", folder / "val")
+    return test
+
+
+@pytest.mark.filterwarnings("ignore::tinydigits.errors.DataWarning")  # of the set without a test folder
+def test_predict_gives_the_answers_that_verify_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the ink's colour: one model, trained on dark pictures, is asked for the test files of every set."""
+    from tinydigits import export, recipe
+    from tinydigits.contract import Contract
+    from tinydigits.train import train
+    from tinydigits.verify import verify
+
+    monkeypatch.chdir(tmp_path)
+    files = {kind: write_digits(Path(kind), kind) for kind in ("dark", "bright", "pen", "val")}
+    changes = ["data.source=./dark", "data.batch_size=20", "epochs=8"]
+    run = train(recipe.load("two-conv", changes), out="runs")
+    classifier = predict.Classifier(export.export(export.of_run(run), "onnx", tmp_path).path)
+    for kind, paths in files.items():
+        limits = {"source": f"./{kind}", "split": "test", "min": 0.5, "bound": "point"}
+        verdict = verify(run.folder, Contract(name="own", accuracy=limits))
+        [(images, counted)] = verdict.evaluations.values()
+        answers = [answer for path in paths for answer in predict.classify_picture(str(path), classifier)]
+        assert [images.classes[label] for label in counted.predicted_N] == [answer.label for answer in answers], kind
+        assert verdict.exit_code == 0 and len(answers) == 20

@@ -15,7 +15,7 @@ from typing import Annotated, Any, cast
 import typer
 from typer.core import TyperGroup
 
-from tinydigits.errors import Interrupted, TinydigitsError
+from tinydigits.errors import Interrupted, TinydigitsError, print_warnings
 
 __all__ = ["app", "main"]
 
@@ -96,6 +96,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name may be what no terminal can show
+    print_warnings()
     try:
         app(prog_name="tinydigits")
     except TinydigitsError as error:

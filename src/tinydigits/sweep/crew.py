@@ -8,11 +8,12 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from types import FrameType
 
-from tinydigits.errors import Interrupted, TinydigitsError
+from tinydigits.errors import DataWarning, Interrupted, TinydigitsError, print_warnings
 from tinydigits.sweep.fields import Sweep
 from tinydigits.sweep.lease import Lease
 from tinydigits.sweep.standing import Standing
@@ -60,12 +61,14 @@ def join(
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     share = max(1, _num_cores() // workers)
     before = os.environ.get("OMP_NUM_THREADS")
-    crew, ears = [], []
+    crew: list[multiprocessing.context.SpawnProcess] = []
+    ears = []
     try:
         os.environ["OMP_NUM_THREADS"] = str(threads or share)  # torch reads it as it is imported
         for _ in range(workers):
             ear, mouth = context.Pipe(duplex=False)
-            process = context.Process(target=_work, args=(study, mouth, threads, device), name="tinydigits-sweep")
+            arguments = (study, mouth, threads, device, not crew)
+            process = context.Process(target=_work, args=arguments, name="tinydigits-sweep")
             process.start()
             mouth.close()
             crew.append(process)
@@ -106,8 +109,11 @@ def work(study: Study, *, lease: Lease | None = None, threads: int | None = None
         worker.run(trial)
 
 
-def _work(study: Study, mouth: Connection, threads: int | None, device: str) -> None:
-    """A worker's process."""
+def _work(study: Study, mouth: Connection, threads: int | None, device: str, is_first: bool) -> None:
+    """A worker's process; all read the same data, and the first alone warns of them."""
+    print_warnings()
+    if not is_first:
+        warnings.simplefilter("ignore", DataWarning)
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from tinydigits.errors import TinydigitsError
+from tinydigits.errors import DataWarning, TinydigitsError
 from tinydigits.evaluate import Evaluation
 
 __all__ = ["World", "batch_norms", "is_first_process", "local_device"]
@@ -130,12 +130,18 @@ class World:
 
     @contextlib.contextmanager
     def one_first(self) -> Iterator[None]:
-        """A block that one process of each machine goes through before the others, as a download for all of them."""
+        """A block that one process of each machine goes through before the others, as a download for all of them.
+
+        The data are the same in each, and the first alone warns of them.
+        """
         first = _number("LOCAL_RANK", 0) == 0
         if self.size > 1 and not first:
             self.highest(0)
         try:
-            yield
+            with warnings.catch_warnings():
+                if not self.is_first:
+                    warnings.simplefilter("ignore", DataWarning)
+                yield
         finally:
             if self.size > 1 and first:
                 self.highest(0)

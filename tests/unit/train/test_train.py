@@ -7,6 +7,7 @@ import itertools
 import os
 import signal
 import types
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import torch
 from safetensors.torch import load_file
 
 from tinydigits import data, models, recipe
-from tinydigits.errors import Interrupted, TinydigitsError, TrainingDiverged
+from tinydigits.errors import DataWarning, Interrupted, TinydigitsError, TrainingDiverged
 from tinydigits.evaluate import evaluate
 from tinydigits.kernels.library import load_kernels
 from tinydigits.run import Run
 from tinydigits.train import Progress, Reporter, ledger, loop, resume, train
+from tinydigits.train.distributed import World
 
 QUICK = ["data.source=digits", "data.batch_size=64"]
 # One of each kind of state that a checkpoint must carry.
@@ -387,3 +389,14 @@ def test_batch_last_is_refused_with_what_it_cannot_do(other: str) -> None:
 def test_fused_is_refused_with_what_it_cannot_do(other: str) -> None:
     with pytest.raises(TinydigitsError, match='fused with precision = "bf16" and channels_last, without recompute'):
         recipe.load("gap-cnn-tuned", [*IN_C["fused"], other])
+
+
+@pytest.mark.parametrize(("rank", "num_warnings"), [("0", 1), ("1", 0)])
+def test_the_first_of_several_processes_alone_warns_of_the_data(
+    rank: str, num_warnings: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "run")
+    monkeypatch.setenv("RANK", rank)
+    with warnings.catch_warnings(record=True) as caught, World(torch.device("cpu")).one_first():
+        warnings.warn("left out", DataWarning, stacklevel=1)
+    assert len(caught) == num_warnings

@@ -20,13 +20,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinydigits.data.geometry import to_mnist_geometry
-from tinydigits.data.picture.files import MAX_PIXELS, SUFFIXES, Picture, read_picture
+from tinydigits.data.picture.files import MAX_PIXELS, SUFFIXES, Picture, files_below, is_clutter, read_picture
 from tinydigits.data.picture.ink import find_ink
 from tinydigits.data.picture.parts import groups_of, paint, parts_of
 from tinydigits.data.picture.stroke import normalise_stroke
 from tinydigits.errors import TinydigitsError
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "Digit", "Picture", "find_digits", "read_picture"]
+__all__ = ["MAX_PIXELS", "SUFFIXES", "Digit", "Picture", "files_below", "find_digits", "is_clutter", "read_picture"]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -15,7 +16,7 @@ from tinydigits.errors import TinydigitsError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "Picture", "read_picture"]
+__all__ = ["MAX_PIXELS", "SUFFIXES", "Picture", "files_below", "is_clutter", "read_picture"]
 
 MAX_PIXELS = 50_000_000  # a 48-megapixel photograph; decoded it is 200 MB, and for a moment held twice
 # Pillow opens some thirty more. Few people use them, their readers are less tried, and an EPS file is a program that
@@ -26,6 +27,7 @@ SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm")
 )
 """What the files of a folder are called that are taken for pictures."""
+_CLUTTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information"}
 _MAX_BYTES = 8 * MAX_PIXELS  # of what comes through a pipe: so many pixels of four times 16 bits, not packed
 _DRAFT_SIDE = 1024  # a JPEG is decoded at an eighth, a quarter or half of its size while both sides stay above this
 
@@ -82,6 +84,26 @@ def read_picture(source: str | Path | bytes | BinaryIO, *, max_pixels: int = MAX
             raise TinydigitsError(where, f"cannot be read: {error.strerror}") from error
         reason = "not a picture that can be read" if "cannot identify" in str(error) else f"cannot be read: {error}"
         raise TinydigitsError(where, reason, hint="PNG, JPEG, WebP, GIF, BMP, TIFF, PPM") from error
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """The files in a folder and below it, in no order, without hidden ones and what systems leave behind.
+
+    A link to a file that is not there counts: to read it says so.
+    """
+    for path in folder.rglob("*"):
+        is_file = path.is_file() or (path.is_symlink() and not path.exists())
+        if is_file and not any(map(is_clutter, path.relative_to(folder).parts)):
+            yield path
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a file or folder is hidden, or left behind by macOS, Windows or a disk station.
+
+    >>> [name for name in ("a.png", "._a.png", ".ipynb_checkpoints", "__MACOSX", "Thumbs.db") if not is_clutter(name)]
+    ['a.png']
+    """
+    return name.startswith(".") or name.lower() in _CLUTTER
 
 
 def _decode(where: str, file: BinaryIO, max_pixels: int) -> Picture:
