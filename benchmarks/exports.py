@@ -144,6 +144,22 @@ def _page(rows: dict[str, Any], converted: dict[str, Any]) -> Iterator[str]:
         "and so are 0 and 1 here. The C headers take 784 bytes, 0 to 255, and give probabilities."
     )
     yield ""
+    yield "```c"
+    yield "#define TINYDIGITS_IMPLEMENTATION   // in one C file of the program"
+    yield '#include "digits.h"'
+    yield '#include "digits-int8.h"'
+    yield ""
+    yield "float probabilities[DIGITS_NUM_CLASSES];"
+    yield "int label = digits_predict(image, probabilities), in_8_bits = digits_int8_predict(image, probabilities);"
+    yield "```"
+    yield ""
+    yield (
+        "Every name in a header begins with the file's own, in C's letters: `frontier-3k-int8.h` has "
+        "`frontier_3k_int8_predict` and `FRONTIER_3K_INT8_NUM_CLASSES`, `3x3.h` has `model_3x3_predict`. So any number "
+        "of headers go into one program, and into one file of it. Two different models of one name in one file are an "
+        "error of the compiler: the name is the recipe's."
+    )
+    yield ""
     yield (
         "A .tflite and a .pte take one image a call, (1, 1, 28, 28), and are else the same. The card of a .tflite is "
         "its associated file `tinydigits`; that of a .pte is what its method `tinydigits` gives. A .pte is for a "

@@ -1,4 +1,4 @@
-"""One C header in floats that needs no library and allocates nothing: `tinydigits_predict(image, probabilities)`."""
+"""One C header in floats that needs no library and allocates nothing: `<name>_predict(image, probabilities)`."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.conftest import absent
 from tinydigits import data, export, models
 from tinydigits.errors import TinydigitsError
 from tinydigits.export import Trained, c, c_code, c_int8
@@ -22,33 +24,48 @@ from tinydigits.models import WeightsCard
 
 TEST = data.load("digits", "test")
 IMAGES = TEST.images_NHW[:100]
-STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover"]
-ASK = """
+STRICT = ["-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover"]
+MAIN = """
 #include <stdio.h>
-#define TINYDIGITS_IMPLEMENTATION
-#include "{header}"
+{includes}
 int main(void) {{
     static uint8_t image[784];
-    static float probabilities[TINYDIGITS_NUM_CLASSES];
     while (fread(image, 1, sizeof image, stdin) == sizeof image) {{
-        const int best = tinydigits_predict(image, probabilities);
-        for (int i = 0; i < TINYDIGITS_NUM_CLASSES; i++)
-            if (probabilities[i] > probabilities[best]) return 1;
-        fwrite(probabilities, sizeof(float), TINYDIGITS_NUM_CLASSES, stdout);
+{calls}
     }}
     return 0;
 }}
+"""
+CALL = """
+        {{
+            static float probabilities[{macros}_NUM_CLASSES];
+            const int best = {prefix}_predict(image, probabilities);
+            for (int i = 0; i < {macros}_NUM_CLASSES; i++)
+                if (probabilities[i] > probabilities[best]) return 1;
+            fwrite(probabilities, sizeof(float), {macros}_NUM_CLASSES, stdout);
+        }}
 """
 
 
 def ask(header: Path, *flags: str) -> np.ndarray:
     """Probabilities (100, 10) from a program of its own, stopped by the first thing that a sanitizer finds."""
-    source, program = header.with_suffix(".c"), header.with_suffix(".exe")
-    source.write_text(ASK.format(header=header), encoding="utf-8")
-    subprocess.run(["gcc", *STRICT, *flags, "-o", program, source], check=True)
+    main = f'#define TINYDIGITS_IMPLEMENTATION\n#include "{header}"'
+    return run(header.with_suffix(".exe"), {"main.c": main}, [header.stem.replace("-", "_")], *flags)[:, 0]
+
+
+def run(
+    program: Path, files: dict[str, str], prefixes: list[str], *flags: str, compiler: str = "gcc", std: str = "c99"
+) -> np.ndarray:
+    """Probabilities (100, models, 10) of a program that asks several models; `main.c` is given its includes alone."""
+    calls = "".join(CALL.format(prefix=prefix, macros=prefix.upper()) for prefix in prefixes)
+    sources = [program.parent / f"{program.stem}-{name}" for name in files]
+    for source, text in zip(sources, files.values(), strict=True):
+        is_main = source.name.endswith("-main.c")
+        source.write_text(MAIN.format(includes=text, calls=calls) if is_main else text, encoding="utf-8")
+    subprocess.run([compiler, f"-std={std}", *STRICT, *flags, "-o", program, *sources], check=True)
     done = subprocess.run([program], input=IMAGES.tobytes(), capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
-    return np.frombuffer(done.stdout, np.float32).reshape(len(IMAGES), 10)
+    return np.frombuffer(done.stdout, np.float32).reshape(len(IMAGES), len(prefixes), 10)
 
 
 def measured(model: nn.Module, *, least: float = 0.5) -> Trained:
@@ -151,7 +168,8 @@ def test_an_8_bit_header_answers_the_same_with_this_machines_own_instructions(tm
     """gcc 12 once summed wrongly here, on processors with VNNI: 86 points of a shipped model's accuracy were lost."""
     torch.manual_seed(0)
     header = c_int8.write(measured(Opposite()), tmp_path)
-    assert "td_window1);" in header.read_text() and ", 128, td_w1" in header.read_text(), "the zero is where it was"
+    text = header.read_text(encoding="utf-8")
+    assert "Net_int8_window1);" in text and ", 128, Net_int8_w1" in text, "the zero is where it was"
     np.testing.assert_array_equal(c_int8.load(header)(IMAGES), ask(header))
 
 
@@ -170,6 +188,55 @@ def test_a_machine_without_a_compiler_is_told(
     with pytest.raises(TinydigitsError, match=r"there is no C compiler\n  try: apt install gcc"):
         export.export(trained, "c", tmp_path)
     assert not list(tmp_path.iterdir()), "what was not asked is not kept"
+
+
+# Several models in one program.
+
+
+@pytest.fixture(scope="module")
+def headers(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two models, in floats and in 8 bits, whose names are none in C."""
+    return [form.write(named, tmp_path_factory.mktemp("headers")) for named in (small("3x3-net.v2", 4), small("int", 6))
+            for form in (c, c_int8)]  # fmt: skip
+
+
+def small(name: str, channels: int) -> Trained:
+    torch.manual_seed(channels)
+    layers = nn.Conv2d(1, channels, 5, stride=3), nn.ReLU(), nn.Flatten(), nn.Linear(64 * channels, 10)
+    trained = measured(nn.Sequential(*layers))
+    return replace(trained, card=trained.card.model_copy(update={"recipe": name, "classes": [*"012345678", "/*"]}))
+
+
+PREFIXES = ["model_3x3_net_v2", "model_3x3_net_v2_int8", "int", "int_int8"]
+
+
+@pytest.mark.parametrize(("compiler", "std"), [("gcc", "c99"), ("g++", "c++17")])
+def test_any_number_of_headers_make_one_program(headers: list[Path], compiler: str, std: str, tmp_path: Path) -> None:
+    if not shutil.which(compiler):
+        absent(compiler, f"{compiler} is not installed")
+    includes = [f'#include "{header}"' for header in headers]
+    implement = "#define TINYDIGITS_IMPLEMENTATION\n"
+    in_one_file = {"main.c": implement + "\n".join(includes * 2)}  # a second time, as by way of another header
+    in_their_own = {"main.c": "\n".join(includes)} | {
+        f"{number}.c": f"{include}\n{implement}{include}" for number, include in enumerate(includes)
+    }
+    together, apart = (
+        run(tmp_path / f"{name}.exe", files, PREFIXES, "-O2", compiler=compiler, std=std)
+        for name, files in (("one", in_one_file), ("own", in_their_own))
+    )
+    for number, (include, prefix) in enumerate(zip(includes, PREFIXES, strict=True)):
+        main = {"main.c": implement + include}
+        alone = run(tmp_path / "alone.exe", main, [prefix], "-O2", compiler=compiler, std=std)
+        np.testing.assert_array_equal(together[:, number], alone[:, 0])
+    np.testing.assert_array_equal(together, apart)
+    assert len({together[:, number].tobytes() for number in range(4)}) == 4, "each answers for itself"
+
+
+def test_two_models_of_one_name_do_not_pass_for_each_other(headers: list[Path], tmp_path: Path) -> None:
+    includes = f'#include "{headers[2]}"\n#include "{c.write(small("int", 5), tmp_path)}"'
+    (tmp_path / "both.c").write_text(includes, encoding="utf-8")
+    done = subprocess.run(["gcc", "-c", tmp_path / "both.c"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and "two different models are called int: rename the recipe of one" in done.stderr
 
 
 # Microcontrollers.

@@ -28,7 +28,7 @@ def emit_float(graph: Graph, card: WeightsCard, *, title: str, file: str) -> str
     scale, shift = _number(graph.image_scale), _number(graph.image_shift)
     image = offsets[graph.image]
     body = [
-        f"TINYDIGITS_SCRATCH float s[{size}];",
+        f"TD_SCRATCH float s[{size}];",
         f"for (int i = 0; i < {num_pixels}; i++) s[{image} + i] = (float)image[i] * {scale} + {shift};",
         *source.calls,
         f"return td_softmax(s + {offsets[graph.output]}, probabilities, {len(card.classes)});",

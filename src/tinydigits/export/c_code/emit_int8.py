@@ -44,7 +44,7 @@ def emit_int8(graph: Graph, card: WeightsCard, calibration_NHW: np.ndarray, *, t
         (factor,), shift = fixed(found.scale * 65536)
         source.call("dequantise", f"s + {offsets[graph.output]}", "logits", found.zero, factor, shift, num)
     body = [
-        f"TINYDIGITS_SCRATCH uint8_t s[{size}];", f"int32_t logits[{num}];", *source.calls,
+        f"TD_SCRATCH uint8_t s[{size}];", f"int32_t logits[{num}];", *source.calls,
         f"return td_softmax(logits, probabilities, {num});",
     ]  # fmt: skip
     return render(source, card, title=title, file=file, scratch=size, body=body)

@@ -1,8 +1,14 @@
-"""One header: what it says of itself, kernels, constants, the function."""
+"""One header: what it says of itself, kernels, constants, the function.
+
+The C is written with names that begin with `td_` and `TD_`. In a header these become the model's own, so that a program
+can have several.
+"""
 
 from __future__ import annotations
 
+import re
 import textwrap
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +18,7 @@ import numpy as np
 from tinydigits.export.c_code.graph import Graph, Node
 from tinydigits.models import WeightsCard
 
-__all__ = ["Source", "render", "window_text"]
+__all__ = ["Source", "prefix_of", "render", "window_text"]
 
 _ROOM = Path(__file__).parent
 _TYPES = {"float32": "float", "int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t"}
@@ -20,7 +26,7 @@ _TYPES = {"float32": "float", "int8": "int8_t", "uint8": "uint8_t", "int32": "in
 
 @dataclass
 class Source:
-    """C that is being written: constants, the calls of `tinydigits_predict`, the kernels that these need."""
+    """C that is being written: constants, the calls of `td_predict`, the kernels that these need."""
 
     folder: str
     constants: list[str] = field(default_factory=list)
@@ -85,28 +91,36 @@ _FRAME = """\
  *
  *     #define TINYDIGITS_IMPLEMENTATION   // in one C file of the program
  *     #include "{file}"
+ *     ...
+ *     int label = td_predict(image, probabilities);
  *
  * Bright ink on dark paper, row by row: 0 is paper, 255 is ink; {geometry}.
  * Nothing is allocated and no library is called. The scratch memory is static, so two threads must not call at once;
  * `#define TINYDIGITS_SCRATCH` as nothing puts it onto the stack.
+ * Every name begins with td_ or TD_: headers of several models go into one program, also into one file of it.
  */
-#ifndef TINYDIGITS_H
-#define TINYDIGITS_H
+#ifndef TD_H
+#define TD_H 0x{checksum:08x}
 #include <stdint.h>
-#define TINYDIGITS_NUM_CLASSES {num_classes}
+#define TD_NUM_CLASSES {num_classes}
 #ifdef __cplusplus
 extern "C" {{
 #endif
 /* Gives the class, 0 to {last}, and fills `probabilities`, which sum to 1. */
-int tinydigits_predict(const uint8_t image[{num_pixels}], float probabilities[{num_classes}]);
+int td_predict(const uint8_t image[{num_pixels}], float probabilities[{num_classes}]);
 #ifdef __cplusplus
 }}
 #endif
+#elif TD_H != 0x{checksum:08x}
+#error "two different models are called td: rename the recipe of one, and export it again"
 #endif
 
-#ifdef TINYDIGITS_IMPLEMENTATION
-#ifndef TINYDIGITS_SCRATCH
-#define TINYDIGITS_SCRATCH static
+#if defined TINYDIGITS_IMPLEMENTATION && !defined TD_IMPLEMENTED
+#define TD_IMPLEMENTED
+#ifdef TINYDIGITS_SCRATCH
+#define TD_SCRATCH TINYDIGITS_SCRATCH
+#else
+#define TD_SCRATCH static
 #endif
 #define TD_RESTRICT
 #define TD_UNROLL
@@ -126,11 +140,9 @@ int tinydigits_predict(const uint8_t image[{num_pixels}], float probabilities[{n
 #endif
 #endif
 
-{kernels}
+{code}
 
-{constants}
-
-int tinydigits_predict(const uint8_t image[{num_pixels}], float probabilities[{num_classes}])
+int td_predict(const uint8_t image[{num_pixels}], float probabilities[{num_classes}])
 {{
 {body}
 }}
@@ -146,10 +158,28 @@ def render(source: Source, card: WeightsCard, *, title: str, file: str, scratch:
         first.index(stem) if stem in first else len(first)
     ))  # fmt: skip
     geometry = "fitted to 20×20 pixels and centred by mass, as MNIST's digits are"
-    return _FRAME.format(
+    code = "\n\n".join([*(source.kernels[name] for name in order), "\n".join(source.constants)])
+    text = "\n".join(f"    {line}" for line in body)
+    prefix = prefix_of(file)
+    return _renamed(_FRAME, prefix).format(
         title=title, file=file, num_bytes=f"{source.num_bytes:,}", scratch=f"{scratch:,}",
-        classes=textwrap.shorten(", ".join(card.classes).replace("*/", ""), 100), num_classes=len(card.classes),
-        last=len(card.classes) - 1, num_pixels=int(np.prod(card.input_shape)), geometry=geometry,
-        kernels="\n\n".join(source.kernels[name] for name in order), constants="\n".join(source.constants),
-        body="\n".join(f"    {line}" for line in body),
+        classes=textwrap.shorten(", ".join(card.classes).replace("*/", "").replace("/*", ""), 100),
+        num_classes=len(card.classes), last=len(card.classes) - 1, num_pixels=int(np.prod(card.input_shape)),
+        geometry=geometry, code=_renamed(code, prefix), body=_renamed(text, prefix),
+        checksum=zlib.crc32(f"{code}{text}".encode()),
     )  # fmt: skip
+
+
+def prefix_of(file: str) -> str:
+    """What the names in a header of this name begin with, in C.
+
+    >>> prefix_of("frontier-3k-int8.h"), prefix_of("3x3.h")
+    ('frontier_3k_int8', 'model_3x3')
+    """
+    name = re.sub(r"[^A-Za-z0-9]", "_", Path(file).stem)
+    return name if name[0].isalpha() else f"model_{name}"
+
+
+def _renamed(code: str, prefix: str) -> str:
+    code = re.sub(r"\btd(?=\b|_)", prefix, code)
+    return re.sub(r"\bTD_", f"{prefix.upper()}_", code)

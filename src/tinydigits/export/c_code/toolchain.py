@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import shutil
 import subprocess
 import tempfile
@@ -26,10 +27,10 @@ void many(const uint8_t *images, float *probabilities, int n);
 void many(const uint8_t *images, float *probabilities, int n)
 {{
     for (int i = 0; i < n; i++)
-        tinydigits_predict(images + i * {num_pixels}, probabilities + i * TINYDIGITS_NUM_CLASSES);
+        {prefix}_predict(images + i * {num_pixels}, probabilities + i * {macros}_NUM_CLASSES);
 }}
 int num_classes(void);
-int num_classes(void) {{ return TINYDIGITS_NUM_CLASSES; }}
+int num_classes(void) {{ return {macros}_NUM_CLASSES; }}
 """
 _FLAGS = (("-std=c99", "-march=native"), ("-std=c99", "-mcpu=native"))
 
@@ -41,7 +42,8 @@ MICROCONTROLLERS = {
 
 def load_header(path: Path, num_pixels: int = 784) -> Answer:
     """Compile a header for this machine and ask it; raises TinydigitsError where it does not compile."""
-    harness = _HARNESS.format(path=path.resolve(), num_pixels=num_pixels)
+    prefix = _prefix_in(path)
+    harness = _HARNESS.format(path=path.resolve(), num_pixels=num_pixels, prefix=prefix, macros=prefix.upper())
     library = load_library(harness, where=str(path), flags=_FLAGS)
     num_classes = library.num_classes()
 
@@ -79,9 +81,8 @@ def measure_footprint(path: Path, flags: Sequence[str], *, compiler: str = "arm-
     if not shutil.which(compiler):
         return None
     calls = f'#define TINYDIGITS_IMPLEMENTATION\n#include "{path.resolve()}"\n'
-    calls += (
-        "extern uint8_t image[784]; extern float out[];\nint main(void) { return tinydigits_predict(image, out); }\n"
-    )
+    calls += "extern uint8_t image[784]; extern float out[];\n"
+    calls += f"int main(void) {{ return {_prefix_in(path)}_predict(image, out); }}\n"
     empty = "int main(void) { return 0; }\n"
     with tempfile.TemporaryDirectory(prefix="tinydigits-") as folder:
         sections = {}
@@ -120,6 +121,14 @@ def footprint_note(path: Path) -> str:
                 f"{found.ram:,} of RAM"
             )
     return "; ".join(parts)
+
+
+def _prefix_in(path: Path) -> str:
+    """What the header's names begin with, whatever its file is called by now."""
+    found = re.search(r"^int (\w+)_predict\(", path.read_text(encoding="utf-8"), re.MULTILINE)
+    if found is None:
+        raise TinydigitsError(str(path), "is no header of tinydigits")
+    return found[1]
 
 
 def _run(command: list[str], path: Path) -> str:

@@ -2,7 +2,7 @@
 static int td_softmax(const int32_t *logits, float *probabilities, int n)
 {
     static const int32_t series[8] = {1073741824, 744261118, 257941249, 59597189, 10327387, 1431681, 165394, 16377};
-    int32_t powers[TINYDIGITS_NUM_CLASSES], sum = 0;
+    int32_t powers[TD_NUM_CLASSES], sum = 0;
     int best = 0;
     for (int i = 1; i < n; i++) best = logits[i] > logits[best] ? i : best;
     for (int i = 0; i < n; i++) {
