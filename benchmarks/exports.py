@@ -129,7 +129,8 @@ def _page(rows: dict[str, Any], converted: dict[str, Any]) -> Iterator[str]:
     )
     yield ""
     yield (
-        "`pip install 'tinydigits[export]'` brings what ONNX and C need; C needs a compiler, too, to be asked. "
+        "In the source tree, `pip install -e '.[export]'` brings what ONNX and C need; "
+        "C needs a compiler, too, to be asked. "
         "`tinydigits[litert]` and `tinydigits[executorch]` bring their converters, 1.2 and 0.6 GB beside torch "
         "([log](log.md#exports)). Continuous integration has neither; their tests run where they are. "
         "Under `all` a format that is not installed has a row that says so."

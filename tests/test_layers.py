@@ -15,7 +15,7 @@ import tinydigits
 
 SOURCE = Path(tinydigits.__file__).parent
 FLOORS = (
-    {"environment", "errors", "stats", "machine", "quiet"},
+    {"environment", "errors", "origin", "stats", "machine", "quiet"},
     {"archive", "bounds", "compiler", "extras", "text"},
     {"models", "data", "recipe", "contract", "run"},
     {"evaluate", "kernels", "optim", "page", "pretrained", "trace"},

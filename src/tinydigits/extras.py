@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tinydigits.errors import TinydigitsError
+from tinydigits.origin import install_hint
 
 __all__ = ["NotInstalled", "extra"]
 
@@ -22,10 +23,10 @@ def extra(name: str, where: str) -> Iterator[None]:
     ...     import no_such_package
     Traceback (most recent call last):
     tinydigits.extras.NotInstalled: serve: needs no_such_package
-      try: pip install 'tinydigits[serve]'
+      try: pip install ...[serve]...
     """
     try:
         yield
     except ImportError as error:
         package = (error.name or str(error)).partition(".")[0]
-        raise NotInstalled(where, f"needs {package}", hint=f"pip install 'tinydigits[{name}]'") from error
+        raise NotInstalled(where, f"needs {package}", hint=install_hint(name)) from error

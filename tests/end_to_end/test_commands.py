@@ -114,7 +114,7 @@ def test_an_export_without_its_packages_names_the_extra(name: str, package: str,
     command = [sys.executable, "-c", hidden, "export", "sprint", name]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert f"try: pip install 'tinydigits[{name}]'" in done.stderr
+    assert re.search(rf"try: pip install .*\[{name}\]", done.stderr)
     assert not list(tmp_path.iterdir())
 
 

@@ -60,6 +60,40 @@ def test_the_readme_is_filled_from_the_verdict_and_only_between_its_markers(
         assert after.count("<!-- end -->") == 1
 
 
+def test_what_pip_is_given_says_what_to_write_and_looks_no_name_up(project: Path, installed: Environment) -> None:
+    """A wheel that was installed from a file is nowhere for another machine, and PyPI's `tinydigits` anyone's."""
+    page = project / "requirements.txt"
+    variables = installed.variables(PIP_INDEX_URL="http://[::1]:9")
+    done = shell("pip install --dry-run -r requirements.txt", project, variables)
+    assert done.returncode != 0 and "[::1]:9" not in done.stdout + done.stderr
+    lines = page.read_text(encoding="utf-8").splitlines()
+    number = next(i for i, line in enumerate(lines) if line.startswith("tinydigits @ <"))
+    assert f"Invalid requirement: '{lines[number]}'" in done.stderr and f"from line {number + 1} of " in done.stderr
+    (wheel,) = installed.folder.parent.glob("*.whl")
+    lines[number] = f"tinydigits @ {wheel.as_uri()}"  # as the lines above it say
+    page.write_text("\n".join(lines), encoding="utf-8")
+    done = shell("pip install --dry-run --no-index -r requirements.txt", project, variables)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_command_for_an_extra_works(tmp_path: Path, installed: Environment) -> None:
+    program = "from tinydigits.origin import install_hint; print(install_hint('serve'))"
+    command = shell(f'python -c "{program}"', tmp_path, installed.variables()).stdout.strip()
+    assert command.startswith("pip install 'tinydigits[serve] @ file://")
+    done = shell(f"{command} --dry-run --no-index", tmp_path, installed.variables())
+    assert done.returncode == 0 and "fastapi" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("data", data_sets())
+def test_no_file_points_to_what_an_installed_user_lacks(data: str, tmp_path: Path) -> None:
+    for path in new(tmp_path / "net", data):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"\bdocs/|\]\((?!http)", text), path
+        for words in re.findall(r"`tinydigits ([a-z]+ show [\w-]+)`", text):
+            command = [sys.executable, "-m", "tinydigits", *words.split()]
+            assert subprocess.run(command, capture_output=True, check=False).returncode == 0, words
+
+
 def test_its_tests_pass_and_fail_with_the_contract(project: Path, installed: Environment) -> None:
     tests = (project / "test_contract.py").read_text(encoding="utf-8")
     assert len(tests.splitlines()) == 3
@@ -87,7 +121,7 @@ def test_on_mnist_too_one_epoch_is_enough(tmp_path: Path, installed: Environment
 
 
 @pytest.mark.parametrize("data", data_sets())
-def test_what_is_written_is_valid_formatted_and_names_where_tinydigits_comes_from(data: str, tmp_path: Path) -> None:
+def test_what_is_written_is_valid_and_formatted(data: str, tmp_path: Path) -> None:
     folder = tmp_path / 'my "odd" net'
     written = new(folder, data)
     assert sorted(written) == sorted(path for path in folder.rglob("*") if path.is_file())
@@ -105,7 +139,8 @@ def test_what_is_written_is_valid_formatted_and_names_where_tinydigits_comes_fro
     ):
         done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^tinydigits( @ |==|$)", (folder / "requirements.txt").read_text(encoding="utf-8"), re.M)
+    model = (folder / "model.py").read_text(encoding="utf-8")
+    assert "the maximum of each channel" in model and "nn.AdaptiveMaxPool2d(1)" in model
     assert "source = " + json.dumps(data) in (folder / "recipe.toml").read_text(encoding="utf-8")
 
 

@@ -18,8 +18,11 @@ def new(
 ) -> None:
     """Write a project: a model, its recipe and contract, tests, a workflow for GitHub and a README."""
     from tinydigits import scaffold
+    from tinydigits.origin import requirement
 
     for path in scaffold.new(folder, data):
         typer.echo(path)
+    if requirement() is None:
+        typer.echo(f"{folder / 'requirements.txt'} needs a line of yours: where your CI can install tinydigits from")
     for step in (f"cd {folder}", "tinydigits train recipe.toml", "tinydigits verify"):
         typer.echo(f"next: {step}")

@@ -137,7 +137,7 @@ class Run:
             if isinstance(tree, dict) and isinstance(tree.get("format"), int) and tree["format"] > FORMAT:
                 raise TinydigitsError(
                     f"run {self.folder}", "written by a newer version of tinydigits",
-                    got=f"format {tree['format']}", expected=f"at most {FORMAT}", hint="pip install -U tinydigits",
+                    got=f"format {tree['format']}", expected=f"at most {FORMAT}", hint="a newer tinydigits",
                 )  # fmt: skip
             return Record.model_validate(tree)
         except ValidationError as error:

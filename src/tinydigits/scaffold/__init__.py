@@ -5,13 +5,12 @@ The files lie in `templates`, each with `.template` behind its name: those of `c
 
 from __future__ import annotations
 
-import json
 import re
-from importlib import metadata
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from tinydigits.errors import TinydigitsError, unknown_name
+from tinydigits.origin import requirement
 from tinydigits.run import write_new
 
 __all__ = ["data_sets", "new"]
@@ -45,7 +44,8 @@ def new(folder: Path, data: str = "mnist") -> list[Path]:
         raise unknown_name("new", data, data_sets(), kind="data set")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise TinydigitsError(f"new {folder}", "is there already, and not an empty folder", hint="another name")
-    words = {"@name@": re.sub(r"[^\w.-]+", "-", folder.resolve().name), "@requirement@": _requirement()}
+    name = re.sub(r"[^\w.-]+", "-", folder.resolve().name)
+    words = {"@name@": name, "@requirement@": requirement() or _NO_REQUIREMENT}
     written = []
     with as_file(files("tinydigits") / "scaffold" / "templates") as templates:
         for kind in (_COMMON, data):
@@ -67,13 +67,8 @@ def _make_folder(folder: Path) -> None:
         raise TinydigitsError(f"new {folder}", f"cannot be made: {error.strerror}") from error
 
 
-def _requirement() -> str:
-    """Where another machine gets this very package: the commit that pip took it from, else the version."""
-    try:
-        found = metadata.distribution("tinydigits")
-    except metadata.PackageNotFoundError:  # run from a source tree that is not installed
-        return "tinydigits"
-    origin = json.loads(found.read_text("direct_url.json") or "{}")  # PEP 610
-    if "vcs_info" in origin:
-        return f"tinydigits @ {origin['vcs_info']['vcs']}+{origin['url']}@{origin['vcs_info']['commit_id']}"
-    return f"tinydigits=={found.version}"
+# pip refuses the last line before it looks anything up, and prints it.
+_NO_REQUIREMENT = """\
+# tinydigits is not on PyPI. Write into the next line where your CI can install it from, such as
+# tinydigits @ git+https://github.com/OWNER/tinydigits@COMMIT
+tinydigits @ <where your CI can install it from: see requirements.txt>"""
