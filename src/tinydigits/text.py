@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tinydigits.errors import TinydigitsError, unknown_name
+from tinydigits.errors import TinydigitsError, printable, unknown_name
 
-__all__ = ["find_toml", "json_tree", "read_text", "toml_tree"]
+__all__ = ["find_toml", "json_tree", "read_text", "source_alias", "source_label", "toml_tree"]
 
 MAX_BYTES = 4_000_000
 """No honest recipe, contract, record or verdict is larger: a record of 256 classes is a tenth of it."""
@@ -19,6 +19,27 @@ _MAX_TOML_BYTES = 1_000_000
 _LONG_KEY = re.compile(r"""(?:\.[ \t]*(?:[\w-]{1,200}|"[^"\n]{0,200}"|'[^'\n]{0,200}')[ \t]*){40}""")
 MAX_DEPTH = 40
 """Tables in tables; honest ones have five. What writes a tree back calls itself once for each."""
+_ABSOLUTE = re.compile(r"(?:[A-Za-z]:)?[\\/](?:.*[\\/])?([^\\/]+)", re.S)
+
+
+def source_label(source: str) -> str:
+    """A data set's source as people read it: a folder never looks like the name of a known set.
+
+    >>> source_label("mnist"), source_label("/home/me/mnist")
+    ('mnist', 'mnist (/home/me/mnist)')
+    """
+    folder = _ABSOLUTE.fullmatch(source)
+    return printable(f"{folder[1]} ({source})" if folder else source)
+
+
+def source_alias(source: str) -> str:
+    """A data set's source for files that leave this machine: of a folder its last name alone, not where it lies.
+
+    >>> source_alias("mnist"), source_alias("/home/me/mnist"), source_alias(r"C:\\me\\mnist")
+    ('mnist', './mnist', './mnist')
+    """
+    folder = _ABSOLUTE.fullmatch(source)
+    return printable(f"./{folder[1]}" if folder else source)
 
 
 def find_toml(kind: str, name_or_path: str | Path, room: Path, example: str) -> Path:

@@ -43,6 +43,25 @@ def test_a_run_is_named_by_date_recipe_and_seed_and_latest_points_to_it(tmp_path
     assert [run.folder for run in runs.runs_in(tmp_path)] == [first.folder, second.folder]
 
 
+@pytest.mark.parametrize(
+    ("recorded", "typed", "source"),
+    [
+        ("digits", "./digits", "./digits"), ("digits", "digits/", "digits/"), ("digits", r"C:\digits", r"C:\digits"),
+        ("digits", "digits", "digits"), ("/me/digits", "/me/digits", "/me/digits"), ("mine", "mnist", "mine"),
+        ("/new/digits", "/old/digits", "/new/digits"),
+    ],
+)  # fmt: skip
+def test_an_earlier_versions_record_of_a_folder_is_not_read_as_a_known_set(
+    recorded: str, typed: str, source: str, tmp_path: Path
+) -> None:
+    recipe = {"name": "x", "seed": 0, "epochs": 1, "model": {"name": "m"}, "data": {"source": typed}}
+    tree = record().model_dump(mode="json") | {"source": recorded, "recipe": recipe, "result": None}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "record.json").write_text(json.dumps(tree), encoding="utf-8")
+    assert runs.Run(tmp_path / "run").record.source == source
+    assert [row["data"] for row in runs.list_runs(tmp_path).rows] == [source]
+
+
 def test_runs_of_the_same_second_do_not_meet(tmp_path: Path) -> None:
     names = {make(tmp_path).name for _ in range(5)}
     assert len(names) == 5

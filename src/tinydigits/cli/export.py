@@ -26,6 +26,10 @@ def export(
         Path | None,
         typer.Option("--to", help="The folder to write to; else the run's own, or this one for a shipped model."),
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", "-d", help="Where the folder that it was trained on is now, if it has moved."),
+    ] = None,
 ) -> None:
     """Write a trained model in one or more formats, and check that each file answers as the checkpoint does.
 
@@ -48,7 +52,7 @@ def export(
         if name not in [*known, "all"]:
             raise unknown_name("export", name, known, kind="format" if is_run or len(words) > 1 else "run or format")
     run = pretrained.find(words[0]).run if is_shipped else open_run(words[0] if is_run else None, out)
-    trained = exports.of_run(run)
+    trained = exports.of_run(run, data)
     folder = to or (Path() if is_shipped else run.folder)  # nothing is written into the installed package
     if "all" in formats:
         all_hold = _print_table(trained, exports.formats(trained), folder)

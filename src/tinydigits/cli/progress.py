@@ -38,7 +38,7 @@ class LineReporter(Reporter):
             )
         typer.echo(
             f"{record.recipe['name']}: {record.recipe['model']['name']}, {record.num_parameters:,} parameters, "
-            f"on {record.source} ({record.num_train:,} images{validation}), {_count(self.epochs, 'epoch')}, "
+            f"on {record.source_label} ({record.num_train:,} images{validation}), {_count(self.epochs, 'epoch')}, "
             f"seed {record.recipe['seed']}, {record.device}, {_count(record.threads, 'thread')}{together}{layers}"
         )
 
@@ -56,7 +56,7 @@ class LineReporter(Reporter):
         result, seconds = record.result, record.seconds
         assert result is not None  # a finished run has one
         typer.echo(
-            f"{record.source}: {100 * result.accuracy:.2f} % of {result.seen:,} {result.split} images "
+            f"{record.source_label}: {100 * result.accuracy:.2f} % of {result.seen:,} {result.split} images "
             f"after {_count(record.epochs, 'epoch')}; {seconds.training:.1f} s of training "
             f"(start-up {seconds.start_up:.1f} s, evaluation {seconds.evaluation:.1f} s), "
             f"peak memory {record.peak_memory_bytes / 1e6:.0f} MB"

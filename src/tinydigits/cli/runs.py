@@ -102,12 +102,16 @@ def _print_table(rows: list[Any], columns: list[str], named: list[str]) -> None:
 
 
 def _cell(column: str, value: Any) -> str:
+    from tinydigits.text import source_label
+
     if value is None:
         return ""
     if column in ("accuracy", "test"):
         return f"{100 * value:.2f} %"
     if column == "seconds":
         return f"{value:.1f}"
+    if column == "data":
+        return source_label(value)
     return f"{value:,}" if column == "parameters" else str(value)
 
 
@@ -134,7 +138,7 @@ def show(target: Target = None, out: Out = Path("runs"), json: Json = False) -> 
         ("state", record.status),
         ("recipe", f"{record.recipe['name']}, seed {record.recipe['seed']}"),
         ("model", f"{record.recipe['model']['name']}, {record.num_parameters:,} parameters"),
-        ("data", f"{record.source}: {record.num_train:,} training images, {record.num_validation:,} held out"),
+        ("data", f"{record.source_label}: {record.num_train:,} training images, {record.num_validation:,} held out"),
         ("epochs", f"{record.epochs} of {record.recipe['epochs']}, {record.images_seen:,} images seen"),
         ("accuracy", _accuracy(record)),
         ("test", f"{100 * tested[0] / tested[1]:.2f} % ({tested[0]:,} of {tested[1]:,})" if tested else "not asked"),

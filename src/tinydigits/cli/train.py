@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -23,7 +24,10 @@ def train(
         str | None, typer.Option("--model", "-m", help="A model's name, or file.py:Class, in place of the recipe's.")
     ] = None,
     source: Annotated[
-        str | None, typer.Option("--data", "-d", help="A data set's name, or a folder, in place of the recipe's.")
+        str | None,
+        typer.Option(
+            "--data", "-d", help="A data set or folder, in place of the recipe's; with --resume: where it is now."
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", "-e", help="Epochs, in place of the recipe's.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", "-s", help="The seed, in place of the recipe's.")] = None,
@@ -56,12 +60,12 @@ def train(
     changes = list(settings or [])
     changes += [f"epochs={epochs}"] if epochs is not None else []
     changes += [f"seed={seed}"] if seed is not None else []
-    changes += [f'data.source="{source}"'] if source is not None else []
     if resume is not None:
         if recipe or model or changes or seeds > 1:
             raise TinydigitsError("train --resume", "takes no recipe and no change to it: the run has its own")
-        _resume(resume, out, device, threads, log or [])
+        _resume(resume, out, source, device, threads, log or [])
         return
+    changes += [f"data.source={json.dumps(source, ensure_ascii=False)}"] if source is not None else []
     if model is not None:
         changes.append(f'model={{name = "{model}"}}')
     try:
@@ -113,7 +117,9 @@ def _train(recipe: Recipe, out: Path, device: str | None, threads: int | None, l
     return run
 
 
-def _resume(target: str, out: Path, device: str | None, threads: int | None, log: list[str]) -> None:
+def _resume(
+    target: str, out: Path, source: str | None, device: str | None, threads: int | None, log: list[str]
+) -> None:
     from tinydigits.report import write_run_report
     from tinydigits.run import open_run
     from tinydigits.train import is_first_process, resume
@@ -122,7 +128,7 @@ def _resume(target: str, out: Path, device: str | None, threads: int | None, log
     was_finished = run.record.status == "finished"
     if was_finished and is_first_process():
         typer.echo(f"{run.folder} is finished already")
-    resume(run, device=device, threads=threads, reporter=_reporter(log))
+    resume(run, device=device, threads=threads, reporter=_reporter(log), source=source)
     if not is_first_process():
         _leave()
     if not was_finished or not (run.folder / "report.md").is_file():  # it may have been killed before its report
@@ -146,8 +152,8 @@ def _print_spread(finished: list[Run]) -> None:
     record, result = finished[0].record, results[0]
     assert result is not None  # a finished run has one
     typer.echo(
-        f"{record.recipe['name']} on {record.source}: {mean:.2f} ± {sd:.2f} % of {result.seen:,} {result.split} images "
-        f"(mean ± standard deviation, {len(finished)} seeds)"
+        f"{record.recipe['name']} on {record.source_label}: {mean:.2f} ± {sd:.2f} % of {result.seen:,} {result.split} "
+        f"images (mean ± standard deviation, {len(finished)} seeds)"
     )
 
 

@@ -11,7 +11,8 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from tinydigits.data import sources
@@ -20,15 +21,18 @@ from tinydigits.data.geometry import to_mnist_geometry
 from tinydigits.data.image_set import ImageSet, hold_out
 from tinydigits.data.source import SourceInfo
 from tinydigits.errors import TinydigitsError
+from tinydigits.text import source_label
 
 __all__ = [
     "ImageSet",
+    "Origin",
     "SourceInfo",
     "at_hand",
     "copy_files",
     "describe",
     "hold_out",
     "load",
+    "locate",
     "names",
     "to_mnist_geometry",
 ]
@@ -87,6 +91,54 @@ def load(source: str, split: str, *, allow_download: bool = True) -> ImageSet:
     return ImageSet(source, split, images_NHW, labels_N, found.info.classes)
 
 
+def locate(source: str) -> str:
+    """A source as it is found again from anywhere: a known name as it is, a folder by its absolute path.
+
+    >>> locate("mnist"), Path(locate("./mnist")).is_absolute()
+    ('mnist', True)
+    """
+    if source in sources.names() or not _is_path(source):
+        return source
+    return str(Path(source).expanduser().resolve())
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The data set that something was made from, known by its training images and not by its name.
+
+    >>> Origin("digits", load("digits", "train").sha256).load("test").split
+    'test'
+
+    `source` is a known name or a folder, `train_sha256` the digest of the training images, empty where no record has
+    it.
+    """
+
+    source: str
+    train_sha256: str = ""
+
+    def load(self, split: str, read: Callable[[str, str], ImageSet] | None = None) -> ImageSet:
+        """The "train" or "test" split, read by `read` in place of `data.load`.
+
+        Raises TinydigitsError, with the folder and both digests, where the training images are gone or are others than
+        they were; otherwise as `load` does.
+        """
+        read = read or load
+        if not self.train_sha256:
+            return read(self.source, split)
+        where, expected = f"data {source_label(self.source)}", f"training images of SHA-256 {self.train_sha256[:16]}…"
+        hint = "put the images back, or name the folder that has them: --data FOLDER"
+        try:
+            train = read(self.source, "train")
+        except TinydigitsError as error:
+            if self.source in sources.names() or _is_folder(self.source):
+                raise
+            raise TinydigitsError(where, "is not there", expected=expected, hint=hint) from error
+        if train.sha256 != self.train_sha256:
+            problem = "has other training images than before"
+            raise TinydigitsError(where, problem, got=f"SHA-256 {train.sha256[:16]}…", expected=expected, hint=hint)
+        return train if split == "train" else read(self.source, split)
+
+
 def copy_files(name: str, folder: Path, *, allow_download: bool = True) -> list[Path]:
     """Copy the four IDX files of a source into a folder, made if needed; the paths written.
 
@@ -114,4 +166,8 @@ def copy_files(name: str, folder: Path, *, allow_download: bool = True) -> list[
 
 
 def _is_path(source: str) -> bool:
-    return source.startswith((".", "~")) or "/" in source or os.sep in source or Path(source).is_dir()
+    return source.startswith((".", "~")) or "/" in source or "\\" in source or _is_folder(source)
+
+
+def _is_folder(source: str) -> bool:
+    return Path(source).expanduser().is_dir()

@@ -64,7 +64,7 @@ def load_folder(folder: Path, split: str) -> ImageSet:
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise TinydigitsError(folder, got="no folder", expected="a folder with four IDX files or with a folder a class")
-    name = folder.resolve().name
+    name = str(folder.resolve())
     if any((folder / file).is_file() for role in idx.ROLES for file in idx.file_names(role)):
         return _load_idx(folder, name, split)
     return _load_images(folder, name, split)

@@ -12,7 +12,7 @@ from tinydigits import data
 from tinydigits.errors import TinydigitsError
 from tinydigits.export.trained import Trained
 from tinydigits.run import Record
-from tinydigits.text import json_tree, read_text
+from tinydigits.text import json_tree, read_text, source_alias, source_label
 
 __all__ = ["NEEDS", "write"]
 
@@ -62,11 +62,12 @@ def _accuracies(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, int, int
 
 
 def _front_matter(trained: Trained, verdict: Mapping[str, Any]) -> Iterator[str]:
-    source = Path(trained.card.source).name
+    known = [trained.origin.source] if trained.origin.source in data.names() else []
     yield "library_name: tinydigits"
     yield "pipeline_tag: image-classification"
-    yield f"tags: {json.dumps(['tinydigits', 'image-classification', 'tiny', source])}"
-    yield f"datasets: {json.dumps([source])}"
+    yield f"tags: {json.dumps(['tinydigits', 'image-classification', 'tiny', *known])}"
+    if known:
+        yield f"datasets: {json.dumps(known)}"
     yield "metrics: [accuracy]"
     results = list(_accuracies(verdict))
     if results:
@@ -75,9 +76,16 @@ def _front_matter(trained: Trained, verdict: Mapping[str, Any]) -> Iterator[str]
         yield "  results:"
     for asked, split, correct, seen in results:
         yield "  - task: {type: image-classification}"
-        dataset = {"name": Path(asked).name, "type": Path(asked).name, "split": split}
+        # A folder's name is not that of a data set that others could look up.
+        kind = asked if asked in data.names() else "imagefolder"
+        dataset = {"name": source_alias(asked), "type": kind, "split": split}
         yield f"    dataset: {json.dumps(dataset)}"
         yield f"    metrics: [{{type: accuracy, value: {correct / seen:.6g}}}]"
+
+
+def _in_words(source: str) -> str:
+    """A data set for readers elsewhere: a folder is none that they could look up, whatever it is called."""
+    return source if source in data.names() else f"its maker's own images (`{source_alias(source)}`)"
 
 
 def _sections(trained: Trained, record: Record, verdict: Mapping[str, Any]) -> Iterator[str]:
@@ -87,10 +95,10 @@ def _sections(trained: Trained, record: Record, verdict: Mapping[str, Any]) -> I
     yield (
         f"A classifier of {height}×{width} grey images into {len(card.classes)} classes ({', '.join(card.classes)}): "
         f"the architecture `{card.model}` with {record.num_parameters:,} parameters, trained on "
-        f"{Path(card.source).name} by tinydigits."
+        f"{_in_words(trained.origin.source)} by tinydigits."
     )
     yield "## Results"
-    yield "\n".join(_results(verdict)) or "Nothing has been verified yet: `tinydigits verify` does it."
+    yield "\n".join(_results(verdict, record.source)) or "Nothing has been verified yet: `tinydigits verify` does it."
     yield "## Use"
     yield (
         f"Images are {height}×{width} pixels, prepared as the training images are (MNIST's digits: bright ink on "
@@ -119,13 +127,17 @@ def _sections(trained: Trained, record: Record, verdict: Mapping[str, Any]) -> I
     )
 
 
-def _results(verdict: Mapping[str, Any]) -> Iterator[str]:
+def _results(verdict: Mapping[str, Any], source: str) -> Iterator[str]:
     if not verdict:
         return
     yield "| check | measured | limit | finding |"
     yield "| --- | --- | --- | --- |"
+    sources = {source, *(entry["source"] for entry in verdict["data"])}
     for finding in verdict["findings"]:
-        cells = (finding[key].replace("|", "\\|") for key in ("check", "measured", "limit", "status"))
+        limit = finding["limit"]
+        for asked in sources:  # the card is given away, and does not tell where a folder lies
+            limit = limit.replace(source_label(asked), source_alias(asked))
+        cells = (cell.replace("|", "\\|") for cell in (finding["check"], finding["measured"], limit, finding["status"]))
         yield f"| {' | '.join(cells)} |"
     yield ""
     yield (
@@ -145,7 +157,7 @@ def _training(record: Record, recipe: Mapping[str, Any]) -> Iterator[str]:
     if record.num_validation:
         images += f", {record.num_validation:,} more held out for validation"
     licence = data.describe(record.source).licence if record.source in data.names() else "not known here"
-    yield f"- data: {Path(record.source).name}, {images}; licence of the data: {licence}"
+    yield f"- data: {_in_words(record.source)}, {images}; licence of the data: {licence}"
     yield f"- recipe: `{recipe['name']}`, seed {recipe['seed']}, epochs: {record.epochs}, steps: {record.steps:,}"
     yield f"- time: {record.seconds.training:.0f} s on {record.machine['processor']}, {record.device}"
     yield "- versions: " + ", ".join(f"{name} {version}" for name, version in record.versions.items())

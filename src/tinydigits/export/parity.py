@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from tinydigits.export.trained import Answer, Trained
+from tinydigits.text import source_label
 
 __all__ = ["MAX_DROP", "Parity", "Rule", "compare"]
 
@@ -49,7 +50,7 @@ class Parity:
 
     def __str__(self) -> str:
         facts = (
-            f"same class on {self.same:,} of {self.seen:,} {self.source} test images, "
+            f"same class on {self.same:,} of {self.seen:,} {source_label(self.source)} test images, "
             f"largest probability difference {self.largest_difference:.1e}"
         )
         if self.rule == "accuracy":
@@ -75,7 +76,7 @@ def compare(trained: Trained, answer: Answer, rule: Rule) -> Parity:
     before_N, after_N = before_NK.argmax(axis=1), after_NK.argmax(axis=1)
     difference = float(np.abs(before_NK - after_NK).max())
     return Parity(
-        rule=rule, source=trained.card.source, seen=len(test),
+        rule=rule, source=trained.origin.source, seen=len(test),
         # A model that answers NaN has no class.
         same=int((before_N == after_N)[np.isfinite(after_NK).all(axis=1)].sum()),
         correct_before=int((before_N == test.labels_N).sum()), correct_after=int((after_N == test.labels_N).sum()),

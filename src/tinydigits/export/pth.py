@@ -43,7 +43,7 @@ def write(trained: Trained, folder: Path) -> Path:
         "accuracy": record.result.accuracy,
         "accuracy_split": record.result.split,
         "model": record.recipe["model"],
-        "source": record.source,
+        "source": trained.card.source,
         "mean": trained.card.mean,
         "std": trained.card.std,
         models.CARD_KEY: trained.card.model_dump_json(),  # for `tinydigits verify FILE.pth`

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,13 +46,23 @@ class NotAsked(TinydigitsError):
 class Trained:
     """A trained model in eval mode on the CPU, the card of its weights, and the run that trained it, if it is at hand.
 
-    `weights` is the file that it was read from.
+    `weights` is the file that it was read from, `data_folder` where its data are now, if they have moved.
     """
 
     model: nn.Module
     card: WeightsCard
     weights: Path
     run: Run | None = None
+    data_folder: str | None = None
+    _sets: dict[str, ImageSet] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def origin(self) -> data.Origin:
+        """The data set that it was trained on: the run's record says where it lies, a card only what it is called."""
+        source, sha256 = self.card.source, self.card.data_sha256 or ""
+        if self.run is not None:
+            source, sha256 = self.run.record.source, self.run.record.data_sha256
+        return data.Origin(self.data_folder or source, sha256)
 
     @property
     def shift_pixels(self) -> int:
@@ -67,8 +77,16 @@ class Trained:
         return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.") or "model"
 
     def images(self, split: str) -> ImageSet:
-        """The images that it was trained on, or the test images of the same data set."""
-        return data.load(self.card.source, split)
+        """The images that it was trained on, or the test images of the same data set, each read once.
+
+        Raises TinydigitsError where the training images are gone or have changed.
+        """
+        return self.origin.load(split, read=self._read)
+
+    def _read(self, source: str, split: str) -> ImageSet:
+        if split not in self._sets:
+            self._sets[split] = data.load(source, split)
+        return self._sets[split]
 
     def answer(self, images_NHW: np.ndarray) -> np.ndarray:
         """The checkpoint's own probabilities (N, K), one view of each image: no test-time augmentation."""
@@ -87,7 +105,7 @@ class Trained:
             write_output(path, content)
 
 
-def of_run(run: Run) -> Trained:
+def of_run(run: Run, data_folder: str | None = None) -> Trained:
     """The model of a finished run; raises TinydigitsError for a run that is unfinished or damaged."""
     if run.record.status != "finished":
         raise TinydigitsError(
@@ -96,7 +114,7 @@ def of_run(run: Run) -> Trained:
         )  # fmt: skip
     weights = run.file("weights.safetensors")
     model, card = models.load_weights(weights)
-    return Trained(model, card, weights, run)
+    return Trained(model, card, weights, run, data_folder and data.locate(data_folder))
 
 
 def answer_of(model: nn.Module, mean: float, std: float) -> Answer:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from tinydigits.archive import require_honest
 from tinydigits.errors import TinydigitsError, first_line
@@ -42,9 +42,11 @@ _Side = Annotated[int, Field(ge=1, le=1_024)]
 
 
 class WeightsCard(BaseModel):
-    """What a weights file says of itself: architecture, normalisation and classes.
+    """What a weights file says of itself: architecture, normalisation, data set and classes.
 
-    In an exported file `unsure_below` is the probability under which an answer is not to be relied on.
+    `source` is a known data set's name; of a folder it is `./` and the folder's last name, so that a file that is given
+    away does not tell where it lay. `data_sha256` is of the training images; files of earlier versions have none. In an
+    exported file `unsure_below` is the probability under which an answer is not to be relied on.
 
     >>> WeightsCard(model="two-conv", source="mnist", classes=["0", "1"], mean=0.1307, std=0.3081).input_shape
     (1, 28, 28)
@@ -61,6 +63,14 @@ class WeightsCard(BaseModel):
     std: float
     recipe: str = ""
     unsure_below: float | None = None
+    data_sha256: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_not_known(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        tree: dict[str, Any] = serialise(self)
+        if self.data_sha256 is None:  # the files of earlier versions come out as they were, to the byte
+            del tree["data_sha256"]
+        return tree
 
 
 def save_weights(path: str | Path, model: nn.Module, card: WeightsCard) -> None:

@@ -14,6 +14,7 @@ from tinydigits.report.curves import Line
 from tinydigits.report.sheets import Mistakes
 from tinydigits.run import Record, Run, arrays_of
 from tinydigits.stats import reliability_bins
+from tinydigits.text import source_label
 
 __all__ = ["Curves", "SetAnswers", "count_of", "facts", "own_answers", "read_curves", "tested_answers"]
 
@@ -40,7 +41,7 @@ class SetAnswers:
 
     @property
     def what(self) -> str:
-        return f"{self.source} {self.split}"
+        return f"{source_label(self.source)} {self.split}"
 
 
 _HISTORY = ("lr", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "images_seen")
@@ -84,12 +85,12 @@ def tested_answers(run: Run, verdict: Mapping[str, Any] | None) -> SetAnswers | 
     """What the verifier was answered on the test images, where it asked them of these weights."""
     asked = [data for data in (verdict or {}).get("data", []) if data["split"] == "test"]
     arrays = arrays_of(run, "predictions.npz")
-    if not asked or not arrays or int(arrays["confusion"].sum()) != asked[-1]["num_images"]:
+    if not asked or not arrays or int(arrays["confusion"].sum()) != asked[0]["num_images"]:
         return None
     found = [finding["details"] for finding in (verdict or {})["findings"] if finding["check"] == "accuracy"]
     error = found[0].get("calibration_error") if found else None
     return SetAnswers(
-        asked[-1]["source"],
+        asked[0]["source"],
         "test",
         arrays["confusion"],
         _mistakes(arrays),
@@ -151,7 +152,7 @@ def facts(record: Record) -> Iterator[tuple[str, object]]:
     yield "model", recipe["model"]["name"] + (f" ({options})" if options else "")
     yield "parameters", f"{record.num_parameters:,}, and {record.num_buffers:,} numbers in buffers"
     held_out = f", {record.num_validation:,} held out for validation" if record.num_validation else ""
-    yield "trained on", f"{record.num_train:,} images of {record.source} train{held_out}"
+    yield "trained on", f"{record.num_train:,} images of {record.source_label} train{held_out}"
     yield "epochs", f"{record.epochs:,}"
     yield "steps", f"{record.steps:,}"
     statistics = f", and {record.images_for_statistics:,} for BatchNorm's" if record.images_for_statistics else ""

@@ -24,7 +24,8 @@ def write_reports(runs: Sequence[Run], folder: Path) -> list[Path]:
     if len(runs) == 1:
         (run,) = runs
         record = run.record
-        page = html_page(runs, f"{record.recipe['name']} on {record.source}, seed {record.recipe['seed']}", run.folder)
+        title = f"{record.recipe['name']} on {record.source_label}, seed {record.recipe['seed']}"
+        page = html_page(runs, title, run.folder)
         run.write("report.html", page)
         return [write_run_report(run), run.folder / "report.html"]
     title = f"{len(runs)} runs of {folder.resolve().name}"

@@ -28,6 +28,7 @@ from tinydigits.report.style import png_bytes
 from tinydigits.report.verdict.markdown import findings
 from tinydigits.run import Record, Run, arrays_of, verdict_of
 from tinydigits.stats import wilson_interval
+from tinydigits.text import source_label
 
 __all__ = ["write_run_report"]
 
@@ -59,7 +60,7 @@ def write_run_report(run: Run) -> Path:
     damaged.
     """
     record = run.record
-    name = f"{record.recipe['name']} on {record.source}, seed {record.recipe['seed']}"
+    name = f"{record.recipe['name']} on {record.source_label}, seed {record.recipe['seed']}"
     sections = []
     curves = read_curves(run, record)
     if curves is not None:
@@ -143,12 +144,14 @@ def _all_mistakes(wrong: int) -> str:
 def _write_augmented(run: Run, record: Record, samples: Mapping[str, np.ndarray]) -> str:
     steps = ", ".join(step["name"] for step in record.recipe.get("augment", [])) or "no augmentation"
     sheet = draw_augmented(
-        f"{record.recipe['name']}: training images as the model sees them", f"{record.source} train; {steps}",
+        f"{record.recipe['name']}: training images as the model sees them", f"{record.source_label} train; {steps}",
         samples["augmented_images"], samples["augmented_labels"], record.classes,
     )  # fmt: skip
     run.write("augmented.png", png_bytes(sheet))
     return _section(
-        "Training images as the model sees them", "augmented.png", f"Augmented {record.source} train images ({steps})"
+        "Training images as the model sees them",
+        "augmented.png",
+        f"Augmented {record.source_label} train images ({steps})",
     )
 
 
@@ -181,6 +184,8 @@ def _headline(
             f"**{share}** of the {answers.seen:,} {answers.what} images right, {record.num_parameters:,} parameters, "
             f"{count_of(record.epochs, 'epoch')}, {text.duration(record.seconds.training)} of training."
         )
+        if answers.source != record.source:
+            yield f"It was trained on {record.source_label}."
     if verdict is not None:
         yield f"Contract {verdict['contract']['name']}: **{verdict['verdict']}**."
     elif own is not None:
@@ -195,7 +200,7 @@ def _results(own: SetAnswers | None, tested: SetAnswers | None) -> Iterator[str]
         interval = wilson_interval(answers.correct, answers.seen)
         loss = "" if answers.loss is None else f"{answers.loss:.4f}"
         rows.append([
-            answers.source, answers.split, f"{answers.correct:,} of {answers.seen:,}",
+            source_label(answers.source), answers.split, f"{answers.correct:,} of {answers.seen:,}",
             text.percent(answers.correct / answers.seen),
             f"{text.percent(interval.low)} to {text.percent(interval.high)}", loss,
             "" if answers.calibration_error is None else f"{answers.calibration_error:.4f}",

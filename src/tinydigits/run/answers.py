@@ -11,7 +11,7 @@ from tinydigits.archive import require_honest
 from tinydigits.errors import TinydigitsError
 from tinydigits.run.folder import Run
 from tinydigits.stats import Interval, mcnemar, paired_interval
-from tinydigits.text import json_tree, read_text
+from tinydigits.text import json_tree, read_text, source_label
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,21 +23,22 @@ __all__ = ["Answers", "Paired", "answers_of", "arrays_of", "pair", "verdict_of"]
 class Answers:
     """One set of images, `seen` of them, and the places of those that were answered wrongly.
 
-    Two are of the same images where `images` is equal: data set, split, number and SHA-256.
+    Two are of the same images where `images` is equal: split, number and SHA-256. `source` is where they were read.
     """
 
-    images: tuple[str, str, int, str]
+    source: str
+    images: tuple[str, int, str]
     wrong: frozenset[int]
 
     @property
     def what(self) -> str:
         """The set's name."""
-        return f"{self.images[0]} {self.images[1]}"
+        return f"{source_label(self.source)} {self.images[0]}"
 
     @property
     def seen(self) -> int:
         """The set's size."""
-        return self.images[2]
+        return self.images[1]
 
     @property
     def correct(self) -> int:
@@ -89,21 +90,21 @@ def answers_of(run: Run) -> list[Answers]:
     tested = arrays_of(run, "predictions.npz") if asked else {}
     if asked and "labels" in tested and len(tested["labels"]) == asked["num_images"]:
         wrong = (tested["labels"] != tested["predicted"]).nonzero()[0].tolist()
-        images = (asked["source"], "test", asked["num_images"], asked["sha256"])
-        found.append(Answers(images, frozenset(wrong)))
+        images = ("test", asked["num_images"], asked["sha256"])
+        found.append(Answers(asked["source"], images, frozenset(wrong)))
     samples = arrays_of(run, "samples.npz")
     record = run.record if "wrong_index" in samples else None
     if record is not None and record.result is not None:
-        images = (record.source, record.result.split, record.result.seen, record.data_sha256)
-        found.append(Answers(images, frozenset(samples["wrong_index"].tolist())))
+        images = (record.result.split, record.result.seen, record.data_sha256)
+        found.append(Answers(record.source, images, frozenset(samples["wrong_index"].tolist())))
     return found
 
 
 def pair(first: Answers, second: Answers) -> Paired:
     """Count the images that one, both or neither answered rightly.
 
-    >>> images = ("mnist", "test", 10, "ab")
-    >>> pair(Answers(images, frozenset({1, 2})), Answers(images, frozenset({2, 3, 4})))
+    >>> images = ("test", 10, "ab")
+    >>> pair(Answers("mnist", images, frozenset({1, 2})), Answers("mnist", images, frozenset({2, 3, 4})))
     Paired(what='mnist test', seen=10, both_right=6, won=2, lost=1, both_wrong=1)
 
     Raises ValueError for answers to different images.

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from tinydigits.errors import TinydigitsError
+from tinydigits.run.source import source_of
 from tinydigits.run.writing import discard, sync_folder, write_atomic, write_error
-from tinydigits.text import json_tree, read_text
+from tinydigits.text import json_tree, read_text, source_label
 
 __all__ = ["FORMAT", "Record", "Result", "Run", "Seconds", "create", "point_latest"]
 
@@ -66,8 +67,9 @@ class Seconds(_Part):
 class Record(_Part):
     """`record.json`: what was run, on what, with what result. Sizes in bytes, accuracy as counts.
 
-    `world_size` processes trained together, over `backend` (gloo or nccl; None for one alone). Memory and times are
-    the first one's.
+    `source` is a data set's name or the absolute path of a folder, `data_sha256` the digest of its training images,
+    held-out ones included. `world_size` processes trained together, over `backend` (gloo or nccl; None for one alone).
+    Memory and times are the first one's.
     """
 
     format: int = FORMAT
@@ -106,6 +108,16 @@ class Record(_Part):
         if not {"name", "seed", "epochs"} <= recipe.keys() or not isinstance(model, dict) or "name" not in model:
             raise ValueError("its recipe is not whole")
         return recipe
+
+    @property
+    def source_label(self) -> str:
+        """The data set for people: a known name, or a folder's name and its path."""
+        return source_label(self.source)
+
+    @model_validator(mode="after")
+    def _names_a_folder_by_its_path(self) -> Record:
+        self.source = source_of(self.source, self.recipe)
+        return self
 
 
 @dataclass(frozen=True)

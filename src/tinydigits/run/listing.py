@@ -14,6 +14,7 @@ from typing import Any
 from tinydigits.errors import TinydigitsError, unknown_name
 from tinydigits.run.folder import FORMAT
 from tinydigits.run.lookup import LATEST, runs_in, start_of
+from tinydigits.run.source import source_of
 
 __all__ = ["COLUMNS", "Listing", "list_runs", "parse_condition", "select", "sort_rows", "tested_counts", "value_of"]
 
@@ -48,7 +49,7 @@ def _accuracy(record: Row, verdict: Row) -> Any:
 _READ: dict[str, Callable[[Row, Row], Any]] = {
     "recipe": lambda record, verdict: record["recipe"]["name"],
     "model": lambda record, verdict: record["recipe"]["model"]["name"],
-    "data": lambda record, verdict: record["source"],
+    "data": lambda record, verdict: source_of(record["source"], record["recipe"]),
     "seed": lambda record, verdict: record["recipe"]["seed"],
     "parameters": lambda record, verdict: record["num_parameters"],
     "epochs": lambda record, verdict: record["epochs"],
@@ -146,13 +147,16 @@ def _reason(error: Exception) -> str:
 
 
 def tested_counts(verdict: Row) -> tuple[int, int] | None:
-    """Right answers and images asked, where a verdict counted the whole test split of its data set.
+    """Right answers and images asked, where a verdict counted the whole test split of the run's own data set.
 
-    >>> tested_counts({"data": [{"split": "test", "sha256": "ab"}], "findings": [
+    >>> tested_counts({"target": {"trained_on": "mnist"}, "data": [
+    ...     {"source": "mnist", "split": "test", "sha256": "ab"}], "findings": [
     ...     {"check": "accuracy", "details": {"data_sha256": "ab", "correct": 99, "seen": 100}}]})
     (99, 100)
     """
-    asked = next((data["sha256"] for data in verdict.get("data", []) if data["split"] == "test"), None)
+    own = verdict.get("target", {}).get("trained_on")
+    tested = [data for data in verdict.get("data", []) if data["split"] == "test"]
+    asked = next((data["sha256"] for data in tested if own in (None, data.get("source"))), None)
     for finding in verdict.get("findings", []):
         details = finding["details"]
         if asked and finding["check"] == "accuracy" and details.get("data_sha256") == asked and details.get("seen"):

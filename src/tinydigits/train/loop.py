@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinydigits import models
+from tinydigits import data, models
 from tinydigits.data import ImageSet
 from tinydigits.data.batches import seed_for
 from tinydigits.data.mix import mix
@@ -66,6 +66,8 @@ def train(
     """
     started = time.perf_counter()
     recipe = name_teachers(recipe)
+    located = recipe.data.model_copy(update={"source": data.locate(recipe.data.source)})  # found again from any folder
+    recipe = recipe.model_copy(update={"data": located})
     with limit_threads(threads or default_threads(recipe)):
         setup, state = set_up(recipe, pick_device(device), images)
         files: dict[str, str | bytes] = {
@@ -77,11 +79,19 @@ def train(
         return _finish(setup, state, setup.world.gather(run)[0], reporter or Reporter(), started)
 
 
-def resume(run: Run, *, device: str | None = None, threads: int | None = None, reporter: Reporter | None = None) -> Run:
+def resume(
+    run: Run,
+    *,
+    device: str | None = None,
+    threads: int | None = None,
+    reporter: Reporter | None = None,
+    source: str | None = None,
+) -> Run:
     """Take a run up at its checkpoint and finish it: with the same device and threads, to the same bits.
 
-    A finished run is given back as it is. Raises TinydigitsError where the folder is incomplete, or its recipe names
-    code that the user has not named.
+    A finished run is given back as it is. `source` is where its data are now, if they have moved. Raises
+    TinydigitsError where the folder is incomplete, the training images are not those that it began with, or its recipe
+    names code that the user has not named.
     """
     started = time.perf_counter()
     record = run.record
@@ -92,7 +102,8 @@ def resume(run: Run, *, device: str | None = None, threads: int | None = None, r
     recipe = load(run.file("recipe.toml"))
     models.require_allowed(recipe.model.name, f"run {run.folder}")
     with limit_threads(threads or record.threads):
-        setup, state = set_up(recipe, pick_device(device or record.device))
+        origin = data.Origin(data.locate(source or record.source), record.data_sha256)
+        setup, state = set_up(recipe, pick_device(device or record.device), origin=origin)
         load_checkpoint(state, setup.world, run)
         return _finish(setup, state, run, reporter or Reporter(), started)
 

@@ -12,6 +12,7 @@ from tinydigits.errors import TrainingDiverged
 from tinydigits.evaluate import Evaluation, evaluate
 from tinydigits.machine import peak_memory_bytes
 from tinydigits.run import Result, Run
+from tinydigits.text import source_alias
 from tinydigits.train.samples import samples_bytes
 from tinydigits.train.setup import Setup
 from tinydigits.train.state import State, write_tables
@@ -58,9 +59,10 @@ def write_results(setup: Setup, state: State, run: Run, validation: Evaluation |
     if not setup.world.is_first:
         return
     card = models.WeightsCard(
-        model=recipe.model.name, options=recipe.model.options, source=setup.train_set.name,
+        model=recipe.model.name, options=recipe.model.options, source=source_alias(setup.train_set.name),
         classes=list(setup.train_set.classes), input_shape=(1, *images.images_NHW.shape[1:]),
         mean=recipe.data.mean, std=recipe.data.std, recipe=recipe.name,
+        data_sha256=record.data_sha256,
     )  # fmt: skip
     run.write("weights.safetensors", models.weights_bytes(kept, card))
     run.write("samples.npz", samples_bytes(evaluation, images, setup.batches, kept))

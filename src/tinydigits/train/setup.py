@@ -47,15 +47,17 @@ class Setup:
     model: nn.Module
 
 
-def set_up(recipe: Recipe, device: torch.device, images: data.ImageSet | None = None) -> tuple[Setup, State]:
+def set_up(
+    recipe: Recipe, device: torch.device, images: data.ImageSet | None = None, origin: data.Origin | None = None
+) -> tuple[Setup, State]:
     """Load the images, build the model and all that trains it, before the first step.
 
-    `images` are trained on in place of those of the recipe's source. Raises TinydigitsError for a model or data that do
-    not fit the recipe.
+    `images`, or those of `origin`, are trained on in place of those of the recipe's source. Raises TinydigitsError for a
+    model or data that do not fit the recipe.
     """
     world = World(device)
     with world.one_first():
-        whole = images or data.load(recipe.data.source, "train")
+        whole = images or (origin or data.Origin(recipe.data.source)).load("train")
     train_set, validation_set = whole, None
     if recipe.data.validation:
         train_set, validation_set = data.hold_out(whole, recipe.data.validation)
@@ -70,7 +72,7 @@ def set_up(recipe: Recipe, device: torch.device, images: data.ImageSet | None = 
         steps=recipe.augment, shuffle=recipe.data.shuffle, device=device, channels_last=recipe.channels_last,
         smallest=_smallest_batch(recipe, world, len(train_set), len(validation_set or train_set)),
     )  # fmt: skip
-    teachers = Teachers(recipe, list(whole.classes), device) if recipe.distil else None
+    teachers = Teachers(recipe, list(whole.classes), device, whole.sha256) if recipe.distil else None
     optimizer = build_optimizer(model, recipe.optimizer)
     num_batches = [batches.num_batches(recipe.data.batch_size_at(epoch)) for epoch in range(1, recipe.epochs + 1)]
     schedule = Schedule(recipe, [math.ceil(number / recipe.optimizer.accumulate) for number in num_batches])

@@ -100,12 +100,7 @@ def load_checkpoint(state: State, world: World, run: Run) -> None:
         record = Record.model_validate(content["record"])
     except Exception as error:  # torch.load raises whatever the damaged bytes provoke
         raise TinydigitsError(str(path), f"damaged checkpoint: {type(error).__name__}: {error}") from error
-    if record.data_sha256 != state.record.data_sha256:
-        raise TinydigitsError(
-            f"run {run.folder}", "the training images are not those that it began with",
-            got=f"SHA-256 {state.record.data_sha256[:12]}…", expected=f"{record.data_sha256[:12]}…",
-        )  # fmt: skip
     if record.teachers_sha256 != state.record.teachers_sha256:
         raise TinydigitsError(f"run {run.folder}", "the teachers are not those that it began with")
-    now = {"world_size": world.size, "backend": world.backend}
+    now = {"world_size": world.size, "backend": world.backend, "source": state.record.source}
     state.record = record.model_copy(update={"status": "running", "resumed": record.resumed + 1, **now})

@@ -47,14 +47,18 @@ class Teachers:
 
     The teachers see the very images that the student sees, augmentation included. Source: Hinton, Vinyals and Dean,
     Distilling the knowledge in a neural network (2015). Raises TinydigitsError for a teacher that cannot be found, or
-    that knows other classes, other normalisation or other held-out images than the recipe.
+    that knows other classes, other normalisation or other held-out images than the recipe, which are chosen from the
+    training images of `data_sha256`.
     """
 
-    def __init__(self, recipe: Recipe, classes: list[str], device: torch.device) -> None:
+    def __init__(self, recipe: Recipe, classes: list[str], device: torch.device, data_sha256: str = "") -> None:
         assert recipe.distil is not None
         self.part, self._precision, self._device = recipe.distil, recipe.precision, device
         self.sha256: dict[str, str] = {}
         self._models = []
+        own_sha256 = (
+            data_sha256 if recipe.data.validation else ""
+        )  # with nothing held out, teachers may know any images
         for name in self.part.teachers:
             run = _find_run(name)
             weights = run.file("weights.safetensors")
@@ -64,6 +68,7 @@ class Teachers:
                 ("normalisation", (card.mean, card.std), (recipe.data.mean, recipe.data.std)),
                 # Who was trained on images that are held out here would whisper their labels to the student.
                 ("held-out images", run.record.num_validation, recipe.data.validation or run.record.num_validation),
+                ("training images", run.record.data_sha256 if own_sha256 else "", own_sha256),
             ):
                 if got != expected:
                     raise TinydigitsError(f"recipe {recipe.name}: teacher {name}", what, got=got, expected=expected)

@@ -70,16 +70,17 @@ class Verdict:
 def keep(verdict: Verdict) -> None:
     """Write `verdict.json` and, where test images were asked, `predictions.npz` into the verdict's run.
 
-    `predictions.npz` has `labels`, `predicted`, `probability` (of the predicted class) for every image in order, the
-    `confusion` (row: label), and the worst mistakes as `mistakes_index`, `_images`, `_labels`, `_predicted`,
-    `_probability`; it loads without pickle. Does nothing for a model that is no run.
+    `predictions.npz` is of the first test set that was asked. It has `labels`, `predicted`, `probability` (of the
+    predicted class) for every image in order, the `confusion` (row: label), and the worst mistakes as `mistakes_index`,
+    `_images`, `_labels`, `_predicted`, `_probability`; it loads without pickle. Does nothing for a model that is no
+    run.
     """
     if verdict.run is None:
         return
     verdict.run.write("verdict.json", verdict.to_json())
-    for (_, split), (images, answers) in verdict.evaluations.items():
-        if split == "test":
-            verdict.run.write("predictions.npz", _predictions_bytes(images, answers))
+    tested = [pair for (_, split), pair in verdict.evaluations.items() if split == "test"]
+    if tested:
+        verdict.run.write("predictions.npz", _predictions_bytes(*tested[0]))
 
 
 def _predictions_bytes(images: ImageSet, answers: Evaluation) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import struct
 import warnings
 import zlib
@@ -50,6 +52,7 @@ def load_quietly(folder: Path) -> tuple[data.ImageSet, data.ImageSet]:
 
 
 def put_idx(folder: Path, suffix: str = ".gz", *, dot: bool = False) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     for role in idx.ROLES:
         num = 4 if role.startswith("train") else 2
         array = np.full((num, 28, 28), num, np.uint8) if role.endswith("images") else np.arange(num, dtype=np.uint8)
@@ -61,10 +64,44 @@ def put_idx(folder: Path, suffix: str = ".gz", *, dot: bool = False) -> None:
 def test_four_idx_files(tmp_path, suffix, dot):
     put_idx(tmp_path, suffix, dot=dot)
     train, test = (data.load(str(tmp_path), split) for split in ("train", "test"))
-    assert (len(train), test.images_NHW[:, 0, 0].tolist()) == (4, [2, 2])
+    assert (train.name, len(train), test.images_NHW[:, 0, 0].tolist()) == (str(tmp_path), 4, [2, 2])
     assert train.classes == tuple("0123456789")
     put_idx(tmp_path, ".gz")
     assert data.load(str(tmp_path), "train").sha256 == train.sha256
+
+
+@pytest.mark.parametrize("typed", ["./digits", "digits/", "~/digits", "../here/digits", "link", "here/../digits"])
+def test_a_folder_is_known_by_its_absolute_path_however_it_is_named(tmp_path, monkeypatch, typed):
+    here = tmp_path / "here"
+    put_idx(here / "digits")
+    (here / "here").mkdir()
+    (here / "link").symlink_to("digits")
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(here))
+    monkeypatch.setenv("USERPROFILE", str(here))
+    assert data.load(typed, "train").name == data.locate(typed) == str((here / "digits").resolve())
+    assert data.locate("digits") == "digits", "the known set, whatever lies here"
+
+
+def test_a_set_is_found_again_by_its_digest(tmp_path):
+    put_idx(tmp_path / "digits")
+    train = data.load(str(tmp_path / "digits"), "train")
+    origin = data.Origin(train.name, train.sha256)
+    assert (len(origin.load("train")), len(origin.load("test"))) == (4, 2)
+    known = re.escape(f"data digits ({train.name}): ")
+    put_idx(tmp_path / "digits", ".gz")
+    idx.write(tmp_path / "digits/train-labels-idx1-ubyte.gz", np.zeros(4, np.uint8))
+    changed = data.load(train.name, "train").sha256[:16]
+    with pytest.raises(TinydigitsError, match=f"{known}has other .*{changed}.*{train.sha256[:16]}(.|\n)*--data FOLDER"):
+        origin.load("test")
+    shutil.rmtree(tmp_path / "digits")
+    with pytest.raises(TinydigitsError, match=f"{known}is not there, .*{train.sha256[:16]}"):
+        origin.load("test")
+    for elsewhere in (r"C:\Users\me\digits", "letters"):  # another machine's folder, and what earlier versions recorded
+        with pytest.raises(TinydigitsError, match="is not there, expected training images of SHA-256 ab"):
+            data.Origin(elsewhere, "ab").load("test")
+    with pytest.raises(TinydigitsError, match="data digits: has other training images"):
+        data.Origin("digits", train.sha256).load("test")
 
 
 @pytest.mark.parametrize("role", idx.ROLES)

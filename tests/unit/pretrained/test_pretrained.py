@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 from typer.testing import CliRunner
 
@@ -38,6 +40,8 @@ def test_weights_record_and_verdict_belong_together(name: str) -> None:
     assert sum(parameter.numel() for parameter in model.parameters()) == record.num_parameters
     assert sum(buffer.numel() for buffer in model.buffers()) == record.num_buffers
     assert card == found.card and (card.model, card.options) == tuple(record.recipe["model"].values())
+    exported = onnx.load(found.onnx).metadata_props[0].value
+    assert models.WeightsCard(**json.loads(exported)).model_dump_json() == exported, "a new export has the same bytes"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -155,3 +155,16 @@ def test_a_teacher_that_does_not_fit_is_told(teacher: Run, settings: tuple[str, 
         Teachers(taught(teacher.folder), ["a", "b"], CPU)
     with pytest.raises(TinydigitsError, match="unknown pretrained model 'nobody'"):
         Teachers(taught("nobody"), list("0123456789"), CPU)
+
+
+def test_a_teacher_of_other_images_may_know_those_that_are_held_out(teacher: Run, tmp_path: Path) -> None:
+    copy = Run(tmp_path / "teacher")
+    copy.folder.mkdir()
+    copy.write("weights.safetensors", teacher.file("weights.safetensors").read_bytes())
+    copy.write_record(teacher.record.model_copy(update={"num_validation": 100}))
+    classes, own = list("0123456789"), teacher.record.data_sha256
+    held_out = taught(copy.folder, settings=("data.validation=100",))
+    Teachers(held_out, classes, CPU, own)
+    Teachers(taught(copy.folder), classes, CPU, "another")
+    with pytest.raises(TinydigitsError, match=f"training images, got {own}, expected another"):
+        Teachers(held_out, classes, CPU, "another")

@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.conftest import put_pictures
 from tinydigits import data, models, recipe
 from tinydigits.errors import DataWarning, Interrupted, TinydigitsError, TrainingDiverged
 from tinydigits.evaluate import evaluate
@@ -193,6 +194,31 @@ def test_statistics_of_plain_images_need_a_model_with_batch_norm(tmp_path: Path)
     with pytest.raises(TinydigitsError, match='two-conv: statistics: got "plain", for a model without BatchNorm'):
         train(recipe.load("two-conv", [*QUICK, "statistics=plain"]), out=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stopped_run_finds_its_folder_from_anywhere_and_takes_no_other_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    folder = put_pictures(Path("digits")).resolve()
+    settings = ['data.source="./digits"', "data.batch_size=10", "epochs=2"]
+    with pytest.raises(Interrupted) as stopped:
+        train(recipe.load("two-conv", settings), out=tmp_path, reporter=StopAfter(1))
+    run = Run(Path(str(stopped.value.where).removeprefix("run ")))
+    assert (run.record.source, run.record.recipe["data"]["source"]) == (str(folder), str(folder))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    moved = folder.rename(tmp_path / "moved")
+    with pytest.raises(TinydigitsError, match=r"data digits \(.*is not there(.|\n)*--data FOLDER"):
+        resume(run)
+    picture = moved / "train/A/0.png"
+    picture.rename(tmp_path / "kept.png")
+    with pytest.raises(TinydigitsError, match="has other training images than before"):
+        resume(run, source="../moved")
+    (tmp_path / "kept.png").rename(picture)
+    assert resume(run, source="../moved").record.source == str(moved)
+    card = models.read_card(run.file("weights.safetensors"))
+    assert (card.source, card.data_sha256) == ("./moved", run.record.data_sha256)
 
 
 def test_a_finished_run_is_given_back_as_it_is(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def _details(entry: Entry, folder: Path | None) -> dict[str, Any]:
     return {
         "id": f"run-{entry.number}",
         "number": entry.number,
-        "name": f"{record.recipe['name']} on {record.source}, seed {record.recipe['seed']}",
+        "name": f"{record.recipe['name']} on {record.source_label}, seed {record.recipe['seed']}",
         "folder": run.name,
         "path": os.path.relpath(run.folder, folder) if folder else str(run.folder),
         "status": record.status,

@@ -7,6 +7,7 @@ from typing import Any
 
 from tinydigits.report import text
 from tinydigits.report.verdict import _words
+from tinydigits.text import source_label
 
 __all__ = ["findings", "render"]
 
@@ -51,7 +52,10 @@ def _judged(verdict: Mapping[str, Any]) -> Iterator[str]:
     facts = []
     if verdict["target"].get("weights_sha256"):
         facts.append(f"weights {verdict['target']['weights_sha256'][:12]}")
-    facts += [f"{data['num_images']:,} images of {data['source']} {data['split']}" for data in verdict.get("data", [])]
+    facts += [
+        f"{data['num_images']:,} images of {source_label(data['source'])} {data['split']}"
+        for data in verdict.get("data", [])
+    ]
     facts += [f"{name} {number}" for name, number in verdict.get("versions", {}).items()]
     if facts:
         yield "Judged: " + text.cell(", ".join(facts)) + "."

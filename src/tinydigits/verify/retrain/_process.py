@@ -58,6 +58,7 @@ def _by_function(build: Any, images: Any, task: dict[str, Any], folder: Path) ->
 
     from tinydigits import models
     from tinydigits.machine import peak_memory_bytes
+    from tinydigits.text import source_alias
     from tinydigits.verify.retrain.budget import BudgetSpent, TrainingData
     from tinydigits.verify.retrain.plan import find_function
 
@@ -74,8 +75,8 @@ def _by_function(build: Any, images: Any, task: dict[str, Any], folder: Path) ->
     seconds = time.perf_counter() - started
     kept = trained if isinstance(trained, nn.Module) else model
     card = models.WeightsCard(
-        model=task["model"], options=task["options"], source=images.name, classes=list(images.classes),
-        mean=0.1307, std=0.3081,
+        model=task["model"], options=task["options"], source=source_alias(images.name), classes=list(images.classes),
+        mean=0.1307, std=0.3081, data_sha256=images.sha256,
     )  # fmt: skip
     (folder / "weights.safetensors").write_bytes(models.weights_bytes(kept.cpu(), card))
     return {

@@ -208,7 +208,7 @@ def _process(
     with tempfile.TemporaryDirectory(prefix="tinydigits-") as name:
         folder = Path(name)
         np.savez(folder / "train.npz", images=images.images_NHW, labels=images.labels_N)
-        hidden = [cache_folder(images.name).parent, *([Path(images.name)] if Path(images.name).is_dir() else [])]
+        hidden = [cache_folder("mnist").parent, *([Path(images.name)] if Path(images.name).is_dir() else [])]
         whole_task = dict(task) | {
             "source": images.name, "classes": images.classes, "threads": threads, "path": sys.path,
             "hidden": [str(path) for path in hidden],
