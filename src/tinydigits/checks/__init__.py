@@ -87,7 +87,10 @@ def run(check: Check, subject: Subject, limits: Limits | Mapping[str, Any]) -> F
     '7,850'
     """
     bound = limits if isinstance(limits, Limits) else check.limits.model_validate(dict(limits))
+    bound = bound.for_subject(subject)
     found = _put(check, subject, bound)
+    if isinstance(bound, ImageLimits):
+        found = bound.name_training_set(found, subject)
     advice = "" if found.status == "pass" else found.advice or check.advice
     return replace(found, check=check.name, limit=found.limit or bound.text(), advice=advice)
 

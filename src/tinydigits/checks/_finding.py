@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    from tinydigits.checks._subject import Subject
 
 __all__ = ["Finding", "Limits", "Range", "Status"]
 
@@ -63,6 +66,10 @@ class Limits(BaseModel):
     def text(self) -> str:
         """The limit in words, for findings that do not say it themselves."""
         return ""
+
+    def for_subject(self, subject: Subject) -> Self:
+        """The limits as they are put to one subject, with what is its own in place of what they leave open."""
+        return self
 
 
 class Range(Limits):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
+from tinydigits import data
 from tinydigits.checks import _finding
 from tinydigits.checks._finding import Finding, Status
 from tinydigits.checks._subject import Subject
@@ -14,6 +17,7 @@ from tinydigits.data import ImageSet
 from tinydigits.errors import DataUnavailable, TinydigitsError
 from tinydigits.evaluate import Evaluation
 from tinydigits.stats import Interval, images_to_decide, shortfall, wilson_interval
+from tinydigits.text import source_label
 
 __all__ = [
     "ImageLimits",
@@ -26,13 +30,17 @@ __all__ = [
     "percent",
 ]
 
+_USUAL_SOURCE = "mnist"
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class ImageLimits(_finding.Limits):
     """Which images are asked, and how sure a finding must be."""
 
-    source: str = Field("mnist", description="the data set: `tinydigits datasets ls`")
+    source: str | None = Field(
+        None, description="a data set's name or a folder; without one what the model was trained on, else mnist"
+    )
     split: Literal["train", "test"] = Field("test", description="the official test images, or the training images")
     bound: Literal["point", "confidence"] = Field(
         "confidence", description="compare the share itself, or the whole interval"
@@ -42,7 +50,19 @@ class ImageLimits(_finding.Limits):
     @property
     def images(self) -> str:
         """The images in words."""
-        return f"{self.source} {self.split}"
+        return f"{source_label(self.source or 'its own')} {self.split}"
+
+    def for_subject(self, subject: Subject) -> Self:
+        own = subject.trained_on.source if subject.trained_on else _USUAL_SOURCE
+        return self.model_copy(update={"source": own if self.source is None else data.locate(self.source)})
+
+    def name_training_set(self, finding: Finding, subject: Subject) -> Finding:
+        """Say beside a figure of another data set than the model's own on what it was trained."""
+        own = subject.trained_on.source if subject.trained_on else self.source
+        if own in (None, self.source) or finding.status == "not run":
+            return finding
+        why = f"{finding.why}; trained on another data set, {source_label(own)}"
+        return replace(finding, why=why.removeprefix("; "), advice=f"On its own test images: --data {shlex.quote(own)}")
 
 
 def answers(subject: Subject, limits: ImageLimits) -> tuple[ImageSet, Evaluation]:
@@ -53,7 +73,7 @@ def answers(subject: Subject, limits: ImageLimits) -> tuple[ImageSet, Evaluation
     if not subject.trained:
         raise TinydigitsError("the model is untrained", hint="--weights FILE, or train it and verify the run")
     try:
-        images, evaluation = subject.evaluate(limits.source, limits.split)
+        images, evaluation = subject.evaluate(limits.source or _USUAL_SOURCE, limits.split)
     except DataUnavailable as error:
         hint = "TINYDIGITS_DATA=FOLDER with the four original files"
         raise TinydigitsError(error.where, error.problem, hint=hint) from error

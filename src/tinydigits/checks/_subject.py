@@ -6,6 +6,7 @@ Shapes: B images a batch, C channels, H × W pixels, K classes.
 from __future__ import annotations
 
 import random
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from tinydigits import data
 from tinydigits.data.model_input import Levels, ModelInput
 from tinydigits.errors import TinydigitsError
 from tinydigits.evaluate import Evaluation, Output, evaluate, logits_of, recognise_output
+from tinydigits.text import source_label
 from tinydigits.trace import Contradiction, Trace, duplicate, fingerprint, materialised, set_mode, trace
 
 __all__ = ["Subject", "Training", "isolated_random_state", "logits_of"]
@@ -41,8 +43,6 @@ class Training:
     seconds: float = 0.0
     machine: str = ""
     origin: str = "from the record"
-    source: str = ""
-    data_sha256: str = ""
     refused: tuple[str, ...] = ()
 
     @property
@@ -68,7 +68,8 @@ class Subject:
 
     `input_shape`, `mean`, `std` and `resize` say how it takes its images (see `ModelInput`). `spec` and `options`
     rebuild the model from nothing, where it has a name. `trained` is False for fresh weights: accuracy is then not
-    asked. `load_images` gives a data set by source and split. `shift_pixels` is the test-time augmentation that the
+    asked. `classes` are those that it was trained for and `trained_on` the images, where that is known. `load_images`
+    gives a data set by source and split. `shift_pixels` is the test-time augmentation that the
     model's accuracy is claimed with. `file` is what holds the weights, where they come from a file. `siblings` gives
     the same training with other seeds, `baseline` what a contract names to be compared with. `lacks` says what the
     target's format cannot be asked, and why: `train` (train mode and gradients), `state` (weights to save and load),
@@ -87,6 +88,8 @@ class Subject:
     spec: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     trained: bool = False
+    classes: tuple[str, ...] = ()
+    trained_on: data.Origin | None = None
     training: Training | None = None
     shift_pixels: int = 0
     file: Path | None = None
@@ -174,14 +177,34 @@ class Subject:
         return self.model_input.normalise(ink).to(self.device)
 
     def evaluate(self, source: str, split: str) -> tuple[data.ImageSet, Evaluation]:
-        """The set and the model's answers to every image of it, asked once however many checks need them."""
+        """The set and the model's answers to every image of it, asked once however many checks need them.
+
+        Raises TinydigitsError for a set of other classes than the model's, and where its own set has changed.
+        """
         key = (source, split)
         if key not in self.evaluations:
-            images = self.load_images(source, split)
+            images = self.load(source, split)
+            self._must_have_same_classes(images)
             answers = self.ask(images)
             self._ask_again(images, answers)
             self.evaluations[key] = (images, answers)
         return self.evaluations[key]
+
+    def load(self, source: str, split: str) -> data.ImageSet:
+        """A data set; raises TinydigitsError where it is the model's own and has changed since the training."""
+        if self.trained_on is not None and source == self.trained_on.source:
+            return self.trained_on.load(split, read=self.load_images)
+        return self.load_images(source, split)
+
+    def _must_have_same_classes(self, images: data.ImageSet) -> None:
+        if images.classes == self.classes or (not self.classes and len(images.classes) == self.num_classes):
+            return
+        expected = ", ".join(self.classes) or f"{self.num_classes} classes"
+        own = f"its own: --data {shlex.quote(self.trained_on.source)}" if self.trained_on else "--data SET"
+        raise TinydigitsError(
+            f"{source_label(images.name)} {images.split}", "has other classes than the model",
+            got=", ".join(images.classes), expected=expected, hint=f"a data set of the same classes, such as {own}",
+        )  # fmt: skip
 
     def _ask_again(self, images: data.ImageSet, answers: Evaluation) -> None:
         """Raise Contradiction when some images, asked once more in another order, get other answers.

@@ -9,9 +9,6 @@ known files of test images, the network and other programs.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 from pydantic import Field
 
@@ -19,7 +16,7 @@ from tinydigits.checks import _finding
 from tinydigits.checks._examples import Example, small
 from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, Training
-from tinydigits.data import ImageSet
+from tinydigits.data import ImageSet, Origin
 from tinydigits.data.duplicates import find_duplicates
 
 NAME = "training.no_test_images"
@@ -45,18 +42,13 @@ def check(subject: Subject, limits: Limits) -> Finding:
             NAME, "fail", "looked for test images", "", f"the training {', '.join(training.refused)}",
             {"refused": list(training.refused)}, advice="Train on the images that the training is given alone.",
         )  # fmt: skip
-    if not training.source:
+    if subject.trained_on is None:
         return Finding.not_run(
             NAME, "no run's record says which images the model was trained on",
             advice="Train it with `tinydigits train`, which writes them down.",
         )  # fmt: skip
-    test = subject.load_images(limits.test or training.source, "test")
-    train = subject.load_images(training.source, "train")
-    if training.data_sha256 and training.data_sha256 != train.sha256:
-        return Finding.not_run(
-            NAME, f"the training images of {training.source} are not those that the record names",
-            advice="Bring back the images that the run was trained on; their SHA-256 is in record.json.",
-        )  # fmt: skip
+    train = subject.load(subject.trained_on.source, "train")
+    test = subject.load_images(limits.test or subject.trained_on.source, "test")
     found = find_duplicates(train.images_NHW, test.images_NHW)
     holds = not found.exact and len(found.near) <= limits.max_near
     examples = ", ".join(f"{index} = training {place}" for place, index in (found.exact + found.near)[:3])
@@ -71,7 +63,7 @@ def check(subject: Subject, limits: Limits) -> Finding:
     )  # fmt: skip
 
 
-def _trained_on(added: np.ndarray | None = None, **facts: Any) -> Subject:
+def _trained_on(added: np.ndarray | None = None, sha256: str = "", refused: tuple[str, ...] = ()) -> Subject:
     """A subject trained on blobs, and on what is added to them."""
     train, test = _blobs(200, seed=0), _blobs(50, seed=1)
     seen = train if added is None else np.concatenate([train, added])
@@ -80,8 +72,8 @@ def _trained_on(added: np.ndarray | None = None, **facts: Any) -> Subject:
         images_NHW = seen if split == "train" else test
         return ImageSet(source, split, images_NHW, np.zeros(len(images_NHW), np.uint8), tuple("0123456789"))
 
-    training = replace(Training(1, len(seen), len(seen), 0, source="blobs"), **facts)
-    return small(training=training, load_images=load_images)
+    training = Training(1, len(seen), len(seen), 0, refused=refused)
+    return small(training=training, trained_on=Origin("blobs", sha256), load_images=load_images)
 
 
 def _blobs(num_images: int, seed: int) -> np.ndarray:
@@ -98,6 +90,6 @@ EXAMPLES = (
     Example("fail", lambda: _trained_on(_blobs(50, seed=1)[:5] // 2), {"max_near": 4}, says="0 exact, 5 near"),
     Example("pass", lambda: _trained_on(_blobs(50, seed=1)[:5] // 2), {"max_near": 5}, says="5 near"),
     Example("fail", lambda: _trained_on(refused=("opened t10k-images",)), says="the training opened t10k-images"),
-    Example("not run", lambda: _trained_on(data_sha256="other"), says="not those that the record names"),
+    Example("not run", lambda: _trained_on(sha256="other"), says="other training images than before"),
     Example("not run", lambda: small(), says="no run's record"),
 )

@@ -52,8 +52,8 @@ def set_up(
 ) -> tuple[Setup, State]:
     """Load the images, build the model and all that trains it, before the first step.
 
-    `images`, or those of `origin`, are trained on in place of those of the recipe's source. Raises TinydigitsError for a
-    model or data that do not fit the recipe.
+    `images`, or those of `origin`, are trained on in place of those of the recipe's source. Raises TinydigitsError for
+    a model or data that do not fit the recipe.
     """
     world = World(device)
     with world.one_first():

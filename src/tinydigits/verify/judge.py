@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from tinydigits import checks, contract, machine
+from tinydigits import checks, contract, data, machine
 from tinydigits.checks import Check, Finding, Limits, Subject
 from tinydigits.contract import Contract
 from tinydigits.errors import TinydigitsError
 from tinydigits.run import at_latest
+from tinydigits.text import source_alias
 from tinydigits.train import limit_threads
 from tinydigits.verify import targets
 from tinydigits.verify.retrain import Retraining, contract_of, retrain
@@ -73,11 +75,12 @@ def verify(
     `package.module:Class`, a file of weights that says what model it belongs to, a `.pt2`, an `.onnx`, or a module. A
     class is built with `options`, and has the `weights` of a file or fresh ones. `said` tells how the model takes its
     images; else the target itself does, or the contract, or MNIST's usual input is assumed. The contract is that of the
-    run's recipe unless one is named. `source` replaces the data set that the accuracy check names. With `retraining`
-    the target is first trained anew, under the contract's budget and in a process that refuses known files of test
-    images; the outcome is judged. Raises TinydigitsError when the question is malformed: no such target, no such
-    contract, a key that no check has, a run without weights, a model that cannot be built or does not answer in one row
-    of classes, a training that fails.
+    run's recipe unless one is named. Accuracy is measured on the data set that the contract names, else on the one that
+    the model was trained on; with a shipped contract that the recipe alone names, always on the latter. `source` comes
+    before all of these. With `retraining` the target is first trained anew, under the contract's budget and in a
+    process that refuses known files of test images; the outcome is judged. Raises TinydigitsError when the question is
+    malformed: no such target, no such contract, a key that no check has, a run without weights, a model that cannot be
+    built or does not answer in one row of classes, a training that fails.
     """
     started = time.perf_counter()
     with limit_threads(threads):
@@ -95,12 +98,12 @@ def verify(
             "device": subject.device, "threads": torch.get_num_threads(),
             "machine": machine.describe_machine(), "versions": machine.describe_versions(),
         }  # fmt: skip
-    data = tuple(
+    asked_of = tuple(
         {"source": name, "split": split, "num_images": len(images), "sha256": images.sha256}
         for (name, split), (images, _) in subject.evaluations.items()
     )
     facts = found.facts | {"output": _output(subject)}
-    return Verdict(facts, case.contract, tuple(findings), data, circumstances, found.run, subject.evaluations)
+    return Verdict(facts, case.contract, tuple(findings), asked_of, circumstances, found.run, subject.evaluations)
 
 
 def prepare(
@@ -126,21 +129,29 @@ def prepare(
         None if weights is None else Path(at_latest(weights, out)), options or {},
     )  # fmt: skip
     found = None if retraining else targets.find(asked)
-    agreed = _find_contract(
-        contract_name, found.contract if found else contract_of(asked, retraining), asked.text or "the target"
-    )
+    own_contract = found.contract if found else contract_of(asked, retraining)
+    agreed = _find_contract(contract_name, own_contract, asked.text or "the target")
     if source is not None:
         agreed = _with_source(agreed, source)
     bound = checks.bind(agreed)
+    was_retrained = found is None
     if found is None:
         assert retraining is not None
         found = retrain(asked, retraining, bound, source=source, threads=threads, on_training=on_training)
+    if source is None and contract_name is None and own_contract in contract.names():
+        agreed = _for_own_data(agreed, found.subject)
+        bound = checks.bind(agreed)
+    if was_retrained:
         bound = _asked_of_a_training(bound, found)
+    subject = _with_data_at_hand(found.subject, bound)
+    if subject.trained_on is not None:
+        found = replace(found, facts=found.facts | {"trained_on": subject.trained_on.source})
 
-    def baseline(run: str) -> Subject:
-        return targets.find(Asked(at_latest(run, out), Path(out), device)).as_told().subject
+    def open_baseline(run: str) -> Subject:
+        opened = targets.find(Asked(at_latest(run, out), Path(out), device)).as_told().subject
+        return replace(opened, trained_on=None, load_images=subject.load)  # both are asked the same images
 
-    subject = replace(found.subject, baseline=baseline)
+    subject = replace(subject, baseline=open_baseline)
     found = replace(found, subject=subject).as_told(said, _said_by(bound))
     if not any(check.name == "shapes.output" for check, _ in bound):
         _must_answer_in_rows(found.subject)
@@ -176,8 +187,42 @@ def _asked_of_a_training(asked: list[tuple[Check, Limits]], found: Target) -> li
     return result
 
 
+def _for_own_data(agreed: Contract, subject: Subject) -> Contract:
+    """The contract that a recipe brings along, of a run that was trained on another data set than the recipe's own.
+
+    A shipped contract means its recipe's data. Whoever trains that recipe on a folder wants to know the same of the
+    folder's test images; who wants the contract as it stands names it.
+    """
+    if subject.trained_on is None or _named_sources(checks.bind(agreed)) <= {subject.trained_on.source}:
+        return agreed
+    own = _with_source(agreed, subject.trained_on.source)
+    output = own.shapes.get("output")
+    if subject.classes and isinstance(output, dict) and "classes" in output:
+        shapes = own.shapes | {"output": output | {"classes": len(subject.classes)}}
+        own = Contract.model_validate(own.model_dump(exclude_defaults=True) | {"shapes": shapes})
+    return own
+
+
+def _with_data_at_hand(subject: Subject, bound: Sequence[tuple[Check, Limits]]) -> Subject:
+    """Where the images that it was trained on are asked about under another path than then, they are there now."""
+    own = subject.trained_on
+    if own is None or not own.train_sha256:
+        return subject
+    for source in sorted(_named_sources(bound) - {own.source}):
+        with suppress(TinydigitsError):  # that it cannot be read, the check itself will say
+            if subject.load_images(source, "train").sha256 == own.train_sha256:
+                return replace(subject, trained_on=replace(own, source=source))
+    return subject
+
+
+def _named_sources(bound: Sequence[tuple[Check, Limits]]) -> set[str]:
+    named = {getattr(limits, "source", None) for _, limits in bound}
+    return {data.locate(source) for source in named if source is not None}
+
+
 def _with_source(agreed: Contract, source: str) -> Contract:
-    """The same contract on other images; its text, and so its hash, says so."""
+    """The same contract on other images; its name and its text, and so its hash, say so."""
+    source = data.locate(source)
     if not agreed.accuracy:
         raise TinydigitsError(f"contract {agreed.name}", "asks for no accuracy, so there is no data set to replace")
     group = {
@@ -185,7 +230,10 @@ def _with_source(agreed: Contract, source: str) -> Contract:
     }
     if not all(isinstance(value, dict) for value in group.values()):  # else only checks within the group are asked
         group["source"] = source
-    return Contract.model_validate(agreed.model_dump(exclude_defaults=True) | {"accuracy": group})
+    if group == agreed.accuracy:
+        return agreed
+    name = f"{agreed.name} on {source_alias(source)}"
+    return Contract.model_validate(agreed.model_dump(exclude_defaults=True) | {"name": name, "accuracy": group})
 
 
 def _output(subject: Subject) -> str | None:

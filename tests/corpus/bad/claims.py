@@ -157,9 +157,12 @@ def leaking(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[], Subject]
             "mixed", "train", np.concatenate([train.images_NHW, added_NHW]),
             np.concatenate([train.labels_N, test.labels_N[:100]]), train.classes,
         )  # fmt: skip
-        training = replace(Training(1, len(mixed), len(mixed), 0), source="mixed", data_sha256=mixed.sha256)
+        training = Training(1, len(mixed), len(mixed), 0)
         sets = {"train": mixed, "test": test}
-        return Subject(nn.Flatten(), training=training, load_images=lambda source, split: sets[split])
+        origin = data.Origin("mixed", mixed.sha256)
+        return Subject(
+            nn.Flatten(), training=training, trained_on=origin, load_images=lambda source, split: sets[split]
+        )
 
     made.__name__ = getattr(change, "__name__", "leaking")
     return made

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.conftest import put_pictures
 from tinydigits import data, recipe
 from tinydigits.checks import Finding
 from tinydigits.contract import Contract
@@ -72,6 +73,13 @@ import urllib.request
 def train(model, data):
     try:
         urllib.request.urlopen("http://127.0.0.1:9/t10k-images-idx3-ubyte.gz", timeout=1)
+    except OSError:
+        pass
+"""
+PEEK = """
+def train(model, data):
+    try:
+        open("{path}", "rb")
     except OSError:
         pass
 """
@@ -157,6 +165,14 @@ def test_reaching_for_test_images_fails_though_nobody_asked(folder: Path, digits
     verdict = ask(folder, code)
     leak = finding(verdict, "training.no_test_images")
     assert leak.status == "fail" and says in leak.why and verdict.exit_code == 1
+
+
+def test_the_test_images_of_ones_own_folder_are_out_of_reach(folder: Path) -> None:
+    own = put_pictures(folder / "digits")
+    verdict = ask(folder, PEEK.format(path=own / "test/A/0.png"), accuracy={"source": str(own), "min": 0.0})
+    leak = finding(verdict, "training.no_test_images")
+    assert leak.status == "fail" and "opened 0.png" in leak.why
+    assert finding(verdict, "accuracy").details["seen"] == 60 and verdict.target["trained_on"] == str(own)
 
 
 def test_other_programs_are_refused_and_a_failing_function_is_a_bad_question(folder: Path, digits: None) -> None:

@@ -20,7 +20,7 @@ from tinydigits.checks import Check, Limits, Subject, Training
 from tinydigits.data.download import cache_folder
 from tinydigits.errors import TinydigitsError
 from tinydigits.recipe import Recipe
-from tinydigits.run import open_run
+from tinydigits.run import Run, open_run
 from tinydigits.train import pick_device
 from tinydigits.verify import targets
 from tinydigits.verify.targets import Asked, Target
@@ -115,7 +115,10 @@ def _by_recipe(asked: Asked, how: Retraining, budget: Budget, source: str | None
     followed = _recipe_of(asked, how)
     if source is not None:
         followed = followed.model_copy(update={"data": followed.data.model_copy(update={"source": source})})
-    images = data.load(followed.data.source, "train")
+    run, origin = _run_of(asked, how), data.Origin(followed.data.source)
+    if source is None and run is not None:
+        origin = data.Origin(run.record.source, run.record.data_sha256)
+    images = origin.load("train")
     num_train = len(images) - followed.data.validation
     max_images = budget.max_images(num_train)
     epochs = followed.epochs if max_images is None else min(followed.epochs, max_images // num_train)
@@ -135,11 +138,17 @@ def _by_recipe(asked: Asked, how: Retraining, budget: Budget, source: str | None
     return _Plan(followed.seed, train)
 
 
+def _run_of(asked: Asked, how: Retraining) -> Run | None:
+    """The run that is trained anew by its own recipe, if it is one."""
+    if how.recipe is not None or not (asked.target is None or asked.is_folder):
+        return None
+    return open_run(asked.text or None, asked.out)
+
+
 def _recipe_of(asked: Asked, how: Retraining) -> Recipe:
     """The recipe that was named, else the run's own, else the one of the model's name; with the target as its model."""
-    is_run = asked.is_folder or (asked.target is None and how.recipe is None)
-    if how.recipe is None and is_run:
-        run = open_run(asked.text or None, asked.out)
+    run = _run_of(asked, how)
+    if run is not None:
         own = recipe.load(run.file("recipe.toml"))
         models.require_allowed(own.model.name, f"run {run.folder}")
         return own
@@ -151,7 +160,7 @@ def _recipe_of(asked: Asked, how: Retraining) -> Recipe:
         )  # fmt: skip
     followed = recipe.load(named)
     models.allow(followed.model.name)
-    if not asked.text or is_run or asked.text == followed.model.name:
+    if not asked.text or asked.is_folder or asked.text == followed.model.name:
         return followed
     models.allow(asked.text)
     return followed.model_copy(
@@ -185,11 +194,12 @@ def _by_function(asked: Asked, how: Retraining, budget: Budget, source: str | No
         training = Training(
             -(-seen // len(images)), seen, len(images), answer["peak_memory_bytes"], seconds=answer["seconds"],
             machine=f"{answer['threads']} threads of {machine.describe_machine()['processor']}", origin=_ORIGIN,
-            source=images.name, data_sha256=images.sha256, refused=tuple(answer["refused"]),
+            refused=tuple(answer["refused"]),
         )  # fmt: skip
         subject = Subject(
             model, name=spec, spec=spec, num_classes=len(card.classes), mean=card.mean, std=card.std,
             device=str(pick_device(asked.device)), trained=True, options=dict(asked.options), training=training,
+            classes=images.classes, trained_on=data.Origin(images.name, images.sha256),
         )  # fmt: skip
         facts = {
             "kind": "model", "name": spec, "model": spec, "options": dict(asked.options), "weights_sha256": None,

@@ -16,7 +16,7 @@ from tinydigits import models
 from tinydigits.checks import Subject
 from tinydigits.errors import TinydigitsError, first_line
 from tinydigits.verify.targets import weights
-from tinydigits.verify.targets._target import Asked, InputSaid, Target, of_card
+from tinydigits.verify.targets._target import Asked, InputSaid, Target, of_card, training_set
 
 __all__ = ["NO_TRAIN_MODE", "FileModule", "Opened", "in_batches", "load_foreign", "must_answer", "shape_of"]
 
@@ -107,7 +107,7 @@ def load_foreign(
     card = models.card_in(str(path), model.opened.metadata)
     subject = Subject(
         model, name=path.name, trained=True, file=path, lacks=lacks,
-        read_structure=structure and partial(structure, model, path),
+        read_structure=structure and partial(structure, model, path), **training_set(card),
     )  # fmt: skip
     facts: dict[str, Any] = {"kind": kind, "name": path.name, "model": card.model if card else None, "options": {}}
     levels = (0.0, 1 / 255) if model.dtype == torch.uint8 else (None, None)

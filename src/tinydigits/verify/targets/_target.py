@@ -10,11 +10,12 @@ from typing import Any
 from torch import nn
 
 from tinydigits.checks import Subject
+from tinydigits.data import Origin
 from tinydigits.data.model_input import Levels
 from tinydigits.models import WeightsCard
 from tinydigits.run import Run, is_run_name
 
-__all__ = ["Asked", "InputSaid", "Target", "of_card"]
+__all__ = ["Asked", "InputSaid", "Target", "of_card", "training_set"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,13 @@ class Target:
             "input_said_by": origins | dict.fromkeys(assumed, "nobody"),
         }  # fmt: skip
         return replace(self, subject=subject, facts=facts)
+
+
+def training_set(card: WeightsCard | None) -> dict[str, Any]:
+    """What a card says of the training's data set, by the fields of `Subject`."""
+    if card is None:
+        return {}
+    return {"classes": tuple(card.classes), "trained_on": Origin(card.source, card.data_sha256 or "")}
 
 
 def of_card(card: WeightsCard) -> InputSaid:

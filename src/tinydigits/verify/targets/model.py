@@ -6,7 +6,7 @@ from tinydigits import contract, models
 from tinydigits.checks import Subject, isolated_random_state
 from tinydigits.train import pick_device
 from tinydigits.verify.targets import weights
-from tinydigits.verify.targets._target import Asked, InputSaid, Target, of_card
+from tinydigits.verify.targets._target import Asked, InputSaid, Target, of_card, training_set
 
 KIND = "a model's name, file.py:Class or package.module:Class, with or without --weights"
 ORDER = 1
@@ -24,7 +24,7 @@ def load(asked: Asked) -> Target:
     Raises TinydigitsError when it cannot be built, and when the weights do not fit.
     """
     spec, options = asked.text, dict(asked.options)
-    says, state = InputSaid(), None
+    says, state, card = InputSaid(), None, None
     if asked.weights is not None:
         state, card = models.read_weights(asked.weights)
         says = of_card(card) if card is not None else says
@@ -35,7 +35,7 @@ def load(asked: Asked) -> Target:
         models.fit_weights(model, state, str(asked.weights))
     subject = Subject(
         model, name=spec, spec=spec, options=options, device=str(pick_device(asked.device)),
-        trained=state is not None, file=asked.weights,
+        trained=state is not None, file=asked.weights, **training_set(card),
     )  # fmt: skip
     facts = {"kind": "model", "name": spec, "model": spec, "options": options} | weights.facts(asked.weights)
     return Target(subject, facts, says, spec if spec in contract.names() else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinydigits import models, recipe
+from tinydigits import data, models, recipe
 from tinydigits.checks import Subject, Training
 from tinydigits.errors import TinydigitsError
 from tinydigits.run import Record, Run, open_run, runs_in
@@ -33,14 +33,15 @@ def load(asked: Asked) -> Target:
         training=Training(
             record.epochs, record.images_seen, record.num_train, record.peak_memory_bytes,
             finished=record.status == "finished", seconds=record.seconds.training + record.seconds.evaluation,
-            machine=_describe(record), source=record.source, data_sha256=record.data_sha256,
+            machine=_describe(record),
         ),
+        classes=tuple(card.classes), trained_on=data.Origin(record.source, record.data_sha256),
         siblings=lambda: [load(Asked(str(other.folder), asked.out, asked.device)).subject for other in _siblings(run)],
         **of_card(card).facts(),
     )  # fmt: skip
     facts = {
         "kind": "run", "name": run.name, "model": card.model, "options": card.options, "recipe": followed.name,
-        "trained_on": card.source, "test_time_shift_pixels": shift_pixels,
+        "trained_on": record.source, "test_time_shift_pixels": shift_pixels,
     }  # fmt: skip
     return Target(subject, facts | weights.facts(path), of_card(card), followed.contract, run)
 

@@ -9,7 +9,7 @@ from typing import Any
 from tinydigits import models
 from tinydigits.checks import Subject
 from tinydigits.train import pick_device
-from tinydigits.verify.targets._target import Asked, Target, of_card
+from tinydigits.verify.targets._target import Asked, Target, of_card, training_set
 
 KIND = "a .safetensors, .pt or .pth of tinydigits"
 ORDER = 2
@@ -26,7 +26,7 @@ def load(asked: Asked) -> Target:
     model, card = models.load_weights(path)
     subject = Subject(
         model, name=path.name, spec=card.model, options=card.options, device=str(pick_device(asked.device)),
-        trained=True, file=path,
+        trained=True, file=path, **training_set(card),
     )  # fmt: skip
     told = {"kind": "weights", "name": path.name, "model": card.model, "options": card.options, "recipe": card.recipe}
     return Target(subject, told | {"trained_on": card.source} | facts(path), of_card(card))
