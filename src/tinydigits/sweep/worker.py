@@ -143,7 +143,7 @@ class Worker:
             recipe = self.study.recipe(point.settings, point.seed_offset)
             broken = self._broken(recipe)
         except TinydigitsError as error:
-            if not self.study.sweep.search:
+            if not self.study.sweep.search or str(error.where).startswith("data "):
                 raise
             broken = {"recipe": str(error)}  # settings that do not go together
         if broken:
@@ -180,7 +180,7 @@ class Worker:
             return {}
         from tinydigits.sweep.limits import broken_limits
 
-        num_train = len(_load(recipe.data.source, "train")) - recipe.data.validation
+        num_train = len(self._training_images(recipe.data.source)) - recipe.data.validation
         return {found.check: found.measured for found in broken_limits(recipe, self.study.sweep.contract, num_train)}
 
     def _reject(self, trial: Trial, broken: Mapping[str, str]) -> None:
@@ -202,10 +202,21 @@ class Worker:
         begun = self._begun(trial, recipe)
         if begun is not None:
             return resume(begun, device=self.device, threads=self.threads, reporter=reporter)
-        images = _load(recipe.data.source, "train")
+        images = self._training_images(recipe.data.source)
         return train(
             recipe, out=self.study.folder, device=self.device, threads=self.threads, reporter=reporter, images=images
         )
+
+    def _training_images(self, source: str) -> data.ImageSet:
+        """A source's training images; raises TinydigitsError where earlier trials of the study had others.
+
+        The study knows a folder as it was typed: on another machine it may lie elsewhere.
+        """
+        digests: dict[str, str] = self.optuna_study.user_attrs.get("data_sha256", {})
+        images = data.Origin(data.locate(source), digests.get(source, "")).load("train", read=_load)
+        if source not in digests:
+            self.optuna_study.set_user_attr("data_sha256", digests | {source: images.sha256})
+        return images
 
     def _begun(self, trial: Trial, recipe: Recipe) -> Run | None:
         """The run of a worker that was stopped or has died on this machine, with its checkpoint."""
@@ -236,7 +247,7 @@ class Worker:
             verdict = verify(run.folder, threads=self.threads or record.threads)
             keep(verdict)
             facts["verdict"] = verdict.word
-            for (_, split), (images, answers) in verdict.evaluations.items():
+            for (_, split), (images, answers) in [*verdict.evaluations.items()][:1]:
                 facts |= {"split": split, "correct": int(answers.correct), "seen": len(images)}
         return facts
 
@@ -291,4 +302,7 @@ class _Reporter(Reporter):
 
 
 def _tree(recipe: Recipe) -> dict[str, Any]:
-    return recipe.model_dump(mode="json", exclude_none=True)
+    """The recipe as its run records it."""
+    tree = recipe.model_dump(mode="json", exclude_none=True)
+    tree["data"]["source"] = data.locate(recipe.data.source)
+    return tree

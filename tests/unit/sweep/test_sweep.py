@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import put_pictures
 from tinydigits import recipe, sweep
 from tinydigits.errors import TinydigitsError
 from tinydigits.run import Run, runs_in
 from tinydigits.sweep import Sweep
+from tinydigits.sweep.worker import Worker, _load
 
 QUICK = {"data.source": "digits", "data.batch_size": 200, "epochs": 1}
 
@@ -162,3 +164,21 @@ class Net(nn.Module):
     sweep.work(study, threads=1, device="cpu")
     standing = study.standing()
     assert {row.settings["model.kernel"] for row in standing.done} == {3} and standing.rejected > 0
+
+
+@pytest.mark.parametrize("fields", [{"vary": {"epochs": [1, 2]}}, {"search": {"epochs": "int:1..3"}, "trials": 2}])
+def test_all_trials_of_a_study_have_the_same_training_images(
+    fields: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture = put_pictures(Path("digits")) / "train/A/0.png"
+    quick = {"data.source": "./digits", "data.batch_size": 50}
+    contract = "under-25k" if "search" in fields else None
+    study = sweep.create(Sweep(name="s", recipe="two-conv", set=quick, contract=contract, **fields), "runs")
+    first = Worker(study, sweep.Lease(), threads=1, device="cpu")
+    first.run(first.claim())
+    picture.unlink()
+    _load.cache_clear()  # as in another process
+    with pytest.raises(TinydigitsError, match=r"data digits \(.*has other training images than before"):
+        sweep.work(study, threads=1, device="cpu")
+    assert [run.record.source for run in runs_in(study.folder)] == [str(tmp_path / "digits")]
