@@ -53,7 +53,7 @@ def leftovers(out: Path) -> list[str]:
     return [f"{path.name} was left" for path in out.rglob(".*draft*")]
 
 
-# `latest` is a convenience: where the link cannot be made, the newest run is found by its name.
+# `latest` is a convenience for people: tinydigits finds the newest run by its record.
 def must_fail(whole: Whole) -> list[int]:
     """The steps without which there is no run; the others take away, or make the link `latest`."""
     return [at for at, (what, name) in enumerate(whole.steps, 1) if what != "unlink" and not name.startswith(".latest")]

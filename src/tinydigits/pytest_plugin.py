@@ -23,6 +23,7 @@ _OPTIONS = {
     "contract": "A contract's name or TOML file: each of its checks becomes a test.",
     "target": "What is judged: a run, a registered model, or file.py:Class; the latest run by default.",
     "weights": "Weights for a class: a state dict as .safetensors, .pt or .pth.",
+    "model": "The code that a run, or weights, are of: file.py:Class, where you trust it.",
     "data": "Measure accuracy on this data set instead.",
 }
 
@@ -35,6 +36,7 @@ class ContractTests:
     target: str | None = None
     weights: str | None = None
     data: str | None = None
+    model: str | None = None
 
     def beside(self, folder: Path) -> ContractTests:
         """The same, with the files that are there named in full."""
@@ -48,6 +50,7 @@ def contract_tests(
     *,
     weights: str | Path | None = None,
     data: str | Path | None = None,
+    model: str | None = None,
 ) -> ContractTests:
     """Every check of a contract as a test of its own, in a file of tests.
 
@@ -56,7 +59,7 @@ def contract_tests(
     Paths are relative to that file. Without a target the latest run in `runs` beside it is judged. The arguments are
     those of `tinydigits verify`; an error in them is an error of each test.
     """
-    given = (None if value is None else str(value) for value in (target, weights, data))
+    given = (None if value is None else str(value) for value in (target, weights, data, model))
     return ContractTests(str(contract), *given)
 
 
@@ -152,7 +155,7 @@ class _Checks(pytest.Collector):
             try:
                 self._case = prepare(
                     self.tests.target, self.tests.contract, weights=self.tests.weights, out=self.folder / "runs",
-                    source=self.tests.data,
+                    source=self.tests.data, model=self.tests.model,
                 )  # fmt: skip
             except TinydigitsError as error:
                 self._case = error

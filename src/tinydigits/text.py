@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 
 from tinydigits.errors import TinydigitsError, printable, unknown_name
 
-__all__ = ["find_toml", "json_tree", "read_text", "source_alias", "source_label", "toml_tree"]
+__all__ = ["find_toml", "json_tree", "read_text", "seen_from", "source_alias", "source_label", "toml_tree"]
 
 MAX_BYTES = 4_000_000
 """No honest recipe, contract, record or verdict is larger: a record of 256 classes is a tenth of it."""
@@ -59,6 +60,30 @@ def find_toml(kind: str, name_or_path: str | Path, room: Path, example: str) -> 
     if not Path(text).is_file():
         raise TinydigitsError(f"{kind} {text}", "no such file", hint=f"tinydigits {kind}s cp {example} {text}")
     return Path(text)
+
+
+def seen_from(path: str, folder: Path | None = None) -> list[str]:
+    """The files that a relative path may mean which was written elsewhere, each as it is named from here.
+
+    >>> seen_from("nowhere.py", Path("runs"))
+    []
+
+    Such a path stands in a run, and is relative to where the training was started: in the run's `folder` or one above
+    it. Those come first, from the nearest on, and then the current folder.
+    """
+    if Path(path).is_absolute():
+        return [path] if os.path.isfile(path) else []  # noqa: PTH113 (no error for any name)
+    here = Path.cwd()
+    above = [] if folder is None else [here / folder, *(here / folder).parents]
+    files = dict.fromkeys(str(place / path) for place in [*above, here])
+    return [_from_here(file, here) for file in files if os.path.isfile(file)]  # noqa: PTH113
+
+
+def _from_here(file: str, here: Path) -> str:
+    try:
+        return os.path.relpath(file, here)
+    except ValueError:  # another drive of Windows
+        return file
 
 
 def read_text(path: Path, where: object = None) -> str:

@@ -153,6 +153,25 @@ def test_a_file_of_tests_may_have_contracts_of_its_own(pytester: pytest.Pytester
     assert "no run here yet\n  try: tinydigits train" in text
 
 
+def test_a_run_of_the_users_own_code_is_judged_until_that_changes_and_then_by_naming_it(
+    pytester: pytest.Pytester, ask: Ask, installed: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINYDIGITS_CACHE", str(pytester.path / "cache"))
+    train = ["train", "two-conv", "--model", "model.py:Net", "--data", "digits", "--epochs", "1"]
+    assert pytester.run(installed.python, "-m", "tinydigits", *train).ret == 0
+    (pytester.path / "runs" / "latest").unlink()  # as on a system without links
+    tests = pytester.mkdir("tests") / "test_model.py"
+    text = "from tinydigits.pytest_plugin import contract_tests\n\ntest_net = contract_tests({})\n"
+    files = "'../contract.toml', '../runs/latest'"
+    tests.write_text(text.format(files), encoding="utf-8")
+    (pytester.path / "model.py").write_text(MODEL + "# better explained\n", encoding="utf-8")
+    changed = ask("tests", "-k", "layers")
+    changed.assert_outcomes(errors=1, deselected=3)
+    assert "model.py changed since it was trained" in changed.stdout.str()
+    tests.write_text(text.format(f"{files}, model='../model.py:Net'"), encoding="utf-8")
+    ask("tests", "-k", "layers").assert_outcomes(passed=1, deselected=3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says", "code"),
     [

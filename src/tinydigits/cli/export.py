@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,9 @@ def export(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of runs.")] = Path("runs"),
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="The code that the run's model is built by, as file.py:Class.")
+    ] = None,
     to: Annotated[
         Path | None,
         typer.Option("--to", help="The folder to write to; else the run's own, or this one for a shipped model."),
@@ -38,9 +42,9 @@ def export(
     one thread; a format that is too small for the model, or whose packages are not installed, has a row that says so.
     """
     from tinydigits import export as exports
-    from tinydigits import pretrained
+    from tinydigits import models, pretrained
     from tinydigits.errors import TinydigitsError, unknown_name
-    from tinydigits.run import is_run_name, open_run
+    from tinydigits.run import code_note, is_run_name, open_run
 
     known = exports.formats()
     is_shipped = words[0] in pretrained.names()
@@ -52,7 +56,10 @@ def export(
         if name not in [*known, "all"]:
             raise unknown_name("export", name, known, kind="format" if is_run or len(words) > 1 else "run or format")
     run = pretrained.find(words[0]).run if is_shipped else open_run(words[0] if is_run else None, out)
-    trained = exports.of_run(run, data)
+    if model is not None:
+        models.allow(model, lasting=True)
+    command = shlex.join(["tinydigits", "export", str(run.folder), *formats])
+    trained = exports.of_run(run, data_folder=data, model=model, command=command)
     folder = to or (Path() if is_shipped else run.folder)  # nothing is written into the installed package
     if "all" in formats:
         all_hold = _print_table(trained, exports.formats(trained), folder)
@@ -63,7 +70,10 @@ def export(
             f"the run's accuracy is of answers averaged over shifts of up to {trained.shift_pixels} px; the files "
             "are asked once, so theirs is a little lower"
         )
-    typer.echo(f"next: tinydigits verify {words[0] if is_shipped else run.folder}")
+    if trained.code is not None and (note := code_note({"code_differs": trained.code.changed})):
+        typer.echo(note)
+    named = f" --model {shlex.quote(model)}" if model is not None else ""
+    typer.echo(f"next: tinydigits verify {words[0] if is_shipped else run.folder}{named}")
     raise typer.Exit(0 if all_hold else 1)
 
 
@@ -112,7 +122,7 @@ def _print_table(trained: Trained, formats: list[str], folder: Path) -> bool:
                 accuracy = f"{100 * parity.correct_after / parity.seen:.2f} %"
                 cells += [f"{parity.same:,} of {parity.seen:,}", f"{parity.largest_difference:.1e}", accuracy]
                 if done.holds:
-                    speed = exports.measure(name, done.path)
+                    speed = exports.measure(name, done.path, spec=trained.code.spec if trained.code else None)
                     cells += [f"{speed.p50_us:,.0f}", f"{speed.images_per_second:,.0f}"]
         notes += [f"{name}: {done.path if done.holds else f'deleted: {done.parity}'}"]
         notes += [f"{name}: {line}" for line in (done.not_asked, done.note) if line]

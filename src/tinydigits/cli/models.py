@@ -73,7 +73,6 @@ def show(
     from tinydigits import models
     from tinydigits.trace import trace
 
-    models.allow(spec, lasting=True)
     found = trace(models.build(spec), parse_shape(input_shape))
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("layer", overflow="fold")

@@ -95,6 +95,12 @@ def run(
 @app.command()
 def join(
     target: Annotated[str, typer.Argument(metavar="STUDY", help="A study's folder, or its name.")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model", "-m", help="The code that it trains, as file.py:Class, where you trust it; repeatable."
+        ),
+    ] = None,
     workers: Workers = 1,
     threads: Threads = None,
     device: Device = None,
@@ -102,8 +108,11 @@ def join(
     storage: Storage = None,
 ) -> None:
     """Add workers to a study, on this machine or any other that sees its folder or its storage."""
+    from tinydigits import models
     from tinydigits.sweep import open_study
 
+    for spec in model or []:
+        models.allow(spec, lasting=True)  # for its workers, which are processes of their own
     _work(open_study(target, out, storage=storage), workers, threads, device)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -21,7 +22,10 @@ FALLBACK = "digits"
 def train(
     recipe: Annotated[str | None, typer.Argument(help="A recipe's name or TOML file; `recipes ls` lists them.")] = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="A model's name, or file.py:Class, in place of the recipe's.")
+        str | None,
+        typer.Option(
+            "--model", "-m", help="A model's name, or file.py:Class, in place of the recipe's, or of a run's."
+        ),
     ] = None,
     source: Annotated[
         str | None,
@@ -61,9 +65,9 @@ def train(
     changes += [f"epochs={epochs}"] if epochs is not None else []
     changes += [f"seed={seed}"] if seed is not None else []
     if resume is not None:
-        if recipe or model or changes or seeds > 1:
+        if recipe or changes or seeds > 1:
             raise TinydigitsError("train --resume", "takes no recipe and no change to it: the run has its own")
-        _resume(resume, out, source, device, threads, log or [])
+        _resume(resume, model, source, out, device, threads, log or [])
         return
     changes += [f"data.source={json.dumps(source, ensure_ascii=False)}"] if source is not None else []
     if model is not None:
@@ -118,22 +122,26 @@ def _train(recipe: Recipe, out: Path, device: str | None, threads: int | None, l
 
 
 def _resume(
-    target: str, out: Path, source: str | None, device: str | None, threads: int | None, log: list[str]
-) -> None:
+    target: str, model: str | None, source: str | None, out: Path, device: str | None, threads: int | None,
+    log: list[str],
+) -> None:  # fmt: skip
+    from tinydigits import models
     from tinydigits.report import write_run_report
     from tinydigits.run import open_run
     from tinydigits.train import is_first_process, resume
 
+    if model is not None:
+        models.allow(model, lasting=True)
     run = open_run(target, out)
     was_finished = run.record.status == "finished"
     if was_finished and is_first_process():
         typer.echo(f"{run.folder} is finished already")
-    resume(run, device=device, threads=threads, reporter=_reporter(log), source=source)
+    resume(run, device=device, threads=threads, reporter=_reporter(log), model=model, source=source)
     if not is_first_process():
         _leave()
     if not was_finished or not (run.folder / "report.md").is_file():  # it may have been killed before its report
         write_run_report(run)
-    typer.echo(f"next: tinydigits verify {_short(run)}")
+    typer.echo(f"next: tinydigits verify {_short(run)}" + (f" --model {shlex.quote(model)}" if model else ""))
 
 
 def _reporter(log: list[str]) -> Reporter:

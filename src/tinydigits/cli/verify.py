@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +30,12 @@ def verify(
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Weights for a class: a state dict as .safetensors, .pt or .pth.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help="The code that a run, or weights, are of: file.py:Class, where you trust it."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An argument of the class; repeatable.")
@@ -89,8 +96,8 @@ def verify(
 
     if not retrain and (recipe or train or seeds):
         raise TinydigitsError("verify", "--recipe, --train and --seeds say how to train anew", hint="--retrain")
-    if target is not None:
-        models.allow(target, lasting=True)
+    for spec in filter(None, (target, model)):
+        models.allow(spec, lasting=True)
     bounds.enforce()
     files = {"json": json, "junit": junit, "markdown": markdown, "badge": badge}
     printed = _printed(files)
@@ -100,13 +107,13 @@ def verify(
         console = Console(stderr=printed is not None, width=_WIDTH_WITHOUT_TERMINAL)
     with console.status("verifying") as status:
         verdict = judge(
-            target, contract, weights=weights, options=model_input.parse_options(settings),
+            target, contract, weights=weights, options=model_input.parse_options(settings), model=model,
             said=model_input.parse_input(input_shape, mean, std, levels, resize),
             out=out, source=data, device=device, threads=threads,
             retraining=Retraining(recipe, train, seeds) if retrain else None, on_training=status.update,
             on_finding=lambda finding: status.update(f"{finding.check}: {finding.status}"),
         )  # fmt: skip
-    _print(console, verdict)
+    _print(console, verdict, model)
     tree = verdict.tree()
     _write(files, tree, before)
     tell_github(tree, before, sys.stderr if printed else sys.stdout)
@@ -160,9 +167,11 @@ def _write(files: Mapping[str, Path | None], tree: Mapping[str, Any], before: Ma
             write_output(path, render(name, tree, before))
 
 
-def _print(console: Console, verdict: Verdict) -> None:
+def _print(console: Console, verdict: Verdict, model: str | None) -> None:
     from rich.table import Table
     from rich.text import Text
+
+    from tinydigits.run import code_note
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("check", "measured", "limit", "finding"):
@@ -189,16 +198,19 @@ def _print(console: Console, verdict: Verdict) -> None:
             f" ({words})",
         )
     )
+    if note := code_note(verdict.target):
+        console.print(Text(note, style="yellow"))
     console.print(model_input.words(verdict.target), markup=False, highlight=False)
     if verdict.run is not None:
         console.print(f"report: {verdict.run.folder}/report.md", markup=False, highlight=False)
-    for step in _next_steps(verdict):
+    for step in _next_steps(verdict, model):
         console.print(f"next: {step}", markup=False)
 
 
-def _next_steps(verdict: Verdict) -> list[str]:
+def _next_steps(verdict: Verdict, model: str | None) -> list[str]:
     if verdict.run is not None:
-        return [f"tinydigits export {verdict.run.folder} pth"]
+        named = f" --model {shlex.quote(model)}" if model is not None else ""
+        return [f"tinydigits export {verdict.run.folder} pth{named}"]
     if not verdict.target.get("model"):
         return []
     steps = [f"tinydigits models show {verdict.target['model']}"]

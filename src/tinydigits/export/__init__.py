@@ -2,9 +2,10 @@
 
 A format's file has `write(trained, folder) -> Path`. Where others can ask the file, it also has
 `load(path) -> Answer`, from uint8 images to probabilities, and `PARITY`, the rule by which its answers must agree with
-the checkpoint's (`parity.py`); `load` raises NotAsked where this machine has nothing to ask the file with. `NEEDS`
-names files of a run that it is made of; `note(path) -> str` may add a line. Packages that few people have are imported
-within `extra`, which names what brings them. Its first docstring line says what it is.
+the checkpoint's (`parity.py`); `load` raises NotAsked where this machine has nothing to ask the file with. With
+`BUILDS` it builds the model anew, by the code that a second argument names. `NEEDS` names files of a run that it is
+made of; `note(path) -> str` may add a line. Packages that few people have are imported within `extra`, which
+names what brings them. Its first docstring line says what it is.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from types import ModuleType
 
 from tinydigits.errors import TinydigitsError, unknown_name
 from tinydigits.export.parity import Parity, compare
-from tinydigits.export.speed import Speed, measure
+from tinydigits.export.speed import Speed, load, measure
 from tinydigits.export.trained import NotAsked, TooLarge, Trained, of_run
 
 __all__ = [
@@ -91,7 +92,8 @@ def export(trained: Trained, name: str, folder: Path) -> Exported:
     parity, not_asked = None, ""
     if hasattr(form, "load"):
         try:
-            parity = compare(trained, form.load(path), form.PARITY)
+            spec = trained.code.spec if trained.code is not None else None
+            parity = compare(trained, load(form, path, spec), form.PARITY)
         except NotAsked as error:
             not_asked = f"parity not run: {error}"
         except BaseException:

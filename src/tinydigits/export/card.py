@@ -11,7 +11,7 @@ from typing import Any
 from tinydigits import data
 from tinydigits.errors import TinydigitsError
 from tinydigits.export.trained import Trained
-from tinydigits.run import Record
+from tinydigits.run import Record, code_note
 from tinydigits.text import json_tree, read_text, source_alias, source_label
 
 __all__ = ["NEEDS", "write"]
@@ -144,6 +144,9 @@ def _results(verdict: Mapping[str, Any], source: str) -> Iterator[str]:
         f"Measured by `tinydigits verify` on {verdict['verified_at'][:10]} against the contract "
         f"`{verdict['contract']['name']}`: {verdict['verdict']}."
     )
+    if note := code_note(verdict["target"]):
+        yield ""
+        yield f"In that verdict, {note}."
     if shift := verdict["target"].get("test_time_shift_pixels", 0):
         yield ""
         yield (

@@ -18,6 +18,7 @@ from tinydigits.export.trained import Answer, Trained, answer_of
 __all__ = ["NEEDS", "PARITY", "load", "write"]
 
 PARITY = "same class"
+BUILDS = True
 NEEDS = ("checkpoint.pt",)  # it has the optimizer's state and the history
 
 
@@ -65,9 +66,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         raise TinydigitsError(path, f"damaged checkpoint: {type(error).__name__}") from error
 
 
-def load(path: Path) -> Answer:
-    """Build the model anew and ask it by torch."""
-    content = torch.load(path, weights_only=True)
-    model = models.build(content["model"]["name"], content["model"]["options"])
-    model.load_state_dict(content["model_state_dict"])
-    return answer_of(model.eval(), content["mean"], content["std"])
+def load(path: Path, spec: str | None = None) -> Answer:
+    """Build the model anew, by the code that `spec` names, and ask it by torch."""
+    model, card = models.load_weights(path, spec=spec)
+    return answer_of(model, card.mean, card.std)

@@ -10,6 +10,7 @@ from tinydigits.models import load_weights, weights_bytes
 __all__ = ["PARITY", "load", "write"]
 
 PARITY = "same class"
+BUILDS = True
 
 
 def write(trained: Trained, folder: Path) -> Path:
@@ -19,7 +20,7 @@ def write(trained: Trained, folder: Path) -> Path:
     return path
 
 
-def load(path: Path) -> Answer:
-    """Build the model anew and ask it by torch."""
-    model, card = load_weights(path)
+def load(path: Path, spec: str | None = None) -> Answer:
+    """Build the model anew, by the code that `spec` names, and ask it by torch."""
+    model, card = load_weights(path, spec=spec)
     return answer_of(model, card.mean, card.std)

@@ -15,13 +15,14 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
 from tinydigits.errors import TinydigitsError
 from tinydigits.export.trained import Answer
 
-__all__ = ["Speed", "measure"]
+__all__ = ["Speed", "load", "measure"]
 
 _BATCH = 100
 
@@ -34,11 +35,17 @@ class Speed:
     images_per_second: float
 
 
-def measure(format_name: str, path: Path, *, budget_seconds: float = 1.0) -> Speed:
+def load(form: ModuleType, path: Path, spec: str | None) -> Answer:
+    """Open a file of a format; `spec` is the code of the model, for formats that build it."""
+    answer: Answer = form.load(path, spec) if getattr(form, "BUILDS", False) else form.load(path)
+    return answer
+
+
+def measure(format_name: str, path: Path, *, spec: str | None = None, budget_seconds: float = 1.0) -> Speed:
     """Time a file of a format that can be asked; raises TinydigitsError where its process fails."""
     threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
-        [sys.executable, __file__, format_name, str(path), str(budget_seconds)],
+        [sys.executable, __file__, format_name, str(path), str(budget_seconds), spec or ""],
         capture_output=True, text=True, check=False, env=os.environ | threads,
     )  # fmt: skip
     if done.returncode != 0:
@@ -69,6 +76,6 @@ def _seconds(answer: Answer, images_NHW: np.ndarray, budget_seconds: float) -> l
 
 if __name__ == "__main__":  # started by `measure`, prints one line of JSON
     sys.path.pop(0)  # this folder, whose onnx.py is not onnx
-    _name, _path, _budget = sys.argv[1:]
+    _name, _path, _budget, _spec = sys.argv[1:]
     _form = importlib.import_module(f"tinydigits.export.{_name.replace('-', '_')}")
-    print(json.dumps(vars(_time(_form.load(Path(_path)), float(_budget)))))
+    print(json.dumps(vars(_time(load(_form, Path(_path), _spec or None), float(_budget)))))

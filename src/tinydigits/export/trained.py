@@ -16,7 +16,7 @@ import numpy as np
 from tinydigits import data, models
 from tinydigits.data import ImageSet
 from tinydigits.errors import TinydigitsError
-from tinydigits.models import WeightsCard
+from tinydigits.models import Code, WeightsCard
 from tinydigits.run import Run, write_output
 
 if TYPE_CHECKING:
@@ -46,13 +46,15 @@ class NotAsked(TinydigitsError):
 class Trained:
     """A trained model in eval mode on the CPU, the card of its weights, and the run that trained it, if it is at hand.
 
-    `weights` is the file that it was read from, `data_folder` where its data are now, if they have moved.
+    `weights` is the file that it was read from, `code` what it was built by, `data_folder` where its data are now, if
+    they have moved.
     """
 
     model: nn.Module
     card: WeightsCard
     weights: Path
     run: Run | None = None
+    code: Code | None = None
     data_folder: str | None = None
     _sets: dict[str, ImageSet] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -105,16 +107,21 @@ class Trained:
             write_output(path, content)
 
 
-def of_run(run: Run, data_folder: str | None = None) -> Trained:
-    """The model of a finished run; raises TinydigitsError for a run that is unfinished or damaged."""
+def of_run(run: Run, *, data_folder: str | None = None, model: str | None = None, command: str = "") -> Trained:
+    """The model of a finished run; raises TinydigitsError for a run that is unfinished or damaged.
+
+    `data_folder` is where its data are now, if they have moved. `model` names the class that it is built by: for code
+    that was not named yet, or has changed since it was trained; `command` is the command line that this would be added
+    to.
+    """
     if run.record.status != "finished":
         raise TinydigitsError(
             f"run {run.folder}", f"is not finished but {run.record.status}",
             hint=f"tinydigits train --resume {run.folder}",
         )  # fmt: skip
     weights = run.file("weights.safetensors")
-    model, card = models.load_weights(weights)
-    return Trained(model, card, weights, run, data_folder and data.locate(data_folder))
+    module, card, code = models.open_weights(weights, named=model, recorded=run.record.code_sha256, command=command)
+    return Trained(module, card, weights, run, code, data_folder and data.locate(data_folder))
 
 
 def answer_of(model: nn.Module, mean: float, std: float) -> Answer:

@@ -3,7 +3,7 @@
 Importing this room does not import torch; building a model does.
 """
 
-from tinydigits.models.allowed import allow, require_allowed
+from tinydigits.models.allowed import Code, allow, choose_code, code_sha256
 from tinydigits.models.registry import build, find, module_file, names, summary
 from tinydigits.models.weights import (
     CARD_KEY,
@@ -11,6 +11,7 @@ from tinydigits.models.weights import (
     card_in,
     fit_weights,
     load_weights,
+    open_weights,
     read_card,
     read_weights,
     save_weights,
@@ -19,7 +20,7 @@ from tinydigits.models.weights import (
 )
 
 __all__ = [
-    "CARD_KEY", "WeightsCard", "allow", "build", "card_in", "find", "fit_weights", "load_weights", "module_file",
-    "names", "read_card", "read_weights", "require_allowed", "save_weights", "summary", "weights_bytes",
-    "with_plain_weights",
+    "CARD_KEY", "Code", "WeightsCard", "allow", "build", "card_in", "choose_code", "code_sha256", "find", "fit_weights",
+    "load_weights", "module_file", "names", "open_weights", "read_card", "read_weights", "save_weights", "summary",
+    "weights_bytes", "with_plain_weights",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, ValidationError, create_model
 
 from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
-from tinydigits.models.allowed import allow
+from tinydigits.models.allowed import allow, forget_namesakes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -117,6 +117,7 @@ def _import_file(spec: str, path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(module_spec)
     sys.modules[module_name] = module
     # The file may import its neighbours, as it could when run as a script.
+    forget_namesakes(spec)
     sys.path.insert(0, str(path.resolve().parent))
     try:
         module_spec.loader.exec_module(module)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 
 from tinydigits.archive import require_honest
 from tinydigits.errors import TinydigitsError, first_line
-from tinydigits.models.allowed import require_allowed
+from tinydigits.models.allowed import Code, choose_code
 from tinydigits.models.registry import build, find
 from tinydigits.text import json_tree
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = [
-    "CARD_KEY", "WeightsCard", "card_in", "fit_weights", "load_weights", "read_card", "read_weights", "save_weights",
-    "weights_bytes", "with_plain_weights",
+    "CARD_KEY", "WeightsCard", "card_in", "fit_weights", "load_weights", "open_weights", "read_card", "read_weights",
+    "save_weights", "weights_bytes", "with_plain_weights",
 ]  # fmt: skip
 
 CARD_KEY = "tinydigits"
@@ -119,23 +119,37 @@ def load_weights(path: str | Path, *, spec: str | None = None) -> tuple[nn.Modul
     `spec` names the class to use instead of the card's. Raises TinydigitsError when the file holds no weights, has no
     card, names code that the user has not named, or does not fit the model.
     """
+    return open_weights(path, named=spec)[:2]
+
+
+def open_weights(
+    path: str | Path,
+    *,
+    named: str | None = None,
+    recorded: Mapping[str, str] | None = None,
+    command: str = "",
+    if_changed: str = "",
+) -> tuple[nn.Module, WeightsCard, Code]:
+    """As `load_weights`, with the code that the model was built by; the arguments are those of `choose_code`."""
     where = str(path)
     state, card = read_weights(path)
     if card is None:
         raise _no_card(where)
-    if spec is None:
-        require_allowed(card.model, where)
-    if spec is None and ":" not in card.model:
+    code = choose_code(
+        card.model, where, named=named, beside=Path(path).parent, recorded=recorded, command=command,
+        if_changed=if_changed,
+    )  # fmt: skip
+    if ":" not in code.spec:
         import torch
 
-        find(card.model)  # imported here, a file's own tensors are not built without memory
+        find(code.spec)  # imported here, a file's own tensors are not built without memory
         # A card may ask for more layers than there is memory: first without any.
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that no weights are kept
-            fit_weights(build(card.model, card.options), state, where)
-    model = build(spec or card.model, card.options)
+            fit_weights(build(code.spec, card.options), state, where)
+    model = build(code.spec, card.options)
     fit_weights(model, state, where)
-    return model.eval(), card
+    return model.eval(), card, code
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], WeightsCard | None]:

@@ -176,6 +176,8 @@ def facts(record: Record) -> Iterator[tuple[str, object]]:
     yield "versions", ", ".join(f"{package} {version}" for package, version in record.versions.items())
     yield "git commit", record.git_commit or "none"
     yield "training images", f"SHA-256 {record.data_sha256[:16]}…"
+    if record.code_sha256:
+        yield "code", ", ".join(f"{name} {sha256[:16]}…" for name, sha256 in record.code_sha256.items())
     yield "started", record.started_at
 
 

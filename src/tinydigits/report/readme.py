@@ -8,7 +8,7 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.report import text
 from tinydigits.report.command import train_command
 from tinydigits.report.verdict import count
-from tinydigits.run import Run, verdict_of
+from tinydigits.run import Run, code_note, verdict_of
 
 __all__ = ["BEGIN", "END", "fill_readme"]
 
@@ -36,6 +36,7 @@ def fill_readme(page: str, run: Run, where: str = "README.md") -> str:
     rows = [[finding[key] for key in ("check", "measured", "limit", "status")] for finding in verdict["findings"]]
     parts = [
         f"Contract {text.cell(verdict['contract']['name'])}: **{verdict['verdict']}** ({count(verdict)}).",
+        *filter(None, [text.cell(code_note(verdict["target"]))]),
         text.table(["check", "measured", "limit", "finding"], rows),
         f"Trained by `{train_command(record)}` in {text.duration(record.seconds.training)}"
         f" on {text.cell(record.machine.get('processor', 'an unknown processor'))},"

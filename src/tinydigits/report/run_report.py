@@ -26,7 +26,7 @@ from tinydigits.report.kept import (
 from tinydigits.report.sheets import draw_augmented, draw_filters, draw_mistakes
 from tinydigits.report.style import png_bytes
 from tinydigits.report.verdict.markdown import findings
-from tinydigits.run import Record, Run, arrays_of, verdict_of
+from tinydigits.run import Record, Run, arrays_of, code_note, verdict_of
 from tinydigits.stats import wilson_interval
 from tinydigits.text import source_label
 
@@ -216,4 +216,6 @@ def _verdict_table(verdict: Mapping[str, Any] | None) -> Iterator[str]:
     if verdict is None:
         return
     yield f"## Contract {verdict['contract']['name']}: {verdict['verdict']}"
+    if note := code_note(verdict["target"]):
+        yield f"**{text.cell(note)}**"
     yield from findings(verdict)

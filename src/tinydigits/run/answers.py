@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tinydigits.archive import require_honest
-from tinydigits.errors import TinydigitsError
+from tinydigits.errors import TinydigitsError, printable
 from tinydigits.run.folder import Run
 from tinydigits.stats import Interval, mcnemar, paired_interval
 from tinydigits.text import json_tree, read_text, source_label
@@ -16,7 +17,7 @@ from tinydigits.text import json_tree, read_text, source_label
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Answers", "Paired", "answers_of", "arrays_of", "pair", "verdict_of"]
+__all__ = ["Answers", "Paired", "answers_of", "arrays_of", "code_note", "pair", "verdict_of"]
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,18 @@ def pair(first: Answers, second: Answers) -> Paired:
     both, either = len(first.wrong & second.wrong), len(first.wrong | second.wrong)
     won, lost = len(second.wrong - first.wrong), len(first.wrong - second.wrong)
     return Paired(first.what, first.seen, first.seen - either, won, lost, both)
+
+
+def code_note(target: Mapping[str, Any]) -> str:
+    """What a verdict's target says of the code that was judged, where that is not known to be the run's own.
+
+    >>> code_note({"code_differs": ["model.py", "blocks.py"]}), code_note({"code_differs": []})
+    ("code differs from the run's: model.py, blocks.py", '')
+    """
+    differs = target.get("code_differs", [])
+    if differs is None:
+        return "whether the code is the run's is not known: its hash was not recorded"
+    return f"code differs from the run's: {', '.join(map(printable, differs))}" if differs else ""
 
 
 def verdict_of(run: Run) -> dict[str, Any] | None:

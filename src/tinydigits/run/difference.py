@@ -27,8 +27,8 @@ class Difference:
 _NO_SETTING = ("description", "contract")
 _RESULTS = ("epochs", "steps", "images_seen", "images_for_statistics", "num_parameters", "num_buffers")
 _CIRCUMSTANCES = (
-    "source", "num_train", "num_validation", "data_sha256", "teachers_sha256", "device", "threads", "machine",
-    "versions", "git_commit", "resumed",
+    "source", "num_train", "num_validation", "data_sha256", "teachers_sha256", "code_sha256", "device", "threads",
+    "machine", "versions", "git_commit", "resumed",
 )  # fmt: skip
 
 
@@ -53,7 +53,9 @@ def _facts(run: Run) -> _Facts:
     record = run.record.model_dump(mode="json")
     facts: _Facts = {("setting", name): value for name, value in settings_of(run.record).items()}
     for key in _CIRCUMSTANCES:
-        facts |= {("circumstance", name): value for name, value in leaves({key: record[key]})}
+        facts |= {
+            ("circumstance", name): value for name, value in leaves({key: record[key]}) if value not in (None, {})
+        }
     facts[("result", "status")] = record["status"]
     facts |= {("result", key): record[key] for key in _RESULTS}
     result = run.record.result

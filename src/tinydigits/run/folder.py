@@ -69,7 +69,8 @@ class Record(_Part):
 
     `source` is a data set's name or the absolute path of a folder, `data_sha256` the digest of its training images,
     held-out ones included. `world_size` processes trained together, over `backend` (gloo or nccl; None for one alone).
-    Memory and times are the first one's.
+    Memory and times are the first one's. `code_sha256` has the files of a model that is not of the package, by their
+    paths from its folder; None where it is not known, as in records of earlier versions.
     """
 
     format: int = FORMAT
@@ -82,6 +83,7 @@ class Record(_Part):
     num_validation: int
     data_sha256: str
     teachers_sha256: dict[str, str] = {}
+    code_sha256: dict[str, str] | None = None
     num_parameters: int
     num_buffers: int
     device: str

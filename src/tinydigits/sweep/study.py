@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -102,6 +103,11 @@ class Study:
             update["data"] = found.data.model_copy(update={"validation": held_out})
         return found.model_copy(update=update)
 
+    def require_named(self, recipe: Recipe) -> None:
+        """Raise TinydigitsError where a trial's recipe names code that this user has not named."""
+        command = f"tinydigits sweep join {shlex.quote(str(self.folder))}"
+        models.choose_code(recipe.model.name, f"study {self.folder}", command=command)
+
 
 def create(sweep: Sweep, out: str | Path = "runs", *, storage: str | None = None) -> Study:
     """The study of a sweep in `out`: one that is there, with all it has done, or a new one.
@@ -148,7 +154,7 @@ def open_study(target: str | Path, out: str | Path = "runs", *, storage: str | N
 
 def _named(study: Study) -> Study:
     """A study that others may have begun: raises TinydigitsError for a model's code that this user has not named."""
-    models.require_allowed(study.recipe().model.name, f"study {study.folder}")
+    study.require_named(study.recipe())
     return study
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from tinydigits import data, models
+from tinydigits import data
 from tinydigits.errors import Interrupted, TinydigitsError, TrainingDiverged
 from tinydigits.recipe import Recipe
 from tinydigits.run import Record, Run
@@ -198,7 +198,7 @@ class Worker:
             )  # fmt: skip
 
     def _train(self, trial: Trial, recipe: Recipe, reporter: Reporter) -> Run:
-        models.require_allowed(recipe.model.name, f"study {self.study.folder}")
+        self.study.require_named(recipe)
         begun = self._begun(trial, recipe)
         if begun is not None:
             return resume(begun, device=self.device, threads=self.threads, reporter=reporter)

@@ -6,6 +6,7 @@ Shapes: B images a batch, C channels, H × W pixels, K classes.
 from __future__ import annotations
 
 import math
+import shlex
 import threading
 import time
 from pathlib import Path
@@ -86,12 +87,13 @@ def resume(
     threads: int | None = None,
     reporter: Reporter | None = None,
     source: str | None = None,
+    model: str | None = None,
 ) -> Run:
-    """Take a run up at its checkpoint and finish it: with the same device and threads, to the same bits.
+    """Take a run up at its checkpoint and finish it: with the same device, threads and code, to the same bits.
 
-    A finished run is given back as it is. `source` is where its data are now, if they have moved. Raises
-    TinydigitsError where the folder is incomplete, the training images are not those that it began with, or its recipe
-    names code that the user has not named.
+    A finished run is given back as it is. `source` is where its data are now, if they have moved; `model` names the
+    code of its model, where that was changed since. Raises TinydigitsError where the folder is incomplete, the training
+    images are not those that it began with, or its recipe names code that the user has not named.
     """
     started = time.perf_counter()
     record = run.record
@@ -100,10 +102,13 @@ def resume(
     if record.status == "finished":
         return run
     recipe = load(run.file("recipe.toml"))
-    models.require_allowed(recipe.model.name, f"run {run.folder}")
+    code = models.choose_code(
+        recipe.model.name, f"run {run.folder}", named=model, beside=run.folder, recorded=record.code_sha256,
+        command=f"tinydigits train --resume {shlex.quote(str(run.folder))}",
+    )  # fmt: skip
     with limit_threads(threads or record.threads):
         origin = data.Origin(data.locate(source or record.source), record.data_sha256)
-        setup, state = set_up(recipe, pick_device(device or record.device), origin=origin)
+        setup, state = set_up(recipe, pick_device(device or record.device), origin=origin, spec=code.spec)
         load_checkpoint(state, setup.world, run)
         return _finish(setup, state, run, reporter or Reporter(), started)
 
@@ -118,7 +123,7 @@ def _finish(setup: Setup, state: State, run: Run, reporter: Reporter, started: f
     state.record.seconds.start_up += time.perf_counter() - started
     validation = None
     try:
-        with world.raising_when_one_dies(f"run {run.folder}", hint=_resume_command(setup, run)):
+        with world.raising_when_one_dies(f"run {run.folder}", hint=_resume_command(setup, state, run)):
             with stop_requested() as stop:
                 while state.epoch <= setup.recipe.epochs:
                     _train_epoch(setup, state, run, reporter, stop)
@@ -166,7 +171,7 @@ def _train_epoch(setup: Setup, state: State, run: Run, reporter: Reporter, stop:
             written_at = time.perf_counter()
         if due == 2:
             position = f"in epoch {state.epoch} after batch {state.batch} of {num_batches}, checkpoint kept"
-            raise Interrupted(f"run {run.folder}", position, hint=_resume_command(setup, run))
+            raise Interrupted(f"run {run.folder}", position, hint=_resume_command(setup, state, run))
     _read_ledger(setup, state, reporter, num_batches)
 
 
@@ -243,5 +248,7 @@ def _read_ledger(setup: Setup, state: State, reporter: Reporter, num_batches: in
     )  # fmt: skip
 
 
-def _resume_command(setup: Setup, run: Run) -> str:
-    return f"{setup.world.launcher} train --resume {run.folder}"
+def _resume_command(setup: Setup, state: State, run: Run) -> str:
+    is_changed = state.record.code_sha256 not in (None, models.code_sha256(setup.spec))
+    named = f" --model {shlex.quote(setup.spec)}" if is_changed else ""
+    return f"{setup.world.launcher} train --resume {run.folder}{named}"

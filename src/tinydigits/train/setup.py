@@ -35,10 +35,12 @@ __all__ = ["Setup", "set_up"]
 class Setup:
     """What a training works with and no step changes.
 
-    `model` is what a step calls: the state's own model or, in several processes, torch's wrapper around it.
+    `spec` is the model as it is named from the current folder. `model` is what a step calls: the state's own model or,
+    in several processes, torch's wrapper around it.
     """
 
     recipe: Recipe
+    spec: str
     world: World
     train_set: data.ImageSet
     validation_set: data.ImageSet | None
@@ -48,21 +50,26 @@ class Setup:
 
 
 def set_up(
-    recipe: Recipe, device: torch.device, images: data.ImageSet | None = None, origin: data.Origin | None = None
+    recipe: Recipe,
+    device: torch.device,
+    images: data.ImageSet | None = None,
+    origin: data.Origin | None = None,
+    spec: str | None = None,
 ) -> tuple[Setup, State]:
     """Load the images, build the model and all that trains it, before the first step.
 
-    `images`, or those of `origin`, are trained on in place of those of the recipe's source. Raises TinydigitsError for
-    a model or data that do not fit the recipe.
+    `images`, or those of `origin`, are trained on in place of those of the recipe's source; `spec` is the model's name
+    where the recipe's is not what it is called from the current folder. Raises TinydigitsError for a model or data that
+    do not fit the recipe.
     """
-    world = World(device)
+    world, spec = World(device), spec or recipe.model.name
     with world.one_first():
         whole = images or (origin or data.Origin(recipe.data.source)).load("train")
     train_set, validation_set = whole, None
     if recipe.data.validation:
         train_set, validation_set = data.hold_out(whole, recipe.data.validation)
     torch.manual_seed(recipe.seed)  # for the initial weights, and from there on for dropout
-    model = models.build(recipe.model.name, recipe.model.options)
+    model = models.build(spec, recipe.model.options)
     _check_model(recipe, model, train_set)
     model.to(device)
     if recipe.channels_last:
@@ -81,7 +88,7 @@ def set_up(
     recompute(model, recipe.recompute, where=f"recipe {recipe.name}: recompute")
     compiler = _train_in_c(recipe, world, model)
     setup = Setup(
-        recipe, world, train_set, validation_set, batches, teachers, world.spread(model, recipe.batch_norm)
+        recipe, spec, world, train_set, validation_set, batches, teachers, world.spread(model, recipe.batch_norm)
     )  # fmt: skip
     if not world.is_first:  # the initial weights are the same everywhere, the dropout is not
         torch.manual_seed(seed_for(recipe.seed, world.rank))
@@ -147,6 +154,7 @@ def _new_record(setup: Setup, whole: data.ImageSet, model: nn.Module, compiler: 
         num_validation=len(setup.validation_set) if setup.validation_set else 0,
         data_sha256=whole.sha256,
         teachers_sha256=setup.teachers.sha256 if setup.teachers else {},
+        code_sha256=models.code_sha256(setup.spec),
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         num_buffers=sum(buffer.numel() for buffer in model.buffers()),
         device=str(world.device),

@@ -6,6 +6,7 @@ Shapes: B images a batch, C channels, H × W pixels, K classes.
 from __future__ import annotations
 
 import hashlib
+import shlex
 from itertools import pairwise
 
 import torch
@@ -62,7 +63,10 @@ class Teachers:
         for name in self.part.teachers:
             run = _find_run(name)
             weights = run.file("weights.safetensors")
-            model, card = models.load_weights(weights)
+            model, card, _ = models.open_weights(
+                weights, recorded=run.record.code_sha256, command=f"tinydigits verify {shlex.quote(str(run.folder))}",
+                if_changed="the code as it was, or a teacher that is trained anew",
+            )  # fmt: skip
             for what, got, expected in (
                 ("classes", card.classes, classes),
                 ("normalisation", (card.mean, card.std), (recipe.data.mean, recipe.data.std)),

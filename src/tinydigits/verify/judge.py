@@ -19,7 +19,7 @@ from tinydigits import checks, contract, data, machine
 from tinydigits.checks import Check, Finding, Limits, Subject
 from tinydigits.contract import Contract
 from tinydigits.errors import TinydigitsError
-from tinydigits.run import at_latest
+from tinydigits.run import Run, at_latest, open_run
 from tinydigits.text import source_alias
 from tinydigits.train import limit_threads
 from tinydigits.verify import targets
@@ -56,6 +56,7 @@ def verify(
     *,
     weights: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
+    model: str | None = None,
     said: InputSaid = _NOTHING_SAID,
     out: str | Path = "runs",
     source: str | None = None,
@@ -73,20 +74,24 @@ def verify(
 
     `target` is a run's folder (None: the latest in `out`), a registered model, `file.py:Class` or
     `package.module:Class`, a file of weights that says what model it belongs to, a `.pt2`, an `.onnx`, or a module. A
-    class is built with `options`, and has the `weights` of a file or fresh ones. `said` tells how the model takes its
-    images; else the target itself does, or the contract, or MNIST's usual input is assumed. The contract is that of the
-    run's recipe unless one is named. Accuracy is measured on the data set that the contract names, else on the one that
-    the model was trained on; with a shipped contract that the recipe alone names, always on the latter. `source` comes
-    before all of these. With `retraining` the target is first trained anew, under the contract's budget and in a
-    process that refuses known files of test images; the outcome is judged. Raises TinydigitsError when the question is
-    malformed: no such target, no such contract, a key that no check has, a run without weights, a model that cannot be
-    built or does not answer in one row of classes, a training that fails.
+    class is built with `options`, and has the `weights` of a file or fresh ones. `model` names the class that a run, or
+    a file of weights, is built by: for code that was not named yet, or has changed since it was trained. `said` tells
+    how the model takes its images; else the target itself does, or the contract, or MNIST's usual input is assumed.
+
+    The contract is that of the run's recipe unless one is named. Accuracy is measured on the data set that the contract
+    names, else on the one that the model was trained on; with a shipped contract that the recipe alone names, always on
+    the latter. `source` comes before all of these. With `retraining` the target is first trained anew, under the
+    contract's budget and in a process that refuses known files of test images; the outcome is judged.
+
+    Raises TinydigitsError when the question is malformed: no such target, no such contract, a key that no check has, a
+    run without weights, code that the user has not named, a model that cannot be built or does not answer in one row of
+    classes, a training that fails.
     """
     started = time.perf_counter()
     with limit_threads(threads):
         case = prepare(
-            target, contract_name, weights=weights, options=options, said=said, out=out, source=source, device=device,
-            threads=threads, retraining=retraining, on_training=on_training,
+            target, contract_name, weights=weights, options=options, model=model, said=said, out=out, source=source,
+            device=device, threads=threads, retraining=retraining, on_training=on_training,
         )  # fmt: skip
         found, subject = case.target, case.target.subject
         findings = []
@@ -112,6 +117,7 @@ def prepare(
     *,
     weights: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
+    model: str | None = None,
     said: InputSaid = _NOTHING_SAID,
     out: str | Path = "runs",
     source: str | None = None,
@@ -126,7 +132,7 @@ def prepare(
     """
     asked = Asked(
         at_latest(target, out) if isinstance(target, str | Path) else target, Path(out), device,
-        None if weights is None else Path(at_latest(weights, out)), options or {},
+        None if weights is None else Path(at_latest(weights, out)), options or {}, model,
     )  # fmt: skip
     found = None if retraining else targets.find(asked)
     own_contract = found.contract if found else contract_of(asked, retraining)
@@ -147,8 +153,10 @@ def prepare(
     if subject.trained_on is not None:
         found = replace(found, facts=found.facts | {"trained_on": subject.trained_on.source})
 
-    def open_baseline(run: str) -> Subject:
-        opened = targets.find(Asked(at_latest(run, out), Path(out), device)).as_told().subject
+    judged = found.run
+
+    def open_baseline(name: str) -> Subject:
+        opened = _baseline(name, asked, judged)
         return replace(opened, trained_on=None, load_images=subject.load)  # both are asked the same images
 
     subject = replace(subject, baseline=open_baseline)
@@ -156,6 +164,15 @@ def prepare(
     if not any(check.name == "shapes.output" for check, _ in bound):
         _must_answer_in_rows(found.subject)
     return Case(found, agreed, tuple(bound))
+
+
+def _baseline(name: str, asked: Asked, judged: Run | None) -> Subject:
+    """What a contract compares with; the code that the user named stands for a run of the same code, too."""
+    baseline = Asked(at_latest(name, asked.out), asked.out, asked.device)
+    if asked.model is not None and judged is not None and baseline.is_folder:
+        is_same = open_run(baseline.text, asked.out).record.code_sha256 == judged.record.code_sha256
+        baseline = replace(baseline, model=asked.model if is_same else None)
+    return targets.find(baseline).as_told().subject
 
 
 def _said_by(asked: Sequence[tuple[Check, Limits]]) -> InputSaid:

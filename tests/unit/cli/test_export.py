@@ -36,7 +36,7 @@ def invoke(*words: str | Path) -> tuple[int, str]:
 def test_all_prints_a_row_for_every_format(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodejs: str
 ) -> None:
-    monkeypatch.setattr("tinydigits.export.measure", lambda name, path: Speed(12.0, 3_400.0))
+    monkeypatch.setattr("tinydigits.export.measure", lambda name, path, spec: Speed(12.0, 3_400.0))
     code, output = invoke(run.folder, "all", "--to", tmp_path)
     rows = {line.split()[0]: line for line in output.splitlines() if line.strip()}
     for name in export.formats():
@@ -58,7 +58,7 @@ def test_a_terminal_of_80_columns_cuts_no_figure_of_mnist(
     parity = Parity("same class", "mnist", 10_000, 10_000, correct_before=9_973, correct_after=9_973,
                     largest_difference=8.9e-7)  # fmt: skip
     monkeypatch.setattr(export, "formats", lambda trained=None: ["litert", "safetensors"])
-    monkeypatch.setattr("tinydigits.export.measure", lambda name, path: Speed(14_702.0, 10_813.0))
+    monkeypatch.setattr("tinydigits.export.measure", lambda name, path, spec: Speed(14_702.0, 10_813.0))
     done = export.export
 
     def as_of_mnist(trained: export.Trained, name: str, folder: Path) -> Exported:
@@ -142,7 +142,9 @@ def test_a_page_whose_script_answers_otherwise_is_deleted(
 def test_a_file_that_answers_otherwise_gives_exit_code_1(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tinydigits.export.safetensors.load", lambda path: lambda images: 1 - images[:, 0, :10] / 1.0)
+    monkeypatch.setattr(
+        "tinydigits.export.safetensors.load", lambda path, spec: lambda images: 1 - images[:, 0, :10] / 1.0
+    )
     code, output = invoke(run.folder, "safetensors", "--to", tmp_path)
     assert code == 1 and "deleted" in output and "parity does not hold" in output
     assert not list(tmp_path.iterdir())

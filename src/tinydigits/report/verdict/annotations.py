@@ -9,15 +9,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from tinydigits.report.verdict import _words
+from tinydigits.run import code_note
 
 __all__ = ["render"]
 
 
 def render(verdict: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> str:
-    """One command a line; nothing where the verdict holds."""
+    """One command a line; nothing where the verdict holds of the run's own code."""
     file, _, class_name = str(verdict["target"].get("model", "")).rpartition(":")
     place = f"file={_escape_property(file)}," if file.endswith(".py") and class_name else ""
-    lines = []
+    note = code_note(verdict["target"])
+    lines = [f"::warning {place}title=tinydigits::{_escape(note)}\n"] if note else []
     for finding in _words.not_passed(verdict):
         parts = [_words.sentence(finding), finding["why"], finding.get("advice", "")]
         message = _escape("\n".join(filter(None, parts)))

@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from tinydigits.report.verdict import _words
+from tinydigits.run import code_note
 
 __all__ = ["render"]
 
@@ -28,6 +29,10 @@ def render(verdict: Mapping[str, Any], before: Mapping[str, Any] | None = None) 
     root = ElementTree.Element("testsuites", {"name": "tinydigits"} | counts | clock)
     facts = {"timestamp": re.sub(r"[+-]\d{4}$", "", verdict["verified_at"])} if "verified_at" in verdict else {}
     suite = ElementTree.SubElement(root, "testsuite", {"name": name} | counts | clock | facts)
+    note = code_note(verdict["target"])
+    if note:
+        properties = ElementTree.SubElement(suite, "properties")
+        ElementTree.SubElement(properties, "property", {"name": "code", "value": _clean(note)})
     for finding in verdict["findings"]:
         group = _clean(f"tinydigits.{verdict['contract']['name']}")
         case = ElementTree.SubElement(suite, "testcase", {"classname": group, "name": _clean(finding["check"])})
@@ -37,6 +42,8 @@ def render(verdict: Mapping[str, Any], before: Mapping[str, Any] | None = None) 
             parts = [_words.sentence(finding), finding["why"], finding.get("advice", "")]
             message = {"message": _clean(". ".join(filter(None, [parts[0], parts[2]]))), "type": finding["status"]}
             ElementTree.SubElement(case, "failure", message).text = _clean("\n".join(filter(None, parts)))
+    if note:
+        ElementTree.SubElement(suite, "system-out").text = _clean(note)
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tinydigits.report import text
 from tinydigits.report.verdict import _words
+from tinydigits.run import code_note
 from tinydigits.text import source_label
 
 __all__ = ["findings", "render"]
@@ -15,6 +16,8 @@ __all__ = ["findings", "render"]
 def render(verdict: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> str:
     """A table of findings, what to do about those that do not pass, and what exactly was judged."""
     head = [f"### {text.cell(_words.headline(verdict))}", f"{_words.count(verdict)}."]
+    if note := code_note(verdict["target"]):
+        head.append(f"**{text.cell(note)}**")
     return "\n\n".join([*head, *findings(verdict, before), *_judged(verdict)]) + "\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from tinydigits.train import pick_device
 from tinydigits.verify import targets
 from tinydigits.verify.targets import Asked, Target
 from tinydigits.verify.targets._target import of_card
+from tinydigits.verify.targets.run import contract_as_seen
 
 __all__ = ["Budget", "Retraining", "contract_of", "find_function", "retrain"]
 
@@ -150,8 +152,14 @@ def _recipe_of(asked: Asked, how: Retraining) -> Recipe:
     run = _run_of(asked, how)
     if run is not None:
         own = recipe.load(run.file("recipe.toml"))
-        models.require_allowed(own.model.name, f"run {run.folder}")
-        return own
+        code = models.choose_code(
+            own.model.name, f"run {run.folder}", named=asked.model, beside=run.folder, recorded=run.record.code_sha256,
+            command=f"tinydigits verify {shlex.quote(str(run.folder))} --retrain",
+        )  # fmt: skip
+        model = own.model.model_copy(update={"name": code.spec})
+        return own.model_copy(update={"model": model, "contract": contract_as_seen(own.contract, run)})
+    if asked.model is not None:
+        raise TinydigitsError("--model", "goes with a run: it is the code that its recipe names")
     named = how.recipe or asked.text or recipe.DEFAULT
     if how.recipe is None and named not in recipe.names():
         raise TinydigitsError(
@@ -189,7 +197,7 @@ def _by_function(asked: Asked, how: Retraining, budget: Budget, source: str | No
             "max_images": max_images, "device": asked.device,
         }  # fmt: skip
         with _process(images, task, threads, {}) as (answer, folder):
-            model, card = models.load_weights(folder / "weights.safetensors")
+            model, card = models.load_weights(folder / "weights.safetensors", spec=spec)
         seen = answer["images_seen"]
         training = Training(
             -(-seen // len(images)), seen, len(images), answer["peak_memory_bytes"], seconds=answer["seconds"],

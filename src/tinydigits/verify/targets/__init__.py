@@ -2,7 +2,8 @@
 
 A file of this folder has `KIND` (what it is, in words), `ORDER` (kinds that look more closely are asked first),
 `takes(asked)`, whether the target is one of its kind, and `load(asked)`, which gives the `Target`. With `BUILDS`, it is
-built from nothing, so that it can be given weights and options.
+built from nothing, so that it can be given weights and options. With `NAMES_CODE` it says itself what model it is of,
+and the user can name the code for it.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ def find(asked: Asked) -> Target:
                     f"target {asked.text}", "has weights and options of its own",
                     hint="--weights and --set go with a model's name or class",
                 )  # fmt: skip
+            if asked.model is not None and not getattr(kind, "NAMES_CODE", False):
+                raise TinydigitsError(
+                    f"target {asked.text}", "names no code", hint="--model goes with a run or a file of weights"
+                )
             target: Target = kind.load(asked)
             return target
     raise TinydigitsError(

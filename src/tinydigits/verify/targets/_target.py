@@ -40,7 +40,8 @@ _NOTHING = InputSaid()
 class Asked:
     """What the user named: a module itself, or its name; None where the latest run of the folder `out` is meant.
 
-    `weights` and `options` go with a class: the file that its weights come from, and its arguments.
+    `weights` and `options` go with a class: the file that its weights come from, and its arguments. `model` goes with a
+    run or a file of weights: the class that the user names for it.
     """
 
     target: str | nn.Module | None
@@ -48,6 +49,7 @@ class Asked:
     device: str = "cpu"
     weights: Path | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    model: str | None = None
 
     @property
     def text(self) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
+
 from tinydigits import data, models, recipe
 from tinydigits.checks import Subject, Training
 from tinydigits.errors import TinydigitsError
 from tinydigits.run import Record, Run, open_run, runs_in
+from tinydigits.text import seen_from
 from tinydigits.train import pick_device
 from tinydigits.verify.targets import weights
 from tinydigits.verify.targets._target import Asked, Target, of_card
 
 KIND = "a run's folder"
 ORDER = 0
+NAMES_CODE = True
 
 
 def takes(asked: Asked) -> bool:
@@ -24,11 +29,14 @@ def load(asked: Asked) -> Target:
     run = open_run(asked.text or None, asked.out)
     record = run.record
     path = run.file("weights.safetensors")
-    model, card = models.load_weights(path)
+    model, card, code = models.open_weights(
+        path, named=asked.model, recorded=record.code_sha256,
+        command=shlex.join(["tinydigits", "verify", str(run.folder)]),
+    )  # fmt: skip
     followed = recipe.load(run.file("recipe.toml"))
     shift_pixels = followed.evaluation.shift_pixels
     subject = Subject(
-        model, name=run.name, device=str(pick_device(asked.device)), spec=card.model, options=card.options,
+        model, name=run.name, device=str(pick_device(asked.device)), spec=code.spec, options=card.options,
         trained=True, file=path, shift_pixels=shift_pixels,
         training=Training(
             record.epochs, record.images_seen, record.num_train, record.peak_memory_bytes,
@@ -36,14 +44,21 @@ def load(asked: Asked) -> Target:
             machine=_describe(record),
         ),
         classes=tuple(card.classes), trained_on=data.Origin(record.source, record.data_sha256),
-        siblings=lambda: [load(Asked(str(other.folder), asked.out, asked.device)).subject for other in _siblings(run)],
+        siblings=lambda: [load(replace(asked, target=str(other.folder))).subject for other in _siblings(run)],
         **of_card(card).facts(),
     )  # fmt: skip
     facts = {
-        "kind": "run", "name": run.name, "model": card.model, "options": card.options, "recipe": followed.name,
-        "trained_on": record.source, "test_time_shift_pixels": shift_pixels,
+        "kind": "run", "name": run.name, "model": asked.model or card.model, "code_differs": code.changed,
+        "options": card.options, "recipe": followed.name, "trained_on": record.source,
+        "test_time_shift_pixels": shift_pixels,
     }  # fmt: skip
-    return Target(subject, facts | weights.facts(path), of_card(card), followed.contract, run)
+    return Target(subject, facts | weights.facts(path), of_card(card), contract_as_seen(followed.contract, run), run)
+
+
+def contract_as_seen(contract: str | None, run: Run) -> str | None:
+    """The contract that a recipe names; a file is where it was when the training was started."""
+    found = seen_from(contract, run.folder.parent) if contract is not None and contract.endswith(".toml") else []
+    return found[0] if found else contract
 
 
 def _describe(record: Record) -> str:
@@ -53,14 +68,16 @@ def _describe(record: Record) -> str:
 
 
 def _siblings(run: Run) -> list[Run]:
-    """The finished runs beside this one whose recipe and training images differ in nothing but the seed."""
-    own, found = recipe.load(run.file("recipe.toml")), []
+    """The finished runs beside this one whose recipe, code and training images differ in nothing but the seed."""
+    own, mine, found = recipe.load(run.file("recipe.toml")), run.record, []
     for other in runs_in(run.folder.parent):
         try:
             record = other.record
         except TinydigitsError:  # damaged, or of a newer version: not known to be the same training
             continue
-        if record.status != "finished" or record.data_sha256 != run.record.data_sha256:
+        if record.status != "finished" or record.data_sha256 != mine.data_sha256:
+            continue
+        if (record.code_sha256 or {}) != (mine.code_sha256 or {}):
             continue
         theirs = recipe.load(other.file("recipe.toml"))
         if theirs.seed != own.seed and theirs.model_copy(update={"seed": own.seed, "name": own.name}) == own:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from pathlib import Path
 from typing import Any
 
 from tinydigits import models
 from tinydigits.checks import Subject
+from tinydigits.errors import TinydigitsError
+from tinydigits.run import Run
 from tinydigits.train import pick_device
 from tinydigits.verify.targets._target import Asked, Target, of_card, training_set
 
 KIND = "a .safetensors, .pt or .pth of tinydigits"
 ORDER = 2
+NAMES_CODE = True
 
 
 def takes(asked: Asked) -> bool:
@@ -23,13 +27,29 @@ def takes(asked: Asked) -> bool:
 def load(asked: Asked) -> Target:
     """Build the model that the card names; raises TinydigitsError when there is no card, or it does not fit."""
     path = Path(asked.text)
-    model, card = models.load_weights(path)
+    model, card, code = models.open_weights(
+        path,
+        named=asked.model,
+        recorded=_recorded(path.parent),
+        command=shlex.join(["tinydigits", "verify", asked.text]),
+    )
     subject = Subject(
-        model, name=path.name, spec=card.model, options=card.options, device=str(pick_device(asked.device)),
+        model, name=path.name, spec=code.spec, options=card.options, device=str(pick_device(asked.device)),
         trained=True, file=path, **training_set(card),
     )  # fmt: skip
-    told = {"kind": "weights", "name": path.name, "model": card.model, "options": card.options, "recipe": card.recipe}
-    return Target(subject, told | {"trained_on": card.source} | facts(path), of_card(card))
+    told = {
+        "kind": "weights", "name": path.name, "model": asked.model or card.model, "code_differs": code.changed,
+        "options": card.options, "recipe": card.recipe, "trained_on": card.source,
+    }  # fmt: skip
+    return Target(subject, told | facts(path), of_card(card))
+
+
+def _recorded(folder: Path) -> dict[str, str] | None:
+    """The hashes of the code by the record beside a file, where it lies in a run."""
+    try:
+        return Run(folder).record.code_sha256
+    except TinydigitsError:
+        return None
 
 
 def facts(path: Path | None) -> dict[str, Any]:
