@@ -17,6 +17,7 @@ SOURCE = Path(tinydigits.__file__).parent
 FLOORS = (
     {"environment", "errors", "origin", "stats", "machine", "quiet"},
     {"archive", "bounds", "compiler", "extras", "text"},
+    {"onnx_graph"},
     {"models", "data", "recipe", "contract", "run"},
     {"evaluate", "kernels", "optim", "page", "pretrained", "trace"},
     {"train", "checks"},
@@ -34,8 +35,8 @@ HEAPS = {"utils", "util", "common", "helpers", "helper", "misc", "base", "core"}
 MAX_LINES = 350
 HEAVY = ("torch", "matplotlib", "scipy", "sklearn", "onnxruntime", "optuna")
 LIGHT_ROOMS = [
-    "", "cli", "pytest_plugin", "data", "recipe", "run", "contract", "errors", "machine", "models", "predict",
-    "pretrained", "stats", "text",
+    "", "cli", "pytest_plugin", "data", "recipe", "run", "contract", "errors", "machine", "models", "onnx_graph",
+    "predict", "pretrained", "stats", "text",
 ]  # fmt: skip
 
 

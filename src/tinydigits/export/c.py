@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tinydigits.export.c_code import Graph, emit_float, footprint_note, load_header, lower
+from tinydigits.export.c_code import Graph, emit_float, footprint_note, from_onnx, fuse, load_header
 from tinydigits.export.onnx import model_proto
 from tinydigits.export.trained import Answer, Trained
+from tinydigits.onnx_graph import read_onnx
 
 __all__ = ["PARITY", "graph_of", "load", "note", "title_of", "write"]
 
@@ -36,7 +37,7 @@ def note(path: Path) -> str:
 
 def graph_of(trained: Trained) -> Graph:
     """The model as the fused graph that C is made of."""
-    return lower(model_proto(trained))
+    return fuse(from_onnx(read_onnx(model_proto(trained).SerializeToString(), "export c")))
 
 
 def title_of(trained: Trained) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinydigits.errors import TinydigitsError
+from tinydigits.onnx_graph import OnnxNode, read_onnx
 
 __all__ = ["UNSURE_BELOW", "network_of"]
 
@@ -22,7 +22,7 @@ _OPERATIONS = {
     "Identity", "LeakyRelu", "MatMul", "MaxPool", "Mul", "ReduceMax", "ReduceMean", "Relu", "Reshape", "Sigmoid", "Sub",
     "Transpose", "Unsqueeze",
 }  # fmt: skip
-_FIXED = {"auto_pad": b"NOTSET", "ceil_mode": 0, "storage_order": 0, "dilations": [1, 1], "transA": 0, "beta": 1.0}
+_FIXED = {"auto_pad": "NOTSET", "ceil_mode": 0, "storage_order": 0, "dilations": [1, 1], "transA": 0, "beta": 1.0}
 _KEPT = {"strides", "pads", "group", "kernel_shape", "count_include_pad", "keepdims", "transB", "alpha", "perm"}
 
 
@@ -38,23 +38,12 @@ def network_of(source: Path | bytes, name: str) -> dict[str, Any]:
     constant its shape and where it starts in `weights`, little-endian float32 in base64; whole numbers stand there as
     lists. Raises TinydigitsError for an operation that the page does not have.
     """
-    import onnx
-    from onnx import numpy_helper
+    from tinydigits.models import card_in  # and with it pydantic, which `predict` does without
 
     where = name if isinstance(source, bytes) else str(source)
-    try:
-        model = onnx.load_from_string(source if isinstance(source, bytes) else source.read_bytes())
-        card = json.loads({entry.key: entry.value for entry in model.metadata_props}["tinydigits"])
-    except Exception as error:  # protobuf's and onnx's errors have no common base
-        raise TinydigitsError(where, "is no ONNX file of tinydigits", hint="tinydigits export RUN onnx") from error
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    nodes = []
-    for node in model.graph.node:
-        attributes = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
-        if node.op_type == "Constant":
-            constants[node.output[0]] = numpy_helper.to_array(attributes["value"])
-        else:
-            nodes.append(_operation(where, node, attributes, constants))
+    graph = read_onnx(source, where)
+    constants = dict(graph.constants)
+    nodes = [_operation(where, node, constants) for node in graph.nodes]
     placed: dict[str, Any] = {}
     parts: list[np.ndarray] = []
     num_values = 0
@@ -66,28 +55,31 @@ def network_of(source: Path | bytes, name: str) -> dict[str, Any]:
         placed[key] = {"shape": list(value.shape), "start": num_values}
         parts.append(value.astype("<f4").ravel())
         num_values += value.size
+    card = card_in(where, graph.metadata)
+    if card is None:
+        raise TinydigitsError(where, "has no card of tinydigits", hint="tinydigits export RUN onnx")
     return {
         "name": name,
-        "source": card["source"],
-        "classes": card["classes"],
-        "unsure_below": card.get("unsure_below") or UNSURE_BELOW,
-        "input": model.graph.input[0].name,
-        "output": model.graph.output[0].name,
+        "source": card.source,
+        "classes": card.classes,
+        "unsure_below": card.unsure_below or UNSURE_BELOW,
+        "input": next(iter(graph.inputs)),
+        "output": graph.outputs[0],
         "nodes": nodes,
         "constants": placed,
         "weights": base64.b64encode(np.concatenate(parts).tobytes()).decode("ascii"),
     }
 
 
-def _operation(where: str, node: Any, attributes: dict[str, Any], constants: dict[str, np.ndarray]) -> dict[str, Any]:
-    unlike = [key for key, value in _FIXED.items() if attributes.get(key, value) != value]
-    if node.op_type not in _OPERATIONS or unlike or len(node.output) != 1:
-        raise TinydigitsError(where, f"the page cannot do the operation {' '.join([node.op_type, *unlike])}")
-    kept = {key: value for key, value in attributes.items() if key in _KEPT}
-    inputs, op = list(node.input), node.op_type
+def _operation(where: str, node: OnnxNode, constants: dict[str, np.ndarray]) -> dict[str, Any]:
+    unlike = [key for key, value in _FIXED.items() if node.attributes.get(key, value) != value]
+    if node.op not in _OPERATIONS or unlike or len(node.outputs) != 1:
+        raise TinydigitsError(where, f"the page cannot do the operation {' '.join([node.op, *unlike])}")
+    op, inputs, output = node.op, list(node.inputs), node.outputs[0]
     if op == "BatchNormalization":
         gain, bias, mean, variance = (constants[name].astype(np.float64) for name in inputs[1:])
-        scale = gain / np.sqrt(variance + attributes.get("epsilon", 1e-5))
-        op, inputs = "Affine", [inputs[0], f"{node.output[0]}/scale", f"{node.output[0]}/shift"]
-        constants[inputs[1]], constants[inputs[2]] = scale, bias - mean * scale
-    return {"op": op, "inputs": inputs, "output": node.output[0], **kept}
+        scale = gain / np.sqrt(variance + node.attributes.get("epsilon", 1e-5))
+        op, inputs = "Affine", [inputs[0], f"{output}/scale", f"{output}/shift"]
+        constants |= {inputs[1]: scale, inputs[2]: bias - mean * scale}
+    kept = {key: value for key, value in node.attributes.items() if key in _KEPT}
+    return {"op": op, "inputs": inputs, "output": output, **kept}

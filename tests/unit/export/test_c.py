@@ -17,10 +17,11 @@ from tinydigits import data, export, models
 from tinydigits.errors import TinydigitsError
 from tinydigits.export import Trained, c, c_code, c_int8
 from tinydigits.export.c_code.fuse import fuse
-from tinydigits.export.c_code.graph import read_onnx
+from tinydigits.export.c_code.graph import from_onnx
 from tinydigits.export.c_code.interpret import interpret
 from tinydigits.export.onnx import model_proto
 from tinydigits.models import WeightsCard
+from tinydigits.onnx_graph import read_onnx
 
 TEST = data.load("digits", "test")
 IMAGES = TEST.images_NHW[:100]
@@ -135,8 +136,8 @@ def test_every_operation_answers_in_c_as_in_torch(tmp_path: Path) -> None:
 
 def test_fusing_changes_no_answer_and_leaves_no_batch_norm() -> None:
     torch.manual_seed(2)
-    proto = model_proto(measured(models.build("gap-cnn")))
-    plain, fused = read_onnx(proto), fuse(read_onnx(proto))
+    onnx = read_onnx(model_proto(measured(models.build("gap-cnn"))).SerializeToString(), "gap-cnn")
+    plain, fused = from_onnx(onnx), fuse(from_onnx(onnx))
     before, after = (interpret(graph, IMAGES)[graph.output] for graph in (plain, fused))
     assert np.abs(before - after).max() < 1e-9
     assert len(fused.nodes) == 11 < len(plain.nodes)
@@ -173,9 +174,19 @@ def test_an_8_bit_header_answers_the_same_with_this_machines_own_instructions(tm
     np.testing.assert_array_equal(c_int8.load(header)(IMAGES), ask(header))
 
 
-def test_an_operation_without_c_is_named(tmp_path: Path) -> None:
-    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GELU(), nn.Flatten(), nn.Linear(4 * 26 * 26, 10))
-    with pytest.raises(TinydigitsError, match=r"export c: no C is written for ONNX's Erf\n  try: onnx"):
+class Product(nn.Module):
+    """Images multiplied as matrices, as attention does."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images @ images).flatten(1)[:, :10]
+
+
+@pytest.mark.parametrize(
+    ("layer", "what"), [(nn.GELU(), "ONNX's Erf"), (Product(), "MatMul of two images")], ids=["gelu", "product"]
+)
+def test_an_operation_without_c_is_named(layer: nn.Module, what: str, tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), layer, nn.Flatten(), nn.LazyLinear(10))
+    with pytest.raises(TinydigitsError, match=rf"export c: no C is written for {what}\n  try: onnx"):
         c.write(measured(model), tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -2,9 +2,8 @@
 
 from tinydigits.export.c_code.emit_float import emit_float
 from tinydigits.export.c_code.emit_int8 import emit_int8
-from tinydigits.export.c_code.fuse import fuse, lower
-from tinydigits.export.c_code.graph import Graph, read_onnx
-from tinydigits.export.c_code.interpret import interpret
+from tinydigits.export.c_code.fuse import fuse
+from tinydigits.export.c_code.graph import Graph, from_onnx
 from tinydigits.export.c_code.toolchain import (
     MICROCONTROLLERS,
     Footprint,
@@ -14,6 +13,6 @@ from tinydigits.export.c_code.toolchain import (
 )
 
 __all__ = [
-    "MICROCONTROLLERS", "Footprint", "Graph", "emit_float", "emit_int8", "footprint_note", "fuse", "interpret",
-    "load_header", "lower", "measure_footprint", "read_onnx",
+    "MICROCONTROLLERS", "Footprint", "Graph", "emit_float", "emit_int8", "footprint_note", "from_onnx", "fuse",
+    "load_header", "measure_footprint",
 ]  # fmt: skip

@@ -6,18 +6,12 @@ Normalisation goes into the image, BatchNorm into convolutions, activations into
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from tinydigits.export.c_code.graph import Graph, Node, read_onnx
+from tinydigits.export.c_code.graph import Graph, Node
 
-__all__ = ["fuse", "lower"]
-
-
-def lower(proto: Any) -> Graph:
-    """From ONNX to the fused graph; raises TinydigitsError for an operation that no C is written for."""
-    return fuse(read_onnx(proto))
+__all__ = ["fuse"]
 
 
 def fuse(graph: Graph) -> Graph:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from tinydigits import onnx_graph
 from tinydigits.bounds import asking
-from tinydigits.environment import telemetry_off
 from tinydigits.errors import TinydigitsError, first_line
-from tinydigits.extras import extra
 from tinydigits.verify.targets._file import FileModule, Opened, load_foreign, shape_of
-from tinydigits.verify.targets._onnx_graph import as_torch
+from tinydigits.verify.targets._onnx_module import OnnxModule
 from tinydigits.verify.targets._target import Asked, Target
 
 KIND = "an .onnx"
@@ -41,16 +39,7 @@ def load(asked: Asked) -> Target:
 
 def open_session(content: bytes) -> Opened:
     """A session of onnxruntime, with as many threads as torch has now."""
-    with extra("export", KIND), telemetry_off():
-        import onnxruntime
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
-    options.log_severity_level = 4  # what it has to say is in the error
-    try:
-        with asking(KIND):
-            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own classes, one for each kind of damage
-        raise TinydigitsError(KIND, f"not a whole ONNX file that onnxruntime reads: {first_line(error)}") from error
+    session = onnx_graph.open_session(content, KIND, threads=torch.get_num_threads())
     inputs = session.get_inputs()
     if len(inputs) != 1:
         names = ", ".join(one.name for one in inputs)
@@ -68,14 +57,16 @@ def open_session(content: bytes) -> Opened:
 
 def _structure(model: FileModule, path: Path) -> nn.Module:
     """The same graph in torch's operations, held against onnxruntime's answers."""
-    with extra("export", KIND):
-        import onnx
-    rebuilt = as_torch(onnx.load(io.BytesIO(model.content)), str(path))
+    graph = onnx_graph.read_onnx(model.content, str(path))
     generator = torch.Generator().manual_seed(int(model.get_buffer("sha256")[0]))
     images = torch.rand(2, *(model.input_shape or (1, 28, 28)), generator=generator)
     images = images * 255 if model.dtype == torch.uint8 else images
-    with torch.no_grad(), asking(str(path)):
-        expected, got = model(images), rebuilt(images)
+    try:
+        with torch.no_grad(), asking(str(path)):
+            rebuilt, expected = OnnxModule(graph, str(path)), model(images)
+            got = rebuilt(images)
+    except (IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise TinydigitsError(str(path), f"its graph cannot be read: {first_line(error)}") from error
     if expected.shape != got.shape or not torch.allclose(expected.float(), got.float(), rtol=1e-3, atol=1e-3):
         raise TinydigitsError(str(path), "its graph cannot be read: read as torch's operations it gives other answers")
     return rebuilt
