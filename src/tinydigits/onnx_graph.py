@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinydigits.bounds import asking
+from tinydigits.environment import telemetry_off
 from tinydigits.errors import TinydigitsError, first_line
 from tinydigits.extras import extra
 
@@ -91,7 +92,7 @@ def open_session(source: Path | bytes, where: str, *, threads: int = 1) -> Any:
 
     Raises TinydigitsError when it is damaged, or onnxruntime is not installed.
     """
-    with extra("export", where):
+    with extra("export", where), telemetry_off():
         import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1

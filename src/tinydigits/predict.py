@@ -20,8 +20,8 @@ import numpy as np
 from tinydigits import pretrained
 from tinydigits.bounds import asking
 from tinydigits.data.picture import SUFFIXES, files_below, find_digits, read_picture
-from tinydigits.environment import telemetry_off
 from tinydigits.errors import TinydigitsError, first_line, unknown_name
+from tinydigits.onnx_graph import open_session
 from tinydigits.page import UNSURE_BELOW
 
 __all__ = [
@@ -114,25 +114,16 @@ class Classifier:
     """
 
     def __init__(self, path: Path, name: str | None = None) -> None:
-        with telemetry_off():
-            import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         if not path.is_file():
             raise TinydigitsError(str(path), "no such model file")
+        self._session = open_session(path, str(path))
         try:
-            with asking(str(path)):
-                self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             card = json.loads(self._session.get_modelmeta().custom_metadata_map["tinydigits"])
             self.source, self.classes = str(card["source"]), tuple(map(str, card["classes"]))
             self.unsure_below = float(card.get("unsure_below") or UNSURE_BELOW)
             shape = list(card["input_shape"])
-        except KeyError as error:
+        except Exception as error:  # any text may stand there
             raise TinydigitsError(str(path), "has no card of tinydigits", hint="tinydigits export RUN onnx") from error
-        except Exception as error:  # onnxruntime has no common base for what it raises on a damaged file
-            raise TinydigitsError(str(path), "is no ONNX model that can be read") from error
         self.path, self.name = path, name or path.stem
         if shape != [1, 28, 28]:
             raise TinydigitsError(str(path), got=f"images of {shape}", expected="1, 28, 28")

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from tinydigits.environment import telemetry_off
 from tinydigits.export.trained import Answer, Trained, grey_card, grey_model, softmax
 from tinydigits.extras import extra
+from tinydigits.onnx_graph import open_session
 
-__all__ = ["OPSET", "PARITY", "load", "model_proto", "session_answer", "write"]
+__all__ = ["OPSET", "PARITY", "load", "model_proto", "write"]
 
 PARITY = "same class"
 OPSET = 18  # the newest that onnxruntime, onnxruntime-web and the usual converters all read
@@ -32,15 +32,7 @@ def write(trained: Trained, folder: Path) -> Path:
 
 def load(path: Path) -> Answer:
     """Ask the file by onnxruntime, one thread."""
-    with extra("export", "export onnx"), telemetry_off():
-        import onnxruntime
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return session_answer(onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
-
-
-def session_answer(session: Any) -> Answer:
-    """Ask an onnxruntime session of this format."""
+    session = open_session(path, str(path))
 
     def answer(images_NHW: np.ndarray) -> np.ndarray:
         grey_BCHW = images_NHW[:, None].astype(np.float32) / np.float32(255)
