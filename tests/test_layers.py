@@ -15,7 +15,7 @@ import tinydigits
 
 SOURCE = Path(tinydigits.__file__).parent
 FLOORS = (
-    {"environment", "errors", "origin", "stats", "machine", "quiet"},
+    {"environment", "errors", "origin", "stats", "machine", "quiet", "signals"},
     {"archive", "bounds", "compiler", "extras", "text"},
     {"onnx_graph"},
     {"models", "data", "recipe", "contract", "run"},

@@ -29,6 +29,11 @@ class Ended:
     steps: list[tuple[str, str]]
     grown_bytes: int = 0
 
+    @property
+    def is_unforeseen(self) -> bool:
+        """Whether it ended in an error for which no part of the package has a sentence."""
+        return "Traceback" in self.output or "tinydigits --debug" in self.output
+
 
 class Forks:
     """A process that has imported tinydigits and torch, and forks for each command.

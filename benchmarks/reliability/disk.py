@@ -44,7 +44,7 @@ def fail_at(forks: Forks, out: Path, whole: Whole, step: int, fault: Fault) -> l
 def wrong(ended: Ended, words: str) -> list[str]:
     """What is wrong with how a command told of its fault."""
     found = [f"exit code {ended.code}: {ended.output}"] if ended.code != 2 else []
-    found += [f"a traceback: {ended.output}"] if "Traceback" in ended.output else []
+    found += [f"an error that nobody foresaw: {ended.output}"] if ended.is_unforeseen else []
     return found + ([f"it does not say {words!r}: {ended.output}"] if words not in ended.output else [])
 
 

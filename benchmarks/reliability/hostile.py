@@ -41,7 +41,7 @@ def put(forks: Forks, folder: Path, case: Case) -> tuple[list[str], int]:
     before = _files(folder)
     ended = forks.run(arguments, cwd=inside, memory_bytes=MAX_ADDRESS_BYTES, settings=BOUNDS)
     found = [f"exit code {ended.code}: {_end(ended.output)}"] if ended.code != 2 else []
-    found += [f"a traceback: {_end(ended.output)}"] if "Traceback" in ended.output else []
+    found += [f"an error that nobody foresaw: {_end(ended.output)}"] if ended.is_unforeseen else []
     found += [f"no message: {_end(ended.output)}"] if "error: " not in ended.output.lower() else []
     found += [f"it wrote {name}" for name in sorted(_files(folder) - before)]
     found += [f"it grew by {ended.grown_bytes:,} bytes"] if ended.grown_bytes > MAX_GROWTH_BYTES else []

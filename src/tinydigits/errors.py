@@ -5,20 +5,24 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import signal
 import sys
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 __all__ = [
     "DataUnavailable",
     "DataWarning",
+    "EndsProcess",
     "Interrupted",
     "TinydigitsError",
     "TrainingDiverged",
     "explain_validation",
     "first_line",
+    "foreign_code",
     "print_warnings",
     "printable",
     "unknown_name",
@@ -68,7 +72,39 @@ class TrainingDiverged(TinydigitsError):
 
 
 class Interrupted(TinydigitsError):
-    """Training was stopped by the user (Ctrl-C or SIGTERM) after writing a checkpoint; exit code 130."""
+    """Training was stopped by a signal after writing a checkpoint; exit code 130 (Ctrl-C) or 143 (SIGTERM)."""
+
+    def __init__(self, where: object, problem: str = "", *, hint: str = "", signal_number: int = signal.SIGINT) -> None:
+        super().__init__(where, problem, hint=hint)
+        self.signal_number = signal_number
+
+
+class EndsProcess(TinydigitsError):
+    """A model's or training function's own code tried to end this process; nothing can be said of it."""
+
+
+@contextmanager
+def foreign_code(where: object, when: str, *, hint: str = "") -> Iterator[None]:
+    """Around code that is not ours, such as a model's: it may raise any exception, but not end this process.
+
+    >>> with foreign_code("model net.py:Net", "when it is built"):
+    ...     raise SystemExit(0)
+    Traceback (most recent call last):
+    tinydigits.errors.EndsProcess: model net.py:Net: ends the process when it is built (SystemExit: 0)
+
+    Raises EndsProcess for `sys.exit`, `exit()` and whatever else is no `Exception`. Ctrl-C and this package's own
+    signals pass, as every exception does.
+    """
+    try:
+        yield
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        if type(error).__module__.partition(".")[0] == __name__.partition(".")[0]:
+            raise
+        name, text = type(error).__name__, str(error)
+        problem = f"ends the process {when} ({name}{printable(': ' + first_line(error)) if text else ''})"
+        raise EndsProcess(where, problem, hint=hint) from error
 
 
 def first_line(error: BaseException) -> str:

@@ -179,8 +179,13 @@ class _CheckItem(pytest.Item):
         self._checks.case()
 
     def runtest(self) -> None:
+        from tinydigits.errors import TinydigitsError
+
         case = self._checks.case()
-        finding = next(case.put(check, limits) for check, limits in case.asked if check.name == self.name)
+        try:
+            finding = next(case.put(check, limits) for check, limits in case.asked if check.name == self.name)
+        except TinydigitsError as error:  # the model ends the process
+            pytest.fail(str(error), pytrace=False)
         facts = {"finding": finding.status, "measured": finding.measured, "limit": finding.limit}
         self.user_properties.extend(facts.items())
         if finding.status != "pass":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -84,6 +85,34 @@ def test_the_action_is_valid_by_githubs_schema_asks_for_no_token_and_puts_no_inp
     for step in read_yaml(ACTION)["runs"]["steps"]:
         assert "${{" not in step.get("run", ""), "an input in a script is a command of whoever opens a pull request"
         assert re.fullmatch(r"actions/[a-z/-]+@v\d+", step.get("uses", "actions/any@v1"))
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("""printf '{\\n  "verdict": "holds",\\n}' >verdict.json""", 0),
+        ("exit 0", 2),  # as of a model that ends the process by os._exit(0)
+        ("""printf '{\\n  "verdict": "undecided",\\n}' >verdict.json""", 2),
+        ("exit 1", 1),
+    ],
+)
+def test_the_step_fails_unless_a_verdict_that_holds_was_written(command: str, code: int, tmp_path: Path) -> None:
+    """Beside what an earlier step left."""
+    (files := tmp_path / "files").mkdir()
+    (files / "verdict.json").write_text('{\n  "verdict": "holds",\n}', encoding="utf-8")
+    program = tmp_path / "bin" / "tinydigits"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ncd '{files}'\n{command}\n", encoding="utf-8")
+    program.chmod(0o755)
+    (step,) = (step for step in read_yaml(ACTION)["runs"]["steps"] if step.get("id") == "verify")
+    named = dict.fromkeys(("TARGET", "CONTRACT", "WEIGHTS", "DATA", "BASELINE", "MAIN"), "")
+    path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]], capture_output=True, text=True,
+        env=named | {"PATH": path, "FILES": str(files)}, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert ("::error title=tinydigits::" in done.stdout) == (code == 2)
 
 
 def test_every_input_of_the_action_is_used_and_documented() -> None:

@@ -243,6 +243,41 @@ def test_two_machines_train_one_run_and_stop_at_the_same_step(tmp_path: Path) ->
     assert re.search(r"in epoch \d+ after batch \d+ of 120, checkpoint kept$", stopped.pop())
 
 
+PRETENDS = """
+import os, sys
+from torch import nn
+
+is_plain = "RANK" not in os.environ
+os.environ.update({"TORCHELASTIC_RUN_ID": "none", "RANK": "1", "WORLD_SIZE": "2"} if is_plain else {})
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 10))
+        self.calls = 0
+
+    def forward(self, images):
+        self.calls += 1
+        if self.calls > 5 and not is_plain and os.environ["RANK"] == "1":
+            sys.exit(0)
+        return super().forward(images)
+"""
+
+
+def test_a_process_ends_with_0_only_after_a_training_and_a_model_cannot_make_it_the_second(tmp_path: Path) -> None:
+    """The second of two processes has nothing to write and ends at once, but not because its model says so."""
+    (tmp_path / "net.py").write_text(PRETENDS, encoding="utf-8")
+    settings = ["--model", f"{tmp_path}/net.py:Net", "--data", "digits", "--epochs", "1", "--out"]
+    two, one = (start(number, "train", "two-conv", *settings, tmp_path / str(number)) for number in (2, 1))
+    _, err = two.communicate(timeout=240)
+    assert two.returncode not in (0, None)
+    assert "net.py:Net: ends the process when it is trained (SystemExit: 0)" in err
+    assert [run.record.status for run in runs_in(tmp_path / "2")] == ["running"]
+    out, err = one.communicate(timeout=240)
+    assert one.returncode == 0, err
+    (run,) = runs_in(tmp_path / "1")
+    assert (run.folder / "report.md").is_file() and "next: tinydigits verify" in out
+
+
 def test_a_batch_too_small_for_the_processes_is_told(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "small.toml", "dash-99", "data.batch_size=2", 'batch_norm="local"')
     process = start(2, "train", recipe, "--out", tmp_path / "out")

@@ -21,7 +21,7 @@ from tinydigits.checks._finding import Finding, Limits, Status
 from tinydigits.checks._images import ImageLimits
 from tinydigits.checks._subject import Subject, Training, isolated_random_state, logits_of
 from tinydigits.contract import Contract
-from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
+from tinydigits.errors import EndsProcess, TinydigitsError, explain_validation, foreign_code, unknown_name
 from tinydigits.trace import Contradiction
 
 __all__ = [
@@ -82,6 +82,8 @@ def bind(contract: Contract) -> list[tuple[Check, Limits]]:
 def run(check: Check, subject: Subject, limits: Limits | Mapping[str, Any]) -> Finding:
     """Put one check to a subject. What goes wrong inside the model becomes a finding, not an error.
 
+    Raises EndsProcess where its code ends the process: of such a model there is no finding.
+
     >>> from torch import nn
     >>> run(get("model.parameters"), Subject(nn.Linear(784, 10), input_shape=(784,)), {"max": 10_000}).measured
     '7,850'
@@ -99,19 +101,22 @@ def _put(check: Check, subject: Subject, limits: Limits) -> Finding:
     missing = [subject.lacks[need] for need in check.needs if need in subject.lacks]
     if missing:
         return Finding.not_run(check.name, missing[0], advice="Verify the model's class with --weights, or its run.")
-    try:
-        return check.function(subject, limits)
-    except Contradiction as error:
-        return Finding(check.name, "fail", "contradicts itself", "", str(error), advice=_CONTRADICTS)
-    except TinydigitsError as error:
-        problem, _, hint = str(error).partition("\n  try: ")
-        return Finding.not_run(check.name, problem, advice=hint)
-    except Exception as error:  # the model's own code runs in here
-        first_line = next(iter(str(error).splitlines()), "")
-        return Finding(
-            check.name, "fail", "an error", "", f"the model raised {type(error).__name__}: {first_line}",
-            advice="Call the model by hand on such a batch, in train and in eval mode.",
-        )  # fmt: skip
+    with foreign_code(f"model {subject.name}", f"when it is called for {check.name}"):
+        try:
+            return check.function(subject, limits)
+        except EndsProcess:
+            raise
+        except Contradiction as error:
+            return Finding(check.name, "fail", "contradicts itself", "", str(error), advice=_CONTRADICTS)
+        except TinydigitsError as error:
+            problem, _, hint = str(error).partition("\n  try: ")
+            return Finding.not_run(check.name, problem, advice=hint)
+        except Exception as error:  # the model's own code runs in here
+            first_line = next(iter(str(error).splitlines()), "")
+            return Finding(
+                check.name, "fail", "an error", "", f"the model raised {type(error).__name__}: {first_line}",
+                advice="Call the model by hand on such a batch, in train and in eval mode.",
+            )  # fmt: skip
 
 
 def _inherited(asked: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:

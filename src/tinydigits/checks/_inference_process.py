@@ -1,6 +1,7 @@
-"""The process that `latency` and `memory` start: builds the model, measures calls, prints one line of JSON.
+"""The process that `latency` and `memory` start: builds the model, measures calls, answers in `answer.json`.
 
-Run as a file, so that nothing but torch and the model is imported before the clock starts.
+Run as a file, with a folder that has `task.json`, so that nothing but torch and the model is imported before the clock
+starts.
 """
 
 from __future__ import annotations
@@ -115,4 +116,6 @@ def percentiles(values_ms: list[float]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(Path(sys.argv[1]))))
+    _folder = Path(sys.argv[1])
+    _answer = json.dumps(measure(_folder))
+    (_folder / "answer.json").write_text(_answer, encoding="utf-8")

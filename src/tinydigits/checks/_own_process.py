@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from tinydigits.checks._subject import Subject
-from tinydigits.errors import TinydigitsError
+from tinydigits.errors import EndsProcess, TinydigitsError
 
 __all__ = ["measure_elsewhere"]
 
@@ -26,7 +26,8 @@ def measure_elsewhere(
 ) -> Mapping[str, Any]:
     """Send the model to a fresh process, and give what it measured there.
 
-    Raises TinydigitsError, which becomes a finding *not run*, for a model that cannot be sent or a process that failed.
+    Raises TinydigitsError, which becomes a finding *not run*, for a model that cannot be sent or a process that failed,
+    and EndsProcess for a model that ended it.
     """
     with tempfile.TemporaryDirectory(prefix="tinydigits-") as folder:
         try:
@@ -51,8 +52,12 @@ def measure_elsewhere(
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
             raise TinydigitsError(f"{failed}: no answer within {_TIMEOUT_SECONDS} s") from error
-        if process.returncode != 0:
-            lines = process.stderr.strip().splitlines()
-            raise TinydigitsError(f"{failed}: {lines[-1] if lines else f'exit code {process.returncode}'}")
-        answer: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+        file = Path(folder) / "answer.json"
+        if not file.is_file():
+            reason = (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
+            was_killed, has_raised = process.returncode < 0, "Traceback" in process.stderr
+            if EndsProcess.__name__ in reason or not (was_killed or has_raised):
+                raise EndsProcess(f"model {subject.name}", f"ends the process when {what} is measured ({reason})")
+            raise TinydigitsError(f"{failed}: {reason}")
+        answer: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return answer

@@ -34,12 +34,13 @@ def export(
         str | None,
         typer.Option("--data", "-d", help="Where the folder that it was trained on is now, if it has moved."),
     ] = None,
-) -> None:
+) -> int:
     """Write a trained model in one or more formats, and check that each file answers as the checkpoint does.
 
-    Every test image of the model's data set is asked; exit code 1, and no file, where the answers differ. With `all`, a
-    table of every format also says how fast it is: p50 of one image, and images a second, each in its own process on
-    one thread; a format that is too small for the model, or whose packages are not installed, has a row that says so.
+    Every test image of the model's data set is asked; exit code 1, and no file, where the answers differ, and 2 where a
+    file cannot be made. With `all`, a table of every format also says how fast it is: p50 of one image, and images a
+    second, each in its own process on one thread; a format that is too small for the model, or whose packages are not
+    installed, has a row that says so.
     """
     from tinydigits import export as exports
     from tinydigits import models, pretrained
@@ -62,9 +63,9 @@ def export(
     trained = exports.of_run(run, data_folder=data, model=model, command=command)
     folder = to or (Path() if is_shipped else run.folder)  # nothing is written into the installed package
     if "all" in formats:
-        all_hold = _print_table(trained, exports.formats(trained), folder)
+        code = _print_table(trained, exports.formats(trained), folder)
     else:
-        all_hold = _print_lines(trained, formats, folder)
+        code = _print_lines(trained, formats, folder)
     if trained.shift_pixels:
         typer.echo(
             f"the run's accuracy is of answers averaged over shifts of up to {trained.shift_pixels} px; the files "
@@ -74,10 +75,11 @@ def export(
         typer.echo(note)
     named = f" --model {shlex.quote(model)}" if model is not None else ""
     typer.echo(f"next: tinydigits verify {words[0] if is_shipped else run.folder}{named}")
-    raise typer.Exit(0 if all_hold else 1)
+    return code
 
 
-def _print_lines(trained: Trained, formats: list[str], folder: Path) -> bool:
+def _print_lines(trained: Trained, formats: list[str], folder: Path) -> int:
+    """Each format with its size and parity; the exit code is 1 where one does not answer as the checkpoint does."""
     from tinydigits import export as exports
 
     all_hold = True
@@ -87,11 +89,11 @@ def _print_lines(trained: Trained, formats: list[str], folder: Path) -> bool:
         typer.echo(f"{done.path} ({done.num_bytes:,} bytes)" if done.holds else f"{done.path}: deleted")
         for line in filter(None, [done.parity, done.not_asked, done.note]):
             typer.echo(f"  {line}")
-    return all_hold
+    return 0 if all_hold else 1
 
 
-def _print_table(trained: Trained, formats: list[str], folder: Path) -> bool:
-    """Every format with its size, parity and speed; one that cannot be made says why."""
+def _print_table(trained: Trained, formats: list[str], folder: Path) -> int:
+    """Every format with its size, parity and speed; one that cannot be made says why, and the exit code is then 2."""
     from rich.console import Console
     from rich.table import Table
 
@@ -104,7 +106,7 @@ def _print_table(trained: Trained, formats: list[str], folder: Path) -> bool:
     for column in ("bytes", "same class", "largest\nΔp", "accuracy", "p50 µs", "images\n/s"):
         # Where all do not fit, the counts are folded at a space, and no number is cut.
         table.add_column(column, justify="right", no_wrap=column != "same class")
-    notes, all_hold = [], True
+    notes, code = [], 0
     console = Console()
     for name in formats:
         with console.status(name):
@@ -114,9 +116,10 @@ def _print_table(trained: Trained, formats: list[str], folder: Path) -> bool:
                 state = "not installed" if isinstance(error, NotInstalled) else "not made"
                 table.add_row(name, state)
                 notes.append(f"{name}: {state}: {error}")
-                all_hold &= isinstance(error, NotInstalled | exports.TooLarge)  # neither is the model's fault
+                if not isinstance(error, NotInstalled | exports.TooLarge):  # neither of which is a mistake
+                    code = code or 2
                 continue
-            all_hold &= done.holds
+            code = code if done.holds else 1
             cells = [name, f"{done.num_bytes:,}", *(["not run"] if done.not_asked else [])]
             if (parity := done.parity) is not None:
                 accuracy = f"{100 * parity.correct_after / parity.seen:.2f} %"
@@ -130,4 +133,4 @@ def _print_table(trained: Trained, formats: list[str], folder: Path) -> bool:
     console.print(table)
     for line in notes:
         typer.echo(line)
-    return all_hold
+    return code

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import atexit
 import gc
-import io
 import os
+import signal
 import sys
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, wraps
 from importlib import import_module
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 from typer.core import TyperGroup
 
-from tinydigits.errors import Interrupted, TinydigitsError, print_warnings
+from tinydigits.cli.streams import usable_streams
+from tinydigits.errors import Interrupted, TinydigitsError, first_line, print_warnings
+from tinydigits.signals import Terminated, sigterm_raises
 
 __all__ = ["app", "main"]
 
+_WHERE = "tinydigits --debug … shows where"  # in every message that no part of the package has written
 _VERBS = (
     "train", "verify", "report", "export", "predict", "serve", "new",
     "sweep", "models", "recipes", "sweeps", "contracts", "datasets", "runs",
@@ -47,7 +50,32 @@ def _make_verb(name: str) -> Any:
         alone.add_typer(module.app, name=name)
     else:
         alone.command()(getattr(module, name))
-    return typer.main.get_group(alone).commands[name]
+    command = typer.main.get_group(alone).commands[name]
+    for verb in getattr(command, "commands", {name: command}).values():
+        verb.callback = _exits_by_its_answer(verb.callback)
+    return command
+
+
+def _exits_by_its_answer(verb: Callable[..., int | None]) -> Callable[..., NoReturn]:
+    """The verb, whose exit code is what it returns and nothing else: 1 is the answer no, 0 any other answer.
+
+    Verbs run code of others. What ends the process from there, with whatever code, is an error like any other.
+    """
+
+    @wraps(verb)
+    def run(**arguments: Any) -> NoReturn:
+        try:
+            with sigterm_raises():
+                code = verb(**arguments) or 0
+        except TinydigitsError:
+            raise
+        except KeyboardInterrupt as error:
+            code = 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
+        except BaseException as error:
+            raise _unforeseen(error) from error
+        raise typer.Exit(code)
+
+    return run
 
 
 class _Program(TyperGroup):
@@ -89,21 +117,43 @@ def options(
         os.environ["TINYDIGITS_DEBUG"] = "1"
 
 
-def main() -> None:
-    """Run the command line; exit 0 for yes, 1 for a verdict of no, 2 for bad input, 130 after Ctrl-C."""
+def main() -> NoReturn:
+    """Run the command line and exit: 0, 1 where a verdict or an export's parity was reached and does not hold.
+
+    130 after Ctrl-C, 143 after SIGTERM, and 2, with one sentence, for whatever else kept the command from its answer.
+    """
     # At the end Python searches all that was imported for garbage: a tenth of the time of `predict`, for nothing.
     atexit.register(gc.freeze)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file's name may be what no terminal can show
     print_warnings()
     try:
-        app(prog_name="tinydigits")
-    except TinydigitsError as error:
-        if os.environ.get("TINYDIGITS_DEBUG") == "1":
-            raise
-        stopped = isinstance(error, Interrupted)
-        print(f"{'stopped' if stopped else 'error'}: {error}", file=sys.stderr)
-        sys.exit(130 if stopped else 2)
+        with usable_streams():
+            app(prog_name="tinydigits")
+    except SystemExit as end:  # by typer, see `_exits_by_its_answer`
+        code = end.code if isinstance(end.code, int) else 2
     except KeyboardInterrupt:
-        sys.exit(130)
+        code = 128 + signal.SIGINT
+    except BaseException as error:
+        code = _explain(error)
+    sys.exit(code)
+
+
+def _explain(error: BaseException) -> int:
+    """Say on standard error what went wrong, and give the exit code."""
+    if os.environ.get("TINYDIGITS_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exception(error)
+    told = error if isinstance(error, TinydigitsError) else _unforeseen(error)
+    is_stopped = isinstance(told, Interrupted)
+    print(f"{'stopped' if is_stopped else 'error'}: {told}", file=sys.stderr)
+    return 128 + told.signal_number if isinstance(told, Interrupted) else 2
+
+
+def _unforeseen(error: BaseException) -> TinydigitsError:
+    """What nobody has thought of, in a sentence."""
+    if isinstance(error, typer.Exit | typer.Abort) or not isinstance(error, Exception):
+        said = " ".join(filter(None, [type(error).__name__, str(error)]))
+        return TinydigitsError("tinydigits", f"was ended by code that it ran ({said})", hint=_WHERE)
+    if isinstance(error, OSError) and error.strerror and isinstance(error.filename, str):
+        return TinydigitsError(error.filename, error.strerror, hint=_WHERE)
+    return TinydigitsError(f"unforeseen {type(error).__name__}", first_line(error), hint=_WHERE)

@@ -71,9 +71,11 @@ def show(
     from rich.table import Table
 
     from tinydigits import models
+    from tinydigits.errors import foreign_code
     from tinydigits.trace import trace
 
-    found = trace(models.build(spec), parse_shape(input_shape))
+    with foreign_code(f"model {spec}", "when it is called"):
+        found = trace(models.build(spec), parse_shape(input_shape))
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("layer", overflow="fold")
     table.add_column("kind", overflow="fold")

@@ -34,7 +34,7 @@ class LineReporter(Reporter):
         if in_c and record.device == "cpu" and record.world_size == 1:
             by = record.versions.get("compiler")
             layers = (
-                f", layers compiled by {by}" if by else ", torch's layers, which are slower: no C compiler was found"
+                f", layers compiled by {by}" if by else ", torch's layers, which are slower: those in C do not compile"
             )
         typer.echo(
             f"{record.recipe['name']}: {record.recipe['model']['name']}, {record.num_parameters:,} parameters, "

@@ -63,7 +63,7 @@ def ls(
     elif listing.rows:
         typer.echo(f"none of {len(listing.rows):,} runs in {out} is like that")
     else:
-        typer.echo(f"no run in {out} yet\nnext: tinydigits train")
+        typer.echo(f"no {'readable run in ' if listing.skipped else 'run in '}{out} yet\nnext: tinydigits train")
 
 
 def _print_plain(rows: list[Any], columns: list[str], *, as_json: bool) -> None:
@@ -269,7 +269,9 @@ def rm(
     if not yes:
         if not sys.stdin.isatty():
             raise TinydigitsError("runs rm", "there is nobody to ask", hint="--yes")
-        typer.confirm(f"remove {'this run' if len(runs) == 1 else f'these {len(runs)} runs'}?", abort=True)
+        typer.echo(f"remove {'this run' if len(runs) == 1 else f'these {len(runs)} runs'}? [y/N]: ", nl=False)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise TinydigitsError("runs rm", "nothing was removed")
     for run in runs:
         remove(run)
     typer.echo(f"removed {len(runs)}\nnext: tinydigits runs ls")

@@ -181,7 +181,8 @@ def _work(study: Study, workers: int, threads: int | None, device: str | None) -
                 study, workers=workers, threads=threads, device=device or "auto", on_progress=on_progress
             )
     except Interrupted as error:
-        raise Interrupted(error.where, error.problem, hint=f"tinydigits sweep join {study.folder}") from error
+        hint = f"tinydigits sweep join {study.folder}"
+        raise Interrupted(error.where, error.problem, hint=hint, signal_number=error.signal_number) from error
     _show(study, standing)
 
 

@@ -89,9 +89,10 @@ def train(
 
 
 def _leave() -> NoReturn:
-    """End a process that has nothing to write, at once.
+    """End a process that has finished a training and has nothing to write, at once.
 
-    gloo's threads may still be letting go of the last exchange, and abort a Python that is being taken down.
+    The first process writes the run and exits by its own answer. Here gloo's threads may still be letting go of the
+    last exchange, and abort a Python that is being taken down.
     """
     import os
 

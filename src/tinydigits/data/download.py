@@ -107,6 +107,8 @@ def _fetch_from(mirror: str, name: str, file: Published) -> str | None:
         return f"silent for {STALL_SECONDS:g} s"
     except requests.TooManyRedirects:
         return "too many redirects"
+    except requests.exceptions.SSLError:
+        return ", with ".join(filter(None, ["no TLS connection", _ca_bundle()]))
     except requests.ConnectionError:
         return "cannot connect"
     except urllib3.exceptions.HTTPError:
@@ -120,6 +122,14 @@ def _fetch_from(mirror: str, name: str, file: Published) -> str | None:
             folder, f"cannot be written ({error.strerror or error})", hint="TINYDIGITS_CACHE=/another/folder"
         ) from error
     return None
+
+
+def _ca_bundle() -> str:
+    """Which certificates are trusted, where a variable names them: requests takes the first of two."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        if place := os.environ.get(name):
+            return f"the CA bundle {place} that {name} names" + ("" if Path(place).exists() else " is not there")
+    return ""
 
 
 class _Hopeless(Exception):
@@ -142,8 +152,14 @@ class _Download:
         # The bytes as published: a server must not pack or unpack them on the way.
         headers = {"Accept-Encoding": "identity"}
         timeout = (CONNECT_SECONDS, STALL_SECONDS)
+        try:
+            answer = requests.get(url, stream=True, timeout=timeout, headers=headers)
+        except OSError as error:
+            if isinstance(error, requests.RequestException):
+                raise
+            raise _Hopeless(_ca_bundle() or str(error)) from error  # before any connection
         with (
-            requests.get(url, stream=True, timeout=timeout, headers=headers) as response,
+            answer as response,
             Path(output_file).open("wb") as output,
             tqdm(
                 desc=f"{self.name} {self.file.file}",

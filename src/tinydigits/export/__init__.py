@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from tinydigits.errors import TinydigitsError, unknown_name
+from tinydigits.errors import TinydigitsError, foreign_code, unknown_name
 from tinydigits.export.parity import Parity, compare
 from tinydigits.export.speed import Speed, load, measure
 from tinydigits.export.trained import NotAsked, TooLarge, Trained, of_run
@@ -88,17 +88,18 @@ def export(trained: Trained, name: str, folder: Path) -> Exported:
     if not _is_there(form, trained):
         needs = " and ".join(form.NEEDS)
         raise TinydigitsError(f"export {name}", f"needs a run's {needs}", hint="tinydigits train, or another format")
-    path: Path = form.write(trained, folder)
     parity, not_asked = None, ""
-    if hasattr(form, "load"):
-        try:
-            spec = trained.code.spec if trained.code is not None else None
-            parity = compare(trained, load(form, path, spec), form.PARITY)
-        except NotAsked as error:
-            not_asked = f"parity not run: {error}"
-        except BaseException:
-            path.resolve().unlink()  # not known to be right; where `path` is a link, it is what was written through it
-            raise
+    with foreign_code(f"model {trained.card.model}", f"when it is exported as {name}"):
+        path: Path = form.write(trained, folder)
+        if hasattr(form, "load"):
+            try:
+                spec = trained.code.spec if trained.code is not None else None
+                parity = compare(trained, load(form, path, spec), form.PARITY)
+            except NotAsked as error:
+                not_asked = f"parity not run: {error}"
+            except BaseException:
+                path.resolve().unlink()  # not known to be right; a link's target is what was written
+                raise
     note = form.note(path) if hasattr(form, "note") else ""
     exported = Exported(name, path, path.stat().st_size, parity, note, not_asked)
     if not exported.holds:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tinydigits import data
-from tinydigits.errors import TinydigitsError
 from tinydigits.export.trained import Trained
-from tinydigits.run import Record, code_note
-from tinydigits.text import json_tree, read_text, source_alias, source_label
+from tinydigits.run import Record, code_note, verdict_of
+from tinydigits.text import source_alias, source_label
 
 __all__ = ["NEEDS", "write"]
 
@@ -28,27 +26,12 @@ def write(trained: Trained, folder: Path) -> Path:
     """
     assert trained.run is not None  # see NEEDS
     record = trained.run.record
-    verdict = _verdict(trained)
+    verdict = verdict_of(trained.run) or {}
     front = ["---", *_front_matter(trained, verdict), "---"]
     sections = [*_sections(trained, record, verdict)]
     path = folder / f"{trained.stem}-card.md"
     trained.write(path, "\n".join(front) + "\n\n" + "\n\n".join(sections) + "\n")
     return path
-
-
-def _verdict(trained: Trained) -> dict[str, Any]:
-    """The verdict on these weights, empty where there is none."""
-    assert trained.run is not None
-    path = trained.run.folder / "verdict.json"
-    if not path.is_file():
-        return {}
-    try:
-        verdict: dict[str, Any] = json_tree(read_text(path), path)
-        judged = verdict["target"]["weights_sha256"]
-    except (ValueError, KeyError, TypeError) as error:
-        hint = f"tinydigits verify {trained.run.folder}"
-        raise TinydigitsError(str(path), f"damaged: {error}", hint=hint) from error
-    return verdict if judged == hashlib.sha256(trained.weights.read_bytes()).hexdigest() else {}
 
 
 def _accuracies(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, int, int]]:

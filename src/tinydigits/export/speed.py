@@ -48,10 +48,11 @@ def measure(format_name: str, path: Path, *, spec: str | None = None, budget_sec
         [sys.executable, __file__, format_name, str(path), str(budget_seconds), spec or ""],
         capture_output=True, text=True, check=False, env=os.environ | threads,
     )  # fmt: skip
-    if done.returncode != 0:
+    answer = done.stdout.splitlines()
+    if done.returncode != 0 or not answer:
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise TinydigitsError(str(path), f"the process that times it failed: {reason}")
-    return Speed(**json.loads(done.stdout.splitlines()[-1]))
+    return Speed(**json.loads(answer[-1]))
 
 
 def _time(answer: Answer, budget_seconds: float) -> Speed:

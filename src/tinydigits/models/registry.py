@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, ValidationError, create_model
 
-from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
+from tinydigits.errors import TinydigitsError, explain_validation, foreign_code, unknown_name
 from tinydigits.models.allowed import allow, forget_namesakes
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ __all__ = ["build", "find", "module_file", "names", "summary"]
 
 _ROOM = Path(__file__).parent
 _NOT_MODELS = {"__init__", "allowed", "registry", "weights"}
+_GUARD = 'put what the script does under `if __name__ == "__main__":`'
 
 
 def names() -> list[str]:
@@ -71,15 +72,15 @@ def build(spec: str, options: Mapping[str, Any] | None = None) -> nn.Module:
 
     builder = find(spec)
     where = f"model {spec}"
-    if not (inspect.isclass(builder) and issubclass(builder, nn.Module)):
-        raise TinydigitsError(where, got=f"{builder!r}", expected="a subclass of torch.nn.Module")
-    checked = _check_options(where, builder, dict(options or {}))
-    try:
-        return builder(**checked)
-    except TinydigitsError:
-        raise
-    except Exception as error:  # a user's class may fail in any way
-        raise TinydigitsError(where, f"could not be built: {type(error).__name__}: {error}") from error
+    with foreign_code(where, "when it is built"):
+        if not (inspect.isclass(builder) and issubclass(builder, nn.Module)):
+            raise TinydigitsError(where, got=f"{builder!r}", expected="a subclass of torch.nn.Module")
+        try:
+            return builder(**_check_options(where, builder, dict(options or {})))
+        except TinydigitsError:
+            raise
+        except Exception as error:  # a user's class may fail in any way
+            raise TinydigitsError(where, f"could not be built: {type(error).__name__}: {error}") from error
 
 
 def find(spec: str) -> Any:
@@ -96,15 +97,16 @@ def find(spec: str) -> Any:
         module = importlib.import_module(f"tinydigits.models.{module_file(spec).stem}")
         return getattr(module, module.__all__[0])
     place, _, class_name = spec.rpartition(":")
-    module = _import_file(spec, Path(place)) if place.endswith(".py") else _import_package(spec, place)
-    if not hasattr(module, class_name):
-        from torch import nn
+    with foreign_code(f"model {spec}", "when it is imported", hint=_GUARD):
+        module = _import_file(spec, Path(place)) if place.endswith(".py") else _import_package(spec, place)
+        if not hasattr(module, class_name):
+            from torch import nn
 
-        candidates = [
-            key for key, value in vars(module).items() if inspect.isclass(value) and issubclass(value, nn.Module)
-        ]
-        raise unknown_name(f"model {spec}", class_name, candidates, kind="class")
-    return getattr(module, class_name)
+            candidates = [
+                key for key, value in vars(module).items() if inspect.isclass(value) and issubclass(value, nn.Module)
+            ]
+            raise unknown_name(f"model {spec}", class_name, candidates, kind="class")
+        return getattr(module, class_name)
 
 
 def _import_file(spec: str, path: Path) -> ModuleType:

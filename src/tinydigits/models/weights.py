@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from tinydigits.archive import require_honest
-from tinydigits.errors import TinydigitsError, first_line
+from tinydigits.errors import TinydigitsError, first_line, foreign_code
 from tinydigits.models.allowed import Code, choose_code
 from tinydigits.models.registry import build, find
 from tinydigits.text import json_tree
@@ -149,7 +149,8 @@ def open_weights(
             fit_weights(build(code.spec, card.options), state, where)
     model = build(code.spec, card.options)
     fit_weights(model, state, where)
-    return model.eval(), card, code
+    with foreign_code(where, "when it is set to eval mode"):
+        return model.eval(), card, code
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], WeightsCard | None]:
@@ -172,6 +173,11 @@ def fit_weights(model: nn.Module, state: dict[str, Tensor], where: str) -> None:
     A tensor with several names in the model needs one of them in the state dict.
     Raises TinydigitsError that names the missing and the unexpected tensors, and those of another shape.
     """
+    with foreign_code(where, "when it is loaded into its model"):
+        _fit_weights(model, state, where)
+
+
+def _fit_weights(model: nn.Module, state: dict[str, Tensor], where: str) -> None:
     from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
     wanted = model.state_dict()

@@ -6,7 +6,6 @@ pydantic.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,8 +66,9 @@ class Pretrained:
     @property
     def verdict(self) -> dict[str, Any]:
         """The verdict that the weights had when they were put here; `tinydigits verify NAME` asks again."""
-        tree: dict[str, Any] = json.loads(self.run.file("verdict.json").read_text(encoding="utf-8"))
-        return tree
+        from tinydigits.run import read_verdict
+
+        return read_verdict(self.run.file("verdict.json"))
 
     @property
     def test_counts(self) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tinydigits.report._matplotlib import in_default_style
 from tinydigits.report.comparison import compare, comparison_page
 from tinydigits.report.comparison_picture import draw_comparison
 from tinydigits.report.html import html_page
@@ -15,6 +16,7 @@ from tinydigits.run import Run, write_atomic
 __all__ = ["write_reports"]
 
 
+@in_default_style
 def write_reports(runs: Sequence[Run], folder: Path) -> list[Path]:
     """Write `report.md` and `report.html`: of one run into the run, of several into `folder`, and give their paths.
 

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tinydigits.report import text
+from tinydigits.report._matplotlib import in_default_style
 from tinydigits.report.breakdown import calibration_table, classes_table
 from tinydigits.report.command import train_command
 from tinydigits.report.confusion import draw_confusion
@@ -45,6 +46,7 @@ _CALIBRATION = (
 )
 
 
+@in_default_style
 def write_run_report(run: Run) -> Path:
     """Write `report.md` into the run, with the pictures it shows, and give its path.
 

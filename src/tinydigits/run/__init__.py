@@ -1,6 +1,6 @@
 """Runs: plain folders of files that one training wrote; found, read, written, compared and removed without torch."""
 
-from tinydigits.run.answers import Answers, Paired, answers_of, arrays_of, code_note, pair, verdict_of
+from tinydigits.run.answers import Answers, Paired, answers_of, arrays_of, pair
 from tinydigits.run.difference import Difference, find_differences, leaves, settings_of
 from tinydigits.run.folder import (
     FORMAT,
@@ -22,11 +22,12 @@ from tinydigits.run.listing import (
 )
 from tinydigits.run.lookup import at_latest, is_run_name, open_run, runs_in
 from tinydigits.run.removal import find_removable, remove
+from tinydigits.run.verdict import code_note, read_verdict, verdict_of
 from tinydigits.run.writing import write_atomic, write_new, write_output
 
 __all__ = [
     "COLUMNS", "FORMAT", "Answers", "Difference", "Listing", "Paired", "Record", "Result", "Run", "Seconds",
     "answers_of", "arrays_of", "at_latest", "code_note", "create", "find_differences", "find_removable", "is_run_name",
-    "leaves", "list_runs", "open_run", "pair", "parse_condition", "remove", "runs_in", "select", "settings_of",
-    "sort_rows", "tested_counts", "value_of", "verdict_of", "write_atomic", "write_new", "write_output",
+    "leaves", "list_runs", "open_run", "pair", "parse_condition", "read_verdict", "remove", "runs_in", "select",
+    "settings_of", "sort_rows", "tested_counts", "value_of", "verdict_of", "write_atomic", "write_new", "write_output",
 ]  # fmt: skip

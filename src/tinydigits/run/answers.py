@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tinydigits.archive import require_honest
-from tinydigits.errors import TinydigitsError, printable
+from tinydigits.errors import TinydigitsError
 from tinydigits.run.folder import Run
+from tinydigits.run.verdict import verdict_of
 from tinydigits.stats import Interval, mcnemar, paired_interval
-from tinydigits.text import json_tree, read_text, source_label
+from tinydigits.text import source_label
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Answers", "Paired", "answers_of", "arrays_of", "code_note", "pair", "verdict_of"]
+__all__ = ["Answers", "Paired", "answers_of", "arrays_of", "pair"]
 
 
 @dataclass(frozen=True)
@@ -115,31 +114,6 @@ def pair(first: Answers, second: Answers) -> Paired:
     both, either = len(first.wrong & second.wrong), len(first.wrong | second.wrong)
     won, lost = len(second.wrong - first.wrong), len(first.wrong - second.wrong)
     return Paired(first.what, first.seen, first.seen - either, won, lost, both)
-
-
-def code_note(target: Mapping[str, Any]) -> str:
-    """What a verdict's target says of the code that was judged, where that is not known to be the run's own.
-
-    >>> code_note({"code_differs": ["model.py", "blocks.py"]}), code_note({"code_differs": []})
-    ("code differs from the run's: model.py, blocks.py", '')
-    """
-    differs = target.get("code_differs", [])
-    if differs is None:
-        return "whether the code is the run's is not known: its hash was not recorded"
-    return f"code differs from the run's: {', '.join(map(printable, differs))}" if differs else ""
-
-
-def verdict_of(run: Run) -> dict[str, Any] | None:
-    """The verdict of these very weights; one of other weights is none. Raises TinydigitsError for a damaged one."""
-    path, weights = run.folder / "verdict.json", run.folder / "weights.safetensors"
-    if not path.is_file() or not weights.is_file():
-        return None
-    try:
-        verdict = json_tree(read_text(path), path)
-        judged = verdict["target"]["weights_sha256"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise TinydigitsError(str(path), f"damaged: {error}", hint=f"tinydigits verify {run.folder}") from error
-    return verdict if judged == hashlib.sha256(weights.read_bytes()).hexdigest() else None
 
 
 _MAX_ARRAYS_BYTES = 64_000_000  # 64 images of each sheet, and the answers to a test set

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tinydigits.run.answers import verdict_of
 from tinydigits.run.folder import Record, Run
 from tinydigits.run.listing import tested_counts
+from tinydigits.run.verdict import verdict_of
 
 __all__ = ["Difference", "find_differences", "leaves", "settings_of"]
 

@@ -115,13 +115,21 @@ def _list_folder(folder: str, prefix: str, depth: int, listing: Listing) -> bool
     return found
 
 
+class _Unreadable(ValueError):
+    """Why a run is passed over."""
+
+
 def _read_row(path: str, label: str) -> dict[str, Any] | None:
     record = _read_json(f"{path}/record.json")
     if record is None:
         return None
     if record["format"] > FORMAT:
-        raise ValueError("written by a newer version of tinydigits")
-    verdict = _read_json(f"{path}/verdict.json") or {}
+        raise _Unreadable("written by a newer version of tinydigits")
+    try:
+        verdict = _read_json(f"{path}/verdict.json") or {}
+        tested_counts(verdict)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _Unreadable("damaged verdict.json") from error
     row: dict[str, Any] = {"run": label}
     for column, read in _READ.items():
         row[column] = read(record, verdict)
@@ -143,7 +151,7 @@ def _reason(error: Exception) -> str:
         return error.strerror or str(error)
     if isinstance(error, KeyError):
         return f"damaged record: no {error.args[0]}"
-    return str(error) if "newer" in str(error) else "damaged record"
+    return str(error) if isinstance(error, _Unreadable) else "damaged record"
 
 
 def tested_counts(verdict: Row) -> tuple[int, int] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import signal
@@ -14,6 +13,7 @@ from multiprocessing.connection import Connection
 from types import FrameType
 
 from tinydigits.errors import DataWarning, Interrupted, TinydigitsError, print_warnings
+from tinydigits.signals import Terminated, sigterm_raises
 from tinydigits.sweep.fields import Sweep
 from tinydigits.sweep.lease import Lease
 from tinydigits.sweep.standing import Standing
@@ -76,12 +76,15 @@ def join(
     finally:
         os.environ.pop("OMP_NUM_THREADS") if before is None else os.environ.update(OMP_NUM_THREADS=before)
     try:
-        with _terminated_as_interrupted():
+        with sigterm_raises():
             while any(process.is_alive() for process in crew):
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
                 on_progress(study.standing())
     except KeyboardInterrupt as error:
-        raise Interrupted(f"study {study.folder}", "every trial that has ended is kept") from error
+        number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+        raise Interrupted(
+            f"study {study.folder}", "every trial that has ended is kept", signal_number=number
+        ) from error
     finally:
         _stop(crew)
     standing = study.standing()
@@ -127,7 +130,7 @@ def _work(study: Study, mouth: Connection, threads: int | None, device: str, is_
         os._exit(130)  # a trial is given up by now, and there is nothing to tidy up
     except TinydigitsError as error:
         mouth.send(str(error))
-    except Exception as error:
+    except BaseException as error:  # also what would end this process with 0
         import traceback
 
         if os.environ.get("TINYDIGITS_DEBUG") == "1":
@@ -144,23 +147,6 @@ def _stop_when_orphaned(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-@contextlib.contextmanager
-def _terminated_as_interrupted():  # type: ignore[no-untyped-def]
-    """SIGTERM stops the crew as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _stop(crew: list[multiprocessing.context.SpawnProcess]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from tinydigits import models
-from tinydigits.errors import TinydigitsError
+from tinydigits.errors import TinydigitsError, foreign_code
 from tinydigits.recipe import Recipe
 from tinydigits.sweep.ranges import Range, parse_range
 
@@ -43,7 +43,8 @@ def declared_ranges(spec: str) -> dict[str, Range]:
 
 
 def _parameters(spec: str) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(models.find(spec).__init__, eval_str=True).parameters
+    with foreign_code(f"model {spec}", "when its options are read"):
+        return inspect.signature(models.find(spec).__init__, eval_str=True).parameters
 
 
 def _take(found: dict[str, Range], key: str, annotation: Any) -> None:

@@ -11,7 +11,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from tinydigits import data
-from tinydigits.errors import Interrupted, TinydigitsError, TrainingDiverged
+from tinydigits.errors import EndsProcess, Interrupted, TinydigitsError, TrainingDiverged
 from tinydigits.recipe import Recipe
 from tinydigits.run import Record, Run
 from tinydigits.sweep.fields import Point
@@ -143,7 +143,8 @@ class Worker:
             recipe = self.study.recipe(point.settings, point.seed_offset)
             broken = self._broken(recipe)
         except TinydigitsError as error:
-            if not self.study.sweep.search or str(error.where).startswith("data "):
+            is_of_the_settings = not isinstance(error, EndsProcess) and not str(error.where).startswith("data ")
+            if not self.study.sweep.search or not is_of_the_settings:
                 raise
             broken = {"recipe": str(error)}  # settings that do not go together
         if broken:
@@ -160,7 +161,8 @@ class Worker:
                 raise
             self._close(trial, self.states.PRUNED, "pruned")
         except TinydigitsError as error:
-            if not self.study.sweep.search or not str(error.where).startswith("model "):
+            is_of_model = str(error.where).startswith("model ") and not isinstance(error, EndsProcess)
+            if not self.study.sweep.search or not is_of_model:
                 raise
             self._reject(trial, {"model": str(error)})  # settings whose model does not fit the images
         else:

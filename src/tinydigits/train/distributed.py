@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -175,6 +176,7 @@ def local_device(device: torch.device) -> torch.device:
     return torch.device("cuda", _number("LOCAL_RANK", 0))
 
 
+@functools.cache  # read before any model is built: code that is trained cannot give its process another place
 def _number(name: str, alone: int) -> int:
     """What torchrun tells a process about its place; others set such variables too, so torchrun's own comes first."""
     return int(os.environ.get(name, alone)) if "TORCHELASTIC_RUN_ID" in os.environ else alone

@@ -5,9 +5,10 @@ Shapes: B images a batch, C channels, H × W pixels, K classes.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shlex
-import threading
+import signal
 import time
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from tinydigits import data, models
 from tinydigits.data import ImageSet
 from tinydigits.data.batches import seed_for
 from tinydigits.data.mix import mix
-from tinydigits.errors import Interrupted, TrainingDiverged
+from tinydigits.errors import Interrupted, TrainingDiverged, foreign_code
 from tinydigits.evaluate import Evaluation
 from tinydigits.machine import keep_freed_memory
 from tinydigits.recipe import Recipe, load, to_toml
@@ -30,8 +31,8 @@ from tinydigits.train.distributed import is_first_process
 from tinydigits.train.reporter import Progress, Reporter
 from tinydigits.train.results import validate, write_results
 from tinydigits.train.setup import Setup, set_up
-from tinydigits.train.signals import stop_requested
 from tinydigits.train.state import State, checkpoint_bytes, load_checkpoint, write_checkpoint, write_status
+from tinydigits.train.stop_request import StopRequest, stop_requested
 from tinydigits.train.teachers import name_teachers
 
 __all__ = ["resume", "train"]
@@ -69,7 +70,7 @@ def train(
     recipe = name_teachers(recipe)
     located = recipe.data.model_copy(update={"source": data.locate(recipe.data.source)})  # found again from any folder
     recipe = recipe.model_copy(update={"data": located})
-    with limit_threads(threads or default_threads(recipe)):
+    with limit_threads(threads or default_threads(recipe)), _trains(recipe):
         setup, state = set_up(recipe, pick_device(device), images)
         files: dict[str, str | bytes] = {
             "recipe.toml": to_toml(recipe),
@@ -106,11 +107,15 @@ def resume(
         recipe.model.name, f"run {run.folder}", named=model, beside=run.folder, recorded=record.code_sha256,
         command=f"tinydigits train --resume {shlex.quote(str(run.folder))}",
     )  # fmt: skip
-    with limit_threads(threads or record.threads):
+    with limit_threads(threads or record.threads), _trains(recipe):
         origin = data.Origin(data.locate(source or record.source), record.data_sha256)
         setup, state = set_up(recipe, pick_device(device or record.device), origin=origin, spec=code.spec)
         load_checkpoint(state, setup.world, run)
         return _finish(setup, state, run, reporter or Reporter(), started)
+
+
+def _trains(recipe: Recipe) -> contextlib.AbstractContextManager[None]:
+    return foreign_code(f"model {recipe.model.name}", "when it is trained")
 
 
 def _finish(setup: Setup, state: State, run: Run, reporter: Reporter, started: float) -> Run:
@@ -143,7 +148,7 @@ def _finish(setup: Setup, state: State, run: Run, reporter: Reporter, started: f
     return run
 
 
-def _train_epoch(setup: Setup, state: State, run: Run, reporter: Reporter, stop: threading.Event) -> None:
+def _train_epoch(setup: Setup, state: State, run: Run, reporter: Reporter, stop: StopRequest) -> None:
     """The rest of the current epoch, from the batch where the state stands."""
     recipe, world, ledger = setup.recipe, setup.world, state.ledger
     batch_size, accumulate = recipe.data.batch_size_at(state.epoch), recipe.optimizer.accumulate
@@ -164,14 +169,17 @@ def _train_epoch(setup: Setup, state: State, run: Run, reporter: Reporter, stop:
         if state.batch % accumulate and state.batch < num_batches:
             continue
         _step(setup, state)
-        due = 2 if stop.is_set() else int(ledger.clock - written_at > _SECONDS_BETWEEN_CHECKPOINTS)
+        due = 2 if stop.signal_number else int(ledger.clock - written_at > _SECONDS_BETWEEN_CHECKPOINTS)
         if due := world.highest(due):
             _read_ledger(setup, state, reporter, num_batches)
             write_checkpoint(state, world, run)
             written_at = time.perf_counter()
         if due == 2:
             position = f"in epoch {state.epoch} after batch {state.batch} of {num_batches}, checkpoint kept"
-            raise Interrupted(f"run {run.folder}", position, hint=_resume_command(setup, state, run))
+            raise Interrupted(
+                f"run {run.folder}", position, hint=_resume_command(setup, state, run),
+                signal_number=stop.signal_number or signal.SIGINT,
+            )  # fmt: skip
     _read_ledger(setup, state, reporter, num_batches)
 
 

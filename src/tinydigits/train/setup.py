@@ -103,7 +103,7 @@ def _train_in_c(recipe: Recipe, world: World, model: nn.Module) -> dict[str, str
         return {}
     try:
         train_in_c(model, order)
-    except TinydigitsError:  # no compiler: torch's layers do the same, slower, and the record names none
+    except TinydigitsError:  # nothing compiles: torch's layers do the same, slower, and the record names none
         return {}
     return {"compiler": compiler_version()}
 

@@ -18,7 +18,7 @@ from torch import nn
 from tinydigits import checks, contract, data, machine
 from tinydigits.checks import Check, Finding, Limits, Subject
 from tinydigits.contract import Contract
-from tinydigits.errors import TinydigitsError
+from tinydigits.errors import TinydigitsError, foreign_code
 from tinydigits.run import Run, at_latest, open_run
 from tinydigits.text import source_alias
 from tinydigits.train import limit_threads
@@ -254,14 +254,15 @@ def _with_source(agreed: Contract, source: str) -> Contract:
 
 
 def _output(subject: Subject) -> str | None:
-    try:
-        return subject.output
-    except Exception:  # a model that a check has found to fail
-        return None
+    with foreign_code(f"model {subject.name}", "when it is called"):
+        try:
+            return subject.output
+        except Exception:  # a model that a check has found to fail
+            return None
 
 
 def _must_answer_in_rows(subject: Subject) -> None:
-    with subject.borrow() as model, torch.no_grad():
+    with foreign_code(f"model {subject.name}", "when it is called"), subject.borrow() as model, torch.no_grad():
         images_BCHW = subject.images(2)
         try:
             shape = tuple(checks.logits_of(model, images_BCHW).shape)

@@ -101,7 +101,7 @@ def test_a_model_too_large_for_a_page_is_an_error_by_name_and_a_row_under_all(
     assert [path.suffix for path in tmp_path.iterdir()] == [".md"]
 
 
-def test_what_fails_for_another_reason_gives_exit_code_1_under_all(
+def test_what_fails_for_another_reason_gives_exit_code_2_under_all(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(trained: export.Trained, folder: Path) -> Path:
@@ -110,7 +110,7 @@ def test_what_fails_for_another_reason_gives_exit_code_1_under_all(
     monkeypatch.setattr("tinydigits.export.card.write", fail)
     monkeypatch.setattr(export, "formats", lambda trained=None: ["card"])
     code, output = invoke(run.folder, "all", "--to", tmp_path)
-    assert code == 1 and "card: not made: export card: no disk" in output
+    assert code == 2 and "card: not made: export card: no disk" in output
 
 
 def test_a_page_that_nothing_can_ask_says_that_parity_was_not_run(

@@ -17,7 +17,7 @@ from scipy.stats import binomtest
 from typer.testing import CliRunner
 
 import tinydigits.recipe
-from tinydigits.cli.runs import app
+from tinydigits.cli.runs import app, rm
 from tinydigits.errors import TinydigitsError
 from tinydigits.run import Record, Result, Run, create
 
@@ -152,7 +152,7 @@ def test_diff_compares_no_answers_to_different_images(tmp_path: Path) -> None:
     assert f"next: tinydigits verify {first.folder}" in text
 
 
-def test_rm_asks_removes_and_moves_the_link(tmp_path: Path) -> None:
+def test_rm_asks_removes_and_moves_the_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = make(tmp_path), make(tmp_path, "gap-cnn")
     outside = tmp_path.parent / f"{tmp_path.name}-outside"
     outside.mkdir()
@@ -160,6 +160,11 @@ def test_rm_asks_removes_and_moves_the_link(tmp_path: Path) -> None:
     (second.folder / "link").symlink_to(outside)
     with pytest.raises(TinydigitsError, match="nobody to ask"):
         ask("rm", "latest", "--out", tmp_path, catch_exceptions=False)
+    for answer in ("n\n", ""):  # a terminal's end of file is no yes
+        with monkeypatch.context() as terminal, pytest.raises(TinydigitsError, match="runs rm: nothing was removed"):
+            terminal.setattr("sys.stdin", io.StringIO(answer))
+            terminal.setattr("sys.stdin.isatty", lambda: True)
+            rm(["latest"], tmp_path)
     assert second.folder.is_dir()
     assert "removed 1" in output("rm", "latest", "--out", tmp_path, "--yes")
     assert not second.folder.exists() and (outside / "kept").is_file()

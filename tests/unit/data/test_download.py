@@ -85,6 +85,23 @@ def test_no_server_and_no_host_and_no_address_are_plain_words(small, monkeypatch
     assert capsys.readouterr().err == "", "the error itself is the one line"
 
 
+def test_a_ca_bundle_that_is_missing_or_damaged_is_named_with_its_variable(small, mirror, monkeypatch, tmp_path):
+    (damaged := tmp_path / "damaged.pem").write_text("no certificate")
+    plain = mirror()  # no mirror without TLS asks for certificates
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    for variable, place, says in (
+        ("CURL_CA_BUNDLE", tmp_path / "no.pem", "(the CA bundle {} that CURL_CA_BUNDLE names is not there)"),
+        ("REQUESTS_CA_BUNDLE", damaged, "(no TLS connection, with the CA bundle {} that REQUESTS_CA_BUNDLE names)"),
+    ):
+        monkeypatch.setenv(variable, str(place))
+        monkeypatch.setenv("TINYDIGITS_MIRRORS", plain.url.replace("http:", "https:"))
+        with pytest.raises(DataUnavailable) as caught:
+            read(small)
+        assert says.format(place) in str(caught.value)
+    use(monkeypatch, plain)
+    assert_right(small)
+
+
 def test_a_redirect_to_another_host_is_followed(small, mirror, monkeypatch):
     target = mirror()
     use(monkeypatch, mirror(redirects_to(target.url + "{path}")))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -157,6 +158,7 @@ def test_run_before_its_first_epoch_has_no_pictures(run: Run) -> None:
         ("steps.csv", "images_seen,loss,accuracy,lr\n1,x,1,1\n"),
         ("samples.npz", "no archive"),
         ("verdict.json", "{}"),
+        ("verdict.json", '{"verdict": "holds", "target": {"name": "a"}, "contract": {"name": "b"}, "findings": [{}]}'),
     ],
 )
 def test_damaged_file_is_named(judged: Run, file: str, content: str) -> None:
@@ -184,6 +186,24 @@ def test_training_stopped_in_its_first_epoch_has_its_curve(run: Run) -> None:
     run.write("history.csv", "")
     run.write_record(run.record.model_copy(update={"status": "interrupted", "result": None, "epochs": 0}))
     assert "](curves.png)" in write_run_report(run).read_text(encoding="utf-8")
+
+
+def test_pictures_are_the_same_whatever_the_user_has_set_for_others(judged: Run, tmp_path: Path) -> None:
+    """As a notebook does, whose backend is not installed here, and a matplotlibrc that asks for LaTeX."""
+    write_run_report(judged)
+    usual = {path.name: path.read_bytes() for path in judged.folder.glob("*.png")}
+    rc = "text.usetex: True\nsavefig.bbox: tight\nfont.family: cursive\naxes.facecolor: black\nlines.linewidth: 9\n"
+    (tmp_path / "matplotlibrc").write_text(rc, encoding="utf-8")
+    code = (
+        "import os, sys; from pathlib import Path; from tinydigits.report import write_reports; import matplotlib\n"
+        "from tinydigits.run import Run; write_reports([Run(Path(sys.argv[1]))], Path('.'))\n"
+        "assert os.environ['MPLBACKEND'] == sys.argv[2] and matplotlib.rcParams['text.usetex']\n"
+        "assert sys.argv[3] in (matplotlib.get_backend(), '')"
+    )
+    for backend, kept in (("a backend that is not here", ""), ("pdf", "pdf")):
+        command = [sys.executable, "-c", code, str(judged.folder), backend, kept]
+        subprocess.run(command, check=True, cwd=tmp_path, env=os.environ | {"MPLBACKEND": backend})
+        assert {path.name: path.read_bytes() for path in judged.folder.glob("*.png")} == usual
 
 
 def test_no_torch_is_needed(judged: Run) -> None:

@@ -133,7 +133,12 @@ def test_unknown_formats_and_files_that_are_no_verdict_are_refused(tmp_path: Pat
     with pytest.raises(TinydigitsError, match=r"unknown format 'junt'[^\n]*\n  try: junit"):
         render("junt", MIXED)
     path = tmp_path / "verdict.json"
-    for content, says in (("{", "not JSON"), ("[]", "is no verdict"), ('{"verdict": 1}', "is no verdict")):
+    halves = (MIXED | {"findings": [PARAMETERS | {"details": {"correct": 1}}]}, MIXED | {"data": [{"split": "test"}]})
+    for content, says in (
+        ("{", "not JSON"), ("[]", "is no verdict"), ('{"verdict": 1}', "is no verdict"),
+        (json.dumps(halves[0]), "is no verdict, or damaged: findings.0.details: both of correct and seen"),
+        (json.dumps(halves[1]), "is no verdict, or damaged: data.0.source: Field required"),
+    ):  # fmt: skip
         path.write_text(content, encoding="utf-8")
         with pytest.raises(TinydigitsError, match=says):
             load_verdict(path)

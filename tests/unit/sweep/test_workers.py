@@ -78,14 +78,14 @@ def test_a_stopped_study_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     assert len(runs_in(study.folder)) == 1
 
 
-def test_ctrl_c_ends_the_command_and_the_same_command_goes_on(tmp_path: Path) -> None:
+def test_a_signal_ends_the_command_and_the_same_command_goes_on(tmp_path: Path) -> None:
     words = "sweep two-conv --set data.source=digits --vary optimizer.lr=0.01,0.02 --set epochs=60 --workers 2"
     command = [sys.executable, "-m", "tinydigits", *words.split(), "--threads", "1", "--out", str(tmp_path)]
     begun = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_until(lambda: len(list(tmp_path.glob("*/*_*/history.csv"))) == 2)
-    begun.send_signal(signal.SIGINT)
+    begun.send_signal(signal.SIGTERM)
     _, errors = begun.communicate(timeout=120)
-    assert begun.returncode == 130 and "sweep join" in errors
+    assert begun.returncode == 143 and "sweep join" in errors
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     assert "2 of 2 done" in done.stdout
     again = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)

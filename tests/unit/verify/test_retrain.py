@@ -180,6 +180,13 @@ def test_other_programs_are_refused_and_a_failing_function_is_a_bad_question(fol
         ask(folder, SHELL)
 
 
+@pytest.mark.parametrize("ending", ["sys.exit(0)", "exit()", "os._exit(0)"])
+def test_a_function_that_ends_its_process_is_a_bad_question_too(folder: Path, digits: None, ending: str) -> None:
+    with pytest.raises(TinydigitsError, match="the training failed: ") as caught:
+        ask(folder, f"import os, sys\n\ndef train(model, data):\n    {ending}\n")
+    assert "how.py:train: ends the process when it is called" in str(caught.value) or "_exit" in ending
+
+
 def test_every_seed_trained_counts(folder: Path, digits: None) -> None:
     verdict = ask(folder, HONEST, seeds=3, **GROUP)
     accuracy = finding(verdict, "accuracy")

@@ -14,7 +14,7 @@ from typing import Any
 
 from tinydigits.errors import TinydigitsError, unknown_name
 from tinydigits.report.verdict._words import count
-from tinydigits.text import json_tree, read_text
+from tinydigits.run import read_verdict
 
 __all__ = ["count", "formats", "load_verdict", "render"]
 
@@ -50,13 +50,6 @@ def load_verdict(path: str | Path) -> dict[str, Any]:
     tinydigits.errors.TinydigitsError: verdict nowhere.json: no such file
       try: tinydigits verify --json nowhere.json
     """
-    try:
-        tree = json_tree(read_text(Path(path), f"verdict {path}"), f"verdict {path}")
-    except TinydigitsError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            hint = f"tinydigits verify --json {path}"
-            raise TinydigitsError(f"verdict {path}", "no such file", hint=hint) from error
-        raise
-    if not isinstance(tree, dict) or not {"verdict", "target", "contract", "findings"} <= tree.keys():
-        raise TinydigitsError(f"verdict {path}", "is no verdict", hint="the file that `tinydigits verify --json` wrote")
-    return tree
+    if not Path(path).exists():
+        raise TinydigitsError(f"verdict {path}", "no such file", hint=f"tinydigits verify --json {path}")
+    return read_verdict(Path(path), f"verdict {path}", hint="the file that `tinydigits verify --json` wrote")

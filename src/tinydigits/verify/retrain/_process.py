@@ -21,6 +21,7 @@ def main(folder: Path) -> None:
 
     from tinydigits import models, recipe
     from tinydigits.data import ImageSet
+    from tinydigits.errors import TinydigitsError
     from tinydigits.train import pick_device
     from tinydigits.verify.retrain.guard import Guard
 
@@ -38,9 +39,10 @@ def main(folder: Path) -> None:
             answer = _by_recipe(followed, images, task, device)
         else:
             answer = _by_function(models.build, images, task, folder)
-    except Exception as error:  # the user's code runs in here
+    except BaseException as error:  # the user's code runs in here, and may end this process
         traceback.print_exc()
-        answer = {"error": f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"}
+        said = next(iter(str(error).splitlines()), "")
+        answer = {"error": said if isinstance(error, TinydigitsError) else f"{type(error).__name__}: {said}"}
     answer["refused"] = guard.refused
     (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
 
@@ -57,6 +59,7 @@ def _by_function(build: Any, images: Any, task: dict[str, Any], folder: Path) ->
     from torch import nn
 
     from tinydigits import models
+    from tinydigits.errors import foreign_code
     from tinydigits.machine import peak_memory_bytes
     from tinydigits.text import source_alias
     from tinydigits.verify.retrain.budget import BudgetSpent, TrainingData
@@ -67,7 +70,7 @@ def _by_function(build: Any, images: Any, task: dict[str, Any], folder: Path) ->
     data = TrainingData(images, max_images=task["max_images"], seed=task["seed"])
     function = find_function(task["function"])
     started, spent, trained = time.perf_counter(), False, None
-    with data.counting_what_is_shown():
+    with data.counting_what_is_shown(), foreign_code(task["function"], "when it is called"):
         try:
             trained = function(model, data)
         except BudgetSpent:

@@ -14,7 +14,7 @@ from functools import cache
 from types import ModuleType
 
 from tinydigits import models
-from tinydigits.errors import TinydigitsError
+from tinydigits.errors import TinydigitsError, foreign_code
 from tinydigits.verify.targets._target import Asked, InputSaid, Target
 
 __all__ = ["Asked", "InputSaid", "Target", "find", "kinds"]
@@ -42,7 +42,8 @@ def find(asked: Asked) -> Target:
                 raise TinydigitsError(
                     f"target {asked.text}", "names no code", hint="--model goes with a run or a file of weights"
                 )
-            target: Target = kind.load(asked)
+            with foreign_code(f"target {asked.text}", "when it is loaded"):
+                target: Target = kind.load(asked)
             return target
     raise TinydigitsError(
         f"target {asked.text}", "is nothing that can be verified",

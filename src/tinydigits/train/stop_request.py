@@ -6,26 +6,34 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-__all__ = ["stop_requested"]
+__all__ = ["StopRequest", "stop_requested"]
+
+
+@dataclass
+class StopRequest:
+    """The signal that asks a training to end, once there was one."""
+
+    signal_number: int | None = None
 
 
 @contextlib.contextmanager
-def stop_requested() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C (or SIGTERM) sets; a second one stops at once, as Python does by itself.
+def stop_requested() -> Iterator[StopRequest]:
+    """The first Ctrl-C (or SIGTERM) is kept as a request; a second one stops at once, as Python does by itself.
 
-    >>> with stop_requested() as stop: stop.is_set()
-    False
+    >>> with stop_requested() as stop: stop.signal_number is None
+    True
     """
-    stop = threading.Event()
+    stop = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # signals reach the main thread alone
         return
 
     def request(number: int, frame: FrameType | None) -> None:
-        stop.set()
+        stop.signal_number = number
         signal.signal(number, before[number])
 
     before: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
