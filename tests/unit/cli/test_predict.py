@@ -185,4 +185,5 @@ def test_one_verb_is_made_and_no_other() -> None:
         "print(*[name for name in sys.modules if name.startswith('tinydigits.cli.')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1].split() == ["tinydigits.cli.main", "tinydigits.cli.predict"]
+    modules = done.stdout.splitlines()[-1].split()
+    assert modules == ["tinydigits.cli.streams", "tinydigits.cli.main", "tinydigits.cli.predict"]
