@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -18,6 +20,7 @@ import pytest
 from PIL import Image
 
 from tinydigits import data
+from tinydigits.errors import printable
 
 # For models this small a second thread waits more than it works, and on a busy machine it makes tests ten times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,11 +35,46 @@ class Mnist:
     folder: Path
 
 
+# What a stranger may call a contract, a layer or a class, or say in an exception: it would paint a verdict on a
+# terminal, leave a cell, load a picture, end a comment and give GitHub's runner a command.
+HOSTILE = (
+    "x: holds (9 pass)\n\n\x1b[2J\x1b[32mNet against small: holds\x1b[0m [bold]b[/] :smile: | a | "
+    "<script>alert(1)</script> ![x](http://evil) --> */ ``` **b** \\| \u202egnp\ufffe\x00 $\\frac{ "
+    "\r\n::error::hi\n##[error]ho %0A &lt;"
+)
+
+
 # Chromium as a test needs it: no sandbox for root, and no word to the outside.
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+
+
+def spoil(run: Path) -> None:
+    """Let a run's record and verdict say `HOSTILE` wherever they hold what somebody named."""
+    record = json.loads((run / "record.json").read_text(encoding="utf-8"))
+    record["recipe"]["name"] = record["recipe"]["model"]["name"] = record["source"] = HOSTILE
+    record["classes"] = [f"{number}{HOSTILE}" for number in range(len(record["classes"]))]
+    record["machine"]["processor"], record["versions"]["torch"] = HOSTILE, HOSTILE
+    (run / "record.json").write_text(json.dumps(record), encoding="utf-8")
+    if (run / "verdict.json").is_file():
+        verdict = json.loads((run / "verdict.json").read_text(encoding="utf-8"))
+        verdict["target"]["name"] = verdict["contract"]["name"] = HOSTILE
+        verdict["data"] = [entry | {"source": HOSTILE} for entry in verdict["data"]]
+        told = dict.fromkeys(("measured", "limit", "why", "advice"), HOSTILE)
+        verdict["findings"] = [finding | told for finding in verdict["findings"]]
+        (run / "verdict.json").write_text(json.dumps(verdict), encoding="utf-8")
+
+
+def must_be_inert(page: str) -> None:
+    """Fail where a page of Markdown has what `HOSTILE` would make of it, beside its code and its own pictures."""
+    assert not [letter for letter in page if letter != "\n" and printable(letter) != letter]
+    prose = re.sub(r"(?ms)^```.*?^```$|(?<!`)`(?!`)[^`\n]*(?<!`)`(?!`)", "", page)
+    assert "<script" not in prose and "](http" not in prose and not re.search(r"(?<!\\)\*\*b", prose)
+    assert not [line for line in page.splitlines() if line.startswith(("Net against", "::error", "##[error"))]
+    for table in re.findall(r"(?:^\|.*\n)+", page, flags=re.M):
+        assert len({len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) for row in table.splitlines()}) == 1, table
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,12 +10,12 @@ import json
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
-from tinydigits.text import read_text, toml_tree
+from tinydigits.text import one_line, read_text, toml_tree
 
 __all__ = ["Contract", "file", "load", "names", "source"]
 
@@ -39,7 +39,9 @@ class Contract(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(min_length=1, description="what the contract is called in verdicts")
+    name: Annotated[str, AfterValidator(one_line)] = Field(
+        min_length=1, max_length=100, description="what the contract is called in verdicts"
+    )
     description: str = Field("", description="one or two sentences: what is claimed, and by whom")
     model: Limits = Field(default_factory=dict, description="size and structure, read from the traced graph")
     shapes: Limits = Field(default_factory=dict, description="what goes in and what comes out")
@@ -145,10 +147,10 @@ def parse(text: str, *, where: str, name: str) -> Contract:
     >>> parse("[model.parameters]\\nmax = 100", where="here", name="tiny").model
     {'parameters': {'max': 100}}
     """
-    values = toml_tree(text, f"contract {where}")
+    values = {"name": name} | toml_tree(text, f"contract {where}")
     known = ["name", "description", *_groups()]
     try:
-        contract = Contract.model_validate({"name": name} | values)
+        contract = Contract.model_validate(values)
     except ValidationError as error:
         raise explain_validation(f"contract {where}", error, values, lambda location: known) from error
     contract._text = text

@@ -29,6 +29,11 @@ __all__ = [
 ]
 
 
+_TRY = "\n  try: "
+# What turns the direction of all that follows, so that a line reads otherwise than it is written.
+_TURNS = ("FSI", "LRE", "LRI", "LRO", "PDF", "PDI", "RLE", "RLI", "RLO")
+
+
 class TinydigitsError(Exception):
     """A mistake in the input, told as: where, what was got, what was expected, what to try.
 
@@ -55,8 +60,10 @@ class TinydigitsError(Exception):
             facts.append(f"got {got}")
         if expected is not None:
             facts.append(f"expected {expected}")
-        message = printable(str(where)) + (f": {', '.join(facts)}" if facts else "")
-        super().__init__(message + (f"\n  try: {hint}" if hint else ""))
+        # A problem may be another error's whole message, which has a hint on a line of its own.
+        details = _TRY.join(map(printable, ", ".join(facts).split(_TRY)))
+        message = printable(str(where)) + (f": {details}" if facts else "")
+        super().__init__(message + (_TRY + printable(hint) if hint else ""))
 
 
 class DataUnavailable(TinydigitsError):
@@ -130,7 +137,7 @@ def print_warnings() -> None:
 
 
 def printable(text: str) -> str:
-    """Text on one line, as a terminal may have it: a file's name can hold anything.
+    """Text on one line that every output can hold, XML too: what others wrote, a file's name, can hold anything.
 
     >>> print(printable("two\\nlines \\x1b[31m"))
     two\\nlines \\x1b[31m
@@ -139,7 +146,8 @@ def printable(text: str) -> str:
         return text
     return "".join(
         letter.encode("unicode_escape").decode("ascii")
-        if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") else letter
+        if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(letter) in _TURNS
+        or letter in "\ufffe\uffff" else letter
         for letter in text
     )  # fmt: skip
 

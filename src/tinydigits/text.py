@@ -12,7 +12,9 @@ from typing import Any
 
 from tinydigits.errors import TinydigitsError, printable, unknown_name
 
-__all__ = ["find_toml", "json_tree", "read_text", "seen_from", "source_alias", "source_label", "toml_tree"]
+__all__ = [
+    "find_toml", "json_tree", "one_line", "read_text", "seen_from", "source_alias", "source_label", "toml_tree",
+]  # fmt: skip
 
 MAX_BYTES = 4_000_000
 """No honest recipe, contract, record or verdict is larger: a record of 256 classes is a tenth of it."""
@@ -105,27 +107,70 @@ def read_text(path: Path, where: object = None) -> str:
         raise TinydigitsError(where, f"cannot be read: {reason}") from error
 
 
+def one_line(text: str) -> str:
+    """A name that stays a name wherever it is printed; raises ValueError where it could be taken for something else.
+
+    >>> one_line("under-25k")
+    'under-25k'
+
+    Line feeds and escape codes are refused, and what GitHub's runner reads as a command.
+    """
+    if printable(text) != text or text.lstrip().startswith("::") or "##[" in text:
+        raise ValueError("one line of printable characters, and no command of GitHub's runner")
+    return text
+
+
 def toml_tree(text: str, where: object) -> dict[str, Any]:
     """TOML as a tree; raises TinydigitsError where it is none, or tables lie in tables beyond reason.
 
     >>> toml_tree("a = {b = 1}", "here")
     {'a': {'b': 1}}
+
+    Keys and strings are `one_line` each, and a `description` is several.
     """
     # The reader's time and memory grow with the square of a dotted key's length.
     if len(text) > _MAX_TOML_BYTES or _LONG_KEY.search(text):
         raise TinydigitsError(where, f"not TOML that can be read: larger than {_MAX_TOML_BYTES:,}, or a key too long")
     tree: dict[str, Any] = _tree(tomllib.loads, text, where, "TOML")
+    _require_lines(tree, where)
     return tree
 
 
-def json_tree(text: str, where: object) -> Any:
+def _require_lines(tree: dict[str, Any], where: object) -> None:
+    waiting: list[tuple[str, Any]] = [("", tree)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [(f"{path}.{key}" if path else key, inner) for key, inner in value.items()]
+        elif isinstance(value, list):
+            waiting += [(path, inner) for inner in value]
+        lines = value.splitlines() if isinstance(value, str) and path == "description" else [value]
+        for line in filter(lambda line: isinstance(line, str), (path, *lines)):
+            try:
+                one_line(line)
+            except ValueError as error:
+                raise TinydigitsError(f"{where}: {path}", got=repr(line[:60]), expected=error) from error
+
+
+def json_tree(text: str, where: object, *, as_written: bool = False) -> Any:
     """JSON as a tree; raises TinydigitsError where it is none, or lists lie in lists beyond reason.
 
     >>> json_tree("[1, 2", "here")
     Traceback (most recent call last):
     tinydigits.errors.TinydigitsError: here: not JSON: Expecting ',' delimiter: line 1 column 6 (char 5)
+
+    Its strings are made `printable`, since they will be printed, unless they are wanted `as_written`.
     """
-    return _tree(json.loads, text, where, "JSON")
+    tree = _tree(json.loads, text, where, "JSON")
+    return tree if as_written else _printable_tree(tree)
+
+
+def _printable_tree(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {printable(key): _printable_tree(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_printable_tree(inner) for inner in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def _tree(parse: Callable[[str], Any], text: str, where: object, kind: str) -> Any:

@@ -131,6 +131,33 @@ class Job:
         return dict(line.split("=", 1) for line in lines)
 
 
+def commands_of(log: str) -> list[tuple[str, dict[str, str], str]]:
+    """The commands that the runner finds in what a step prints, each with its properties and its message.
+
+    As in actions/runner, src/Runner.Common/ActionCommand.cs and ActionCommandManager.cs: `::name key=value::message`
+    after spaces, `##[name key=value]message` anywhere in a line, and none between `::stop-commands::TOKEN` and
+    `::TOKEN::`.
+    """
+    found, token = [], ""
+    for line in re.split("\r\n|\r|\n", log):
+        if token:
+            token = "" if line.strip() == f"::{token}::" else token
+            continue
+        match = re.match(r"\s*::([^ :]+)( .*?)?::(.*)", line) or re.search(r"##\[([^ \]]+)( .*?)?\](.*)", line)
+        if match and match[1] == "stop-commands":
+            token = match[3]
+        elif match:
+            pairs = (pair.partition("=") for pair in (match[2] or "").strip().split(",") if pair)
+            found.append((match[1], {key: unescape(value) for key, _, value in pairs}, unescape(match[3])))
+    return found
+
+
+def unescape(text: str) -> str:
+    for code, letter in (("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%")):
+        text = text.replace(code, letter)
+    return text
+
+
 # Expressions: the part of GitHub's language that these files use.
 
 

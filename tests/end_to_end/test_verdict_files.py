@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.conftest import HOSTILE
+from tests.end_to_end.github_runner import commands_of
 from tinydigits.report import formats
 
 
@@ -67,6 +69,35 @@ def test_github_gets_summary_outputs_and_annotations(tight: Path) -> None:
     answer = verify(*command, "--compare", "before.json", cwd=tight, GITHUB_ACTIONS="true", **files)
     assert answer.returncode == 0 and "::error" not in answer.stdout
     assert "| model.parameters | 13,242 | 13,242, fail |" in (tight / "summary").read_text(encoding="utf-8")
+
+
+def test_what_a_model_prints_names_and_raises_paints_no_verdict_and_gives_no_command(tight: Path) -> None:
+    (tight / "net.py").write_text(
+        f"""
+from torch import nn
+HOSTILE = {HOSTILE!r}.replace(".", " ")
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.add_module(HOSTILE, nn.Linear(784, 10, bias=False))
+        self.spare = nn.Linear(300, 100)
+    def forward(self, x):
+        print("::error::printed by the model")
+        if self.training:
+            raise ValueError(HOSTILE)
+        return self._modules[HOSTILE](x.flatten(1))
+"""
+    )
+    text = "[model]\nparameters = { max = 13_000 }\n[behaviour]\ngradients = true\nfinite = true\n"
+    (tight / "tight.toml").write_text(f'name = "x: holds (9 pass)"\n{text}', encoding="utf-8")
+    answer = verify("net.py:Net", "--contract", "tight.toml", cwd=tight, GITHUB_ACTIONS="true")
+    assert answer.returncode == 1, answer.stderr
+    assert [(name, found["title"]) for name, found, _ in commands_of(answer.stdout)] == [
+        ("error", f"tinydigits: {check}") for check in ("model.parameters", "behaviour.gradients", "behaviour.finite")
+    ]
+    lines = [line.strip() for line in answer.stdout.splitlines()]
+    assert 'net.py:Net against "x: holds (9 pass)": does not hold (3 fail)' in lines
+    assert "\x1b" not in answer.stdout and not any(line.startswith("Net against small") for line in lines)
 
 
 def test_what_cannot_be_written_or_compared_is_told_with_its_name(tight: Path) -> None:

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from tests.conftest import HOSTILE
 from tinydigits import checks, contract
 from tinydigits.contract import Contract
 from tinydigits.errors import TinydigitsError
@@ -55,6 +57,30 @@ def test_all_checks_are_used_by_some_contract_of_the_package() -> None:
         ("[accuracy.per_clas]\nmin = 0.9", ["mine: accuracy: unknown key 'per_clas'", "try: per_class"]),
         ("accuracy = 0.9", ["accuracy", "got 0.9"]),
         ("[model", ["mine", "not TOML"]),
+        # What no model can keep to, or every one does.
+        (
+            "[model]\nparameters = { min = 10, max = 5 }",
+            ["model.parameters: got min = 10, max = 5", "min ≤ equals ≤ max"],
+        ),
+        ("[training]\nepochs = { equals = 3, max = 2 }", ["training.epochs: got equals = 3, max = 2"]),
+        ("[model]\nparameters = { min = 0 }", ["model.parameters: min: got 0, expected ≥ 1"]),
+        ("[model]\nmultiply_adds = { max = -1 }", ["model.multiply_adds: max: got -1, expected ≥ 0"]),
+        ("[model]\nlayers = { require = ['conv'], forbid = ['conv'] }", ["either require or forbid for conv"]),
+        ("[shapes]\noutput = { classes = 0 }", ["shapes.output: classes: got 0, expected ≥ 1"]),
+        ("[behaviour]\nbatch_invariance = { batch_sizes = [] }", ["batch_invariance: batch_sizes", "at least 1 item"]),
+        ("[behaviour]\nbatch_invariance = { tolerance = 1 }", ["batch_invariance: tolerance: got 1, expected < 1"]),
+        ("[accuracy]\nmin = 0", ["accuracy: min: got 0, expected > 0"]),
+        ("[accuracy]\nmin = 0.9\nconfidence = 0.01", ["accuracy: confidence: got 0.01, expected ≥ 0.5"]),
+        ("[accuracy.calibration]\nmax = 1", ["accuracy.calibration: max: got 1, expected < 1"]),
+        ("[accuracy.baseline]\nrun = 'a'\nmargin = 1.0", ["accuracy.baseline: margin: got 1.0, expected < 1"]),
+        ("[latency]\nmax_ms = inf", ["mine: latency: max_ms: got inf, expected a finite number"]),
+        # What could be taken for something else where it is printed.
+        (r'name = "x: holds\n\u001b[32m"', [r"mine: name: got 'x: holds\n\x1b[32m', expected one line"]),
+        ('name = "::error::x"', ["mine: name: got '::error::x', expected one line"]),
+        (r'name = "a\u202Eb"', [r"mine: name: got 'a\u202eb', expected one line"]),
+        (r'description = "two\nlines\u0007"', [r"mine: description: got 'lines\x07', expected one line"]),
+        ("[accuracy]\nmin = 0.9\nsource = 'a\tb'", [r"mine: accuracy.source: got 'a\tb', expected one line"]),
+        ('[model."a\\nb"]\nmax = 1', ["expected one line of printable characters"]),
     ],
 )
 def test_what_does_not_fit_is_refused_by_contract_and_key(tmp_path: Path, text: str, says: list[str]) -> None:
@@ -64,6 +90,31 @@ def test_what_does_not_fit_is_refused_by_contract_and_key(tmp_path: Path, text: 
         checks.bind(contract.load(path))
     for words in says:
         assert words in str(caught.value).replace(str(path), "mine"), str(caught.value)
+
+
+def test_a_contract_whose_name_is_no_line_is_refused_wherever_it_comes_from(tmp_path: Path) -> None:
+    path = tmp_path / "a\nb.toml"
+    path.write_text("[behaviour]\nfinite = true")
+    with pytest.raises(TinydigitsError, match=r"a\\nb\.toml: name: got 'a\\nb', expected one line"):
+        contract.load(path)
+    with pytest.raises(ValidationError, match="one line of printable characters"):
+        Contract(name=HOSTILE[:40], behaviour={"finite": True})
+    assert Contract(name="Week 3: 25k, für alle", behaviour={"finite": True}).name == "Week 3: 25k, für alle"
+
+
+@pytest.mark.parametrize("name", checks.names())
+def test_every_number_of_a_limit_is_bounded_and_finite(name: str) -> None:
+    fields = checks.get(name).limits.model_json_schema()["properties"]
+    numbers = {
+        key: kind
+        for key, field in fields.items() if key not in ("mean", "std", "range")  # of which any may be right
+        for kind in [field, *field.get("anyOf", [])] if kind.get("type") in ("integer", "number") and "enum" not in kind
+    }  # fmt: skip
+    assert all({"minimum", "exclusiveMinimum"} & kind.keys() for kind in numbers.values()), numbers
+    for key in numbers:
+        for value in (float("inf"), float("nan")):
+            with pytest.raises(ValidationError):
+                checks.get(name).limits.model_validate({key: value})
 
 
 def test_unknown_contract_comes_with_near_matches() -> None:

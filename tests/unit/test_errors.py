@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from tests.conftest import HOSTILE
 from tinydigits import errors
 from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
 
@@ -26,6 +27,14 @@ def test_a_message_says_where_what_was_got_what_was_expected_and_what_to_try(
     error: TinydigitsError, message: str
 ) -> None:
     assert str(error) == message
+
+
+def test_a_message_is_one_line_and_its_hint_another_whatever_it_names() -> None:
+    inner = TinydigitsError(HOSTILE, HOSTILE, got=HOSTILE, expected=HOSTILE, hint=HOSTILE)
+    for error, num_hints in ((inner, 1), (TinydigitsError("outer", str(inner), hint=HOSTILE), 2)):
+        lines = str(error).splitlines()
+        assert [line[:7] for line in lines[1:]] == ["  try: "] * num_hints
+        assert all(line.isprintable() and errors.printable(line) == line for line in lines)
 
 
 def test_the_facts_stay_apart_for_those_who_catch_the_error() -> None:

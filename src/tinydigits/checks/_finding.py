@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tinydigits.errors import printable
 
 if TYPE_CHECKING:
     from tinydigits.checks._subject import Subject
 
-__all__ = ["Finding", "Limits", "Range", "Status"]
+__all__ = ["Count", "Finding", "Limits", "Range", "Status", "Tolerance"]
 
 Status = Literal["pass", "fail", "undecided", "not run"]
+Count = Annotated[int, Field(ge=1)]
+Tolerance = Annotated[float, Field(ge=0, lt=1)]
+"""A difference relative to what is compared: beyond all of it, nothing would be asked any more."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class Finding:
 
     `measured`, `limit` and `why` are for people; `details` has the same as numbers, for JSON. `value` is the measured
     number where there is one, so that two verdicts can be compared. `advice` says what to do where it does not pass.
+    These texts are made `printable`: they name what strangers named, and say what their exceptions say.
     """
 
     check: str
@@ -34,6 +40,10 @@ class Finding:
     details: dict[str, Any] = field(default_factory=dict)
     value: float | None = None
     advice: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("measured", "limit", "why", "advice"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
 
     @classmethod
     def judge(
@@ -59,9 +69,12 @@ class Finding:
 
 
 class Limits(BaseModel):
-    """The base of every check's limits: frozen, and strict about unknown keys."""
+    """The base of every check's limits: frozen, strict about unknown keys, and finite.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    A limit that no model breaks, or that none can keep, is refused by the bounds of its field.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def text(self) -> str:
         """The limit in words, for findings that do not say it themselves."""
@@ -79,14 +92,17 @@ class Range(Limits):
     (True, 'at most 20', 'exactly 29')
     """
 
-    min: int | None = Field(None, description="at least so many")
-    max: int | None = Field(None, description="at most so many")
-    equals: int | None = Field(None, description="exactly so many")
+    min: int | None = Field(None, ge=1, description="at least so many")
+    max: int | None = Field(None, ge=0, description="at most so many")
+    equals: int | None = Field(None, ge=0, description="exactly so many")
 
     @model_validator(mode="after")
     def _limits_something(self) -> Range:
         if self.min is None and self.max is None and self.equals is None:
             raise ValueError("at least one of min, max, equals")
+        bounds = [bound for bound in (self.min, self.equals, self.max) if bound is not None]
+        if bounds != sorted(bounds):
+            raise ValueError("min ≤ equals ≤ max")
         return self
 
     def holds(self, value: int) -> bool:

@@ -21,6 +21,7 @@ from tinydigits.text import source_label
 
 __all__ = [
     "ImageLimits",
+    "Margin",
     "Share",
     "answers",
     "interval_text",
@@ -32,7 +33,10 @@ __all__ = [
 
 _USUAL_SOURCE = "mnist"
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+"""Of right answers, at least: none would ask for nothing."""
+Margin = Annotated[float, Field(ge=0, lt=1)]
+"""A difference of shares, at most: the whole of 1 would allow everything."""
 
 
 class ImageLimits(_finding.Limits):
@@ -45,7 +49,7 @@ class ImageLimits(_finding.Limits):
     bound: Literal["point", "confidence"] = Field(
         "confidence", description="compare the share itself, or the whole interval"
     )
-    confidence: float = Field(0.95, gt=0, lt=1, description="how sure the interval is")
+    confidence: float = Field(0.95, ge=0.5, lt=1, description="how sure the interval is")
 
     @property
     def images(self) -> str:

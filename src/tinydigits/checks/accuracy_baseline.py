@@ -13,7 +13,7 @@ from pydantic import Field
 
 from tinydigits.checks._examples import Example, asked, small
 from tinydigits.checks._finding import Finding, Status
-from tinydigits.checks._images import ImageLimits, Share, answers, judge_interval
+from tinydigits.checks._images import ImageLimits, Margin, answers, judge_interval
 from tinydigits.checks._subject import Subject
 from tinydigits.stats import mcnemar, paired_interval
 
@@ -25,7 +25,7 @@ class Limits(ImageLimits):
     """`{run = "runs/20250101_120000_gap-cnn_s0", margin = 0.001}`: a run, or whatever else can be verified."""
 
     run: str = Field(min_length=1, description="what it is compared with: a run, or whatever else can be verified")
-    margin: Share = Field(0.0, description="the loss of accuracy that is allowed")
+    margin: Margin = Field(0.0, description="the loss of accuracy that is allowed")
 
     def text(self) -> str:
         allowed = f"at most {100 * self.margin:.2f} points worse" if self.margin else "not worse"

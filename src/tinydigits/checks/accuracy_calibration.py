@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tinydigits.checks._examples import Example, asked, small
 from tinydigits.checks._finding import Finding
-from tinydigits.checks._images import ImageLimits, Share, answers
+from tinydigits.checks._images import ImageLimits, Margin, answers
 from tinydigits.checks._subject import Subject
 
 NAME = "accuracy.calibration"
@@ -25,7 +25,7 @@ ADVICE = (
 class Limits(ImageLimits):
     """`{max = 0.02}`: 0 is perfect, 0.02 means two points too sure (or too unsure) on average."""
 
-    max: Share = Field(description="the largest expected calibration error")
+    max: Margin = Field(description="the largest expected calibration error")
     bins: int = Field(15, ge=2, description="how many bins the probabilities are sorted into")
 
     def text(self) -> str:

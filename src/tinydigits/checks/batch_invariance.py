@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tinydigits.checks import _finding
 from tinydigits.checks._examples import Example, small, small_model
-from tinydigits.checks._finding import Finding
+from tinydigits.checks._finding import Count, Finding, Tolerance
 from tinydigits.checks._subject import Subject, logits_of
 
 NAME = "behaviour.batch_invariance"
@@ -25,8 +25,8 @@ _NUM_IMAGES = 100
 class Limits(_finding.Limits):
     """`true`, or `{tolerance = 1e-4, batch_sizes = [1, 7, 32]}`; the difference is relative to the largest answer."""
 
-    tolerance: float = Field(1e-4, description="the largest difference, relative to the largest answer")
-    batch_sizes: tuple[int, ...] = Field((1, 7, 32), description="how many images share a batch")
+    tolerance: Tolerance = Field(1e-4, description="the largest difference, relative to the largest answer")
+    batch_sizes: tuple[Count, ...] = Field((1, 7, 32), min_length=1, description="how many images share a batch")
 
 
 def check(subject: Subject, limits: Limits) -> Finding:

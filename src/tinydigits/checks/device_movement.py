@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tinydigits.checks import _finding
 from tinydigits.checks._examples import Example, small, small_model
-from tinydigits.checks._finding import Finding
+from tinydigits.checks._finding import Finding, Tolerance
 from tinydigits.checks._subject import Subject, logits_of
 
 NAME = "behaviour.device_movement"
@@ -28,7 +28,7 @@ ADVICE = "Make every tensor that the model keeps a parameter or a buffer, and ne
 class Limits(_finding.Limits):
     """`true`, or `{tolerance = 1e-3}`: the largest difference, relative to the largest answer."""
 
-    tolerance: float = Field(1e-3, description="the largest difference, relative to the largest answer")
+    tolerance: Tolerance = Field(1e-3, description="the largest difference, relative to the largest answer")
 
 
 def check(subject: Subject, limits: Limits) -> Finding:

@@ -18,7 +18,7 @@ ADVICE = "Guard divisions, logarithms and square roots with a small constant; cl
 class Limits(_finding.Limits):
     """`true`, or `{factor = 100.0}`: how far beyond white the brightest input goes."""
 
-    factor: float = Field(100.0, description="how many times as bright the brightest images are")
+    factor: float = Field(100.0, ge=1, description="how many times as bright the brightest images are")
 
 
 def check(subject: Subject, limits: Limits) -> Finding:

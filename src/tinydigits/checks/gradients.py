@@ -39,7 +39,7 @@ _FAINT, _STEP, _LEAST_SLOPE = 1e-4, 1e-4, 1e-7
 class Limits(_finding.Limits):
     """`true`, or `{batch_size = 16, frozen = "allow", bias_before_batch_norm = "fail"}`."""
 
-    batch_size: int = Field(16, description="how many images are asked")
+    batch_size: int = Field(16, ge=2, description="how many images are asked")
     frozen: Literal["allow", "fail"] = Field("fail", description="whether parameters may be frozen")
     bias_before_batch_norm: Literal["allow", "fail"] = Field(
         "allow", description="whether a bias may stand before a BatchNorm, which cancels it"

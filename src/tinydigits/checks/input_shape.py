@@ -16,7 +16,7 @@ from torch import nn
 
 from tinydigits.checks import _finding
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import Finding
+from tinydigits.checks._finding import Count, Finding
 from tinydigits.checks._subject import Subject, logits_of
 from tinydigits.data.model_input import Levels, levels_of_range
 
@@ -31,8 +31,10 @@ class Limits(_finding.Limits):
     {'mean': 0.5, 'std': 0.5}
     """
 
-    shape: tuple[int, ...] | None = Field(None, description="one image as the model takes it, without the batch")
-    batch_sizes: tuple[int, ...] = Field((1, 2, 16), description="how many images it must take at once")
+    shape: tuple[Count, ...] | None = Field(
+        None, min_length=1, description="one image as the model takes it, without the batch"
+    )
+    batch_sizes: tuple[Count, ...] = Field((1, 2, 16), min_length=1, description="how many images it must take at once")
     mean: Levels | None = Field(None, description="taken from grey levels of 0 to 1, one or one for each channel")
     std: Levels | None = Field(None, description="then divided by")
     range: tuple[float, float] | None = Field(None, description="instead of mean and std: what paper and ink become")

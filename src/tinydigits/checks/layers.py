@@ -46,6 +46,9 @@ class Limits(_finding.Limits):
     def _asks_for_something(self) -> Limits:
         if not self.require and not self.forbid:
             raise ValueError("require or forbid, or both")
+        both = sorted(set(self.require) & set(self.forbid))
+        if both:
+            raise ValueError(f"either require or forbid for {', '.join(both)}")
         return self
 
 

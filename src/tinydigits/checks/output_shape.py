@@ -18,7 +18,7 @@ class Limits(_finding.Limits):
     """`true`, or `{classes = 10}`."""
 
     classes: int | None = Field(
-        None, description="how many numbers answer an image; as many as the model has classes by default"
+        None, ge=1, description="how many numbers answer an image; as many as the model has classes by default"
     )
 
 

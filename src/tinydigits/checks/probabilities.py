@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tinydigits.checks import _finding
 from tinydigits.checks._examples import Example, small, small_model
-from tinydigits.checks._finding import Finding
+from tinydigits.checks._finding import Finding, Tolerance
 from tinydigits.checks._subject import Subject, logits_of
 from tinydigits.evaluate import Output, recognise_output
 
@@ -26,7 +26,7 @@ class Limits(_finding.Limits):
     """`true`, or `{output = "log_probabilities", tolerance = 1e-4}`."""
 
     output: Output | Literal["any"] = Field("any", description="what the answers must be")
-    tolerance: float = Field(1e-4, description="how far a sum of probabilities may be from 1")
+    tolerance: Tolerance = Field(1e-4, description="how far a sum of probabilities may be from 1")
 
 
 def check(subject: Subject, limits: Limits) -> Finding:

@@ -26,7 +26,7 @@ _TOLERANCE = 1e-5
 class Limits(_finding.Limits):
     """`true`, or `{passes = 8}`: how often dropout with a small p is given the chance to show."""
 
-    passes: int = Field(8, description="how many passes in train mode are compared")
+    passes: int = Field(8, ge=2, description="how many passes in train mode are compared")
 
 
 def check(subject: Subject, limits: Limits) -> Finding:

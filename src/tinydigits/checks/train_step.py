@@ -22,9 +22,9 @@ ADVICE = (
 class Limits(_finding.Limits):
     """`true`, or `{steps = 5, lr = 0.001, batch_size = 32}` of Adam on random labels."""
 
-    steps: int = Field(5, description="how many training steps are made")
-    lr: float = Field(1e-3, description="learning rate of these steps")
-    batch_size: int = Field(32, description="how many images they see")
+    steps: int = Field(5, ge=1, description="how many training steps are made")
+    lr: float = Field(1e-3, gt=0, description="learning rate of these steps")
+    batch_size: int = Field(32, ge=1, description="how many images they see")
 
 
 def check(subject: Subject, limits: Limits) -> Finding:

@@ -16,7 +16,7 @@ ADVICE = 'Train with a smaller `data.batch_size`, or with `precision = "bf16"`.'
 class Limits(_finding.Limits):
     """`{max_mb = 1_000}`."""
 
-    max_mb: float = Field(description="the largest peak, in MB of 1,000,000 bytes")
+    max_mb: float = Field(gt=0, description="the largest peak, in MB of 1,000,000 bytes")
 
     def text(self) -> str:
         return f"at most {self.max_mb:,.0f} MB"

@@ -15,10 +15,10 @@ Name = Annotated[str, typer.Argument(help="A name from `tinydigits datasets ls`.
 @app.command()
 def ls() -> None:
     """List the data sets with size, classes, licence and whether they are at hand."""
-    from rich.console import Console
     from rich.table import Table
 
     from tinydigits import data
+    from tinydigits.cli.console import plain_console
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("name", no_wrap=True)
@@ -30,19 +30,19 @@ def ls() -> None:
         info = data.describe(name)
         images = f"{info.num_train:,} + {info.num_test:,}"
         table.add_row(name, images, str(len(info.classes)), info.licence, _whereabouts(name))
-    console = Console()
+    console = plain_console()
     console.print(table)
     console.print("images: training + test. A folder of your own works wherever a name does.", style="dim")
-    console.print("next: tinydigits datasets show mnist", markup=False)
+    console.print("next: tinydigits datasets show mnist")
 
 
 @app.command()
 def show(name: Name) -> None:
     """Show all that is known about one data set."""
-    from rich.console import Console
     from rich.table import Table
 
     from tinydigits import data
+    from tinydigits.cli.console import plain_console
 
     info = data.describe(name)
     table = Table.grid(padding=(0, 2))
@@ -61,9 +61,9 @@ def show(name: Name) -> None:
         ("at hand", _whereabouts(name)),
     ):
         table.add_row(label, value)
-    console = Console()
+    console = plain_console()
     console.print(table)
-    console.print(f"next: tinydigits train --data {name}", markup=False)
+    console.print(f"next: tinydigits train --data {name}")
 
 
 @app.command()

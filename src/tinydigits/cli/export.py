@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinydigits.errors import printable
+
 if TYPE_CHECKING:
     from tinydigits.export import Trained
 
@@ -74,7 +76,7 @@ def export(
     if trained.code is not None and (note := code_note({"code_differs": trained.code.changed})):
         typer.echo(note)
     named = f" --model {shlex.quote(model)}" if model is not None else ""
-    typer.echo(f"next: tinydigits verify {words[0] if is_shipped else run.folder}{named}")
+    typer.echo(printable(f"next: tinydigits verify {words[0] if is_shipped else run.folder}{named}"))
     return code
 
 
@@ -86,7 +88,7 @@ def _print_lines(trained: Trained, formats: list[str], folder: Path) -> int:
     for name in formats:
         done = exports.export(trained, name, folder)
         all_hold &= done.holds
-        typer.echo(f"{done.path} ({done.num_bytes:,} bytes)" if done.holds else f"{done.path}: deleted")
+        typer.echo(printable(f"{done.path} ({done.num_bytes:,} bytes)" if done.holds else f"{done.path}: deleted"))
         for line in filter(None, [done.parity, done.not_asked, done.note]):
             typer.echo(f"  {line}")
     return 0 if all_hold else 1
@@ -94,10 +96,10 @@ def _print_lines(trained: Trained, formats: list[str], folder: Path) -> int:
 
 def _print_table(trained: Trained, formats: list[str], folder: Path) -> int:
     """Every format with its size, parity and speed; one that cannot be made says why, and the exit code is then 2."""
-    from rich.console import Console
     from rich.table import Table
 
     from tinydigits import export as exports
+    from tinydigits.cli.console import plain_console
     from tinydigits.errors import TinydigitsError
     from tinydigits.extras import NotInstalled
 
@@ -107,7 +109,7 @@ def _print_table(trained: Trained, formats: list[str], folder: Path) -> int:
         # Where all do not fit, the counts are folded at a space, and no number is cut.
         table.add_column(column, justify="right", no_wrap=column != "same class")
     notes, code = [], 0
-    console = Console()
+    console = plain_console()
     for name in formats:
         with console.status(name):
             try:
@@ -127,7 +129,7 @@ def _print_table(trained: Trained, formats: list[str], folder: Path) -> int:
                 if done.holds:
                     speed = exports.measure(name, done.path, spec=trained.code.spec if trained.code else None)
                     cells += [f"{speed.p50_us:,.0f}", f"{speed.images_per_second:,.0f}"]
-        notes += [f"{name}: {done.path if done.holds else f'deleted: {done.parity}'}"]
+        notes += [printable(f"{name}: {done.path if done.holds else f'deleted: {done.parity}'}")]
         notes += [f"{name}: {line}" for line in (done.not_asked, done.note) if line]
         table.add_row(*cells)
     console.print(table)

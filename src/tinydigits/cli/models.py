@@ -20,17 +20,17 @@ _SILENT = {"reshape", "no_dropout"}
 @app.command()
 def ls() -> None:
     """List the registered models, then the trained ones that come with the package."""
-    from rich.console import Console
     from rich.table import Table
 
     from tinydigits import models, pretrained
+    from tinydigits.cli.console import plain_console
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("name", no_wrap=True)
     table.add_column("architecture", overflow="fold")
     for name in models.names():
         table.add_row(name, models.summary(name))
-    console = Console()
+    console = plain_console()
     console.print(table)
     console.print()
     trained = Table(box=None, header_style="bold", pad_edge=False)
@@ -53,10 +53,10 @@ def ls() -> None:
     console.print(trained, highlight=False)
     for shift_pixels, names in shifted.items():
         line = f"* the mean answer to all shifts of up to {shift_pixels} px: {', '.join(names)}"
-        console.print(line, highlight=False, markup=False)
-    console.print(f"next: tinydigits models show {models.names()[0]}", markup=False)
+        console.print(line, highlight=False)
+    console.print(f"next: tinydigits models show {models.names()[0]}")
     for name in pretrained.names()[:1]:
-        console.print(f"next: tinydigits verify {name}", markup=False)
+        console.print(f"next: tinydigits verify {name}")
 
 
 @app.command()
@@ -67,10 +67,10 @@ def show(
     ] = "1x28x28",
 ) -> None:
     """Show a model's layers: output shape, parameters, receptive field, multiply-adds; then totals and sizes."""
-    from rich.console import Console
     from rich.table import Table
 
     from tinydigits import models
+    from tinydigits.cli.console import plain_console
     from tinydigits.errors import foreign_code
     from tinydigits.trace import trace
 
@@ -88,7 +88,7 @@ def show(
                 f"{layer.num_parameters:,}" if layer.parameter_names else "", _field(layer.receptive_field),
                 f"{layer.macs:,}" if layer.macs else "",
             )  # fmt: skip
-    console = Console()
+    console = plain_console()
     console.print(table)
     trainable = "" if found.num_trainable == found.num_parameters else f" ({found.num_trainable:,} trainable)"
     unused = f", {found.num_unused:,} that the output does not use" if found.num_unused else ""
@@ -101,7 +101,7 @@ def show(
         ("size of parameters", f"{found.num_parameters * 4:,} bytes as fp32, {found.num_parameters:,} as int8"),
     ):
         console.print(f"{label:<20}{value}", highlight=False)
-    console.print(f"next: tinydigits verify {spec} --contract under-25k", markup=False)
+    console.print(f"next: tinydigits verify {spec} --contract under-25k")
 
 
 @app.command()

@@ -138,7 +138,7 @@ def _write_table(answered: Iterable[Found], files: list[str], classifier: Classi
             if show:
                 typer.echo(_drawing(answer.image_HW))
     if is_begun:
-        typer.echo(f"model: {classifier.name}")
+        typer.echo(printable(f"model: {classifier.name}"))
 
 
 def _percent(probability: float) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinydigits.errors import printable
+
 if TYPE_CHECKING:
     from tinydigits.run import Run
 
@@ -34,14 +36,15 @@ def report(
     parents = {run.folder.parent for run in runs}
     folder = parents.pop() if len(parents) == 1 else out
     for path in write_reports(runs, folder):
-        typer.echo(path)
+        typer.echo(printable(str(path)))
     if readme is not None:
         write_output(readme, fill_readme(read_text(readme), runs[-1], str(readme)))
-        typer.echo(readme)
+        typer.echo(printable(str(readme)))
     if len(runs) > 1:
-        typer.echo(f"next: tinydigits runs ls --out {folder} --sort -accuracy")
+        typer.echo(printable(f"next: tinydigits runs ls --out {folder} --sort -accuracy"))
     else:
-        typer.echo(f"next: tinydigits export {runs[0].folder} pth" if targets else "next: tinydigits export pth")
+        run = f"{runs[0].folder} " if targets else ""
+        typer.echo(printable(f"next: tinydigits export {run}pth"))
 
 
 def _find_runs(targets: list[str], out: Path) -> list[Run]:
@@ -62,7 +65,7 @@ def _find_runs(targets: list[str], out: Path) -> list[Run]:
                 skipped.append(f"{target}: {error.problem}")
         found |= {run.folder.resolve(): run for run in runs}
     if skipped:
-        typer.echo(f"skipped {len(skipped)}: {'; '.join(skipped)}", err=True)
+        typer.echo(printable(f"skipped {len(skipped)}: {'; '.join(skipped)}"), err=True)
     if not found:
         raise TinydigitsError("report", "none of these is a run", hint="tinydigits runs ls")
     return list(found.values())

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tinydigits.errors import printable
+
 if TYPE_CHECKING:
     from tinydigits.run import Difference, Paired, Record, Run
 
@@ -111,16 +113,16 @@ def _cell(column: str, value: Any) -> str:
     if column == "seconds":
         return f"{value:.1f}"
     if column == "data":
-        return source_label(value)
-    return f"{value:,}" if column == "parameters" else str(value)
+        return printable(source_label(value))
+    return f"{value:,}" if column == "parameters" else printable(str(value))
 
 
 @app.command()
 def show(target: Target = None, out: Out = Path("runs"), json: Json = False) -> None:
     """Show the facts of one run."""
-    from rich.console import Console
     from rich.table import Table
 
+    from tinydigits.cli.console import plain_console
     from tinydigits.run import open_run, tested_counts, verdict_of
 
     run = open_run(target, out)
@@ -149,10 +151,10 @@ def show(target: Target = None, out: Out = Path("runs"), json: Json = False) -> 
         ("versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
         ("files", ", ".join(sorted(path.name for path in run.folder.iterdir() if not path.name.startswith(".")))),
     ):  # fmt: skip
-        table.add_row(label, value)
-    Console().print(table)
+        table.add_row(label, printable(value))
+    plain_console().print(table)
     finished = record.status == "finished"
-    typer.echo(f"next: tinydigits {'verify' if finished else 'train --resume'} {run.folder}")
+    typer.echo(printable(f"next: tinydigits {'verify' if finished else 'train --resume'} {run.folder}"))
 
 
 def _accuracy(record: Record) -> str:
@@ -194,9 +196,9 @@ def diff(
         typer.echo("\nno set of images that both were asked and whose answers both keep")
     unasked = [run for run, found in zip(runs, (one, other), strict=True) if not any(i[1] == "test" for i in found)]
     for run in unasked:
-        typer.echo(f"next: tinydigits verify {run.folder}")
+        typer.echo(printable(f"next: tinydigits verify {run.folder}"))
     if not unasked:
-        typer.echo(f"next: tinydigits report {runs[0].folder} {runs[1].folder}")
+        typer.echo(printable(f"next: tinydigits report {runs[0].folder} {runs[1].folder}"))
 
 
 def _print_json(runs: list[Run], differences: list[Difference], pairs: list[Paired]) -> None:
@@ -212,14 +214,15 @@ def _print_json(runs: list[Run], differences: list[Difference], pairs: list[Pair
 
 
 def _print_differences(runs: list[Run], differences: list[Difference]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from tinydigits.cli.console import plain_console
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("", no_wrap=True)
     for letter, run in zip("AB", runs, strict=True):
-        table.add_column(f"{letter}: {run.name}", overflow="fold")
+        table.add_column(printable(f"{letter}: {run.name}"), overflow="fold")
     kind = ""
     for difference in differences:
         values = [_value(difference.name, value) for value in (difference.first, difference.second)]
@@ -228,9 +231,9 @@ def _print_differences(runs: list[Run], differences: list[Difference]) -> None:
         if difference.kind != kind:
             kind = difference.kind
             table.add_row(Text(f"{kind}s", style="dim"))
-        table.add_row(f"  {difference.name}", *map(Text, values))
+        table.add_row(f"  {difference.name}", *map(printable, values))
     if differences:
-        Console().print(table)
+        plain_console().print(table)
     else:
         typer.echo("the same in all settings and results")
 
@@ -265,7 +268,7 @@ def rm(
     for run in runs:
         files = [path for path in run.folder.rglob("*") if path.is_file() and not path.is_symlink()]
         size = sum(path.stat().st_size for path in files)
-        typer.echo(f"{run.folder}: {run.record.status}, {len(files)} files, {size / 1e6:.1f} MB")
+        typer.echo(printable(f"{run.folder}: {run.record.status}, {len(files)} files, {size / 1e6:.1f} MB"))
     if not yes:
         if not sys.stdin.isatty():
             raise TinydigitsError("runs rm", "there is nobody to ask", hint="--yes")

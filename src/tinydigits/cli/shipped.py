@@ -30,8 +30,9 @@ def shipped_files(
 
     @app.command(help=f"List the {kind}s that come with the package.")
     def ls() -> None:
-        from rich.console import Console
         from rich.table import Table
+
+        from tinydigits.cli.console import plain_console
 
         table = Table(box=None, header_style="bold", pad_edge=False)
         cells = [list(row) for row in rows()]
@@ -43,7 +44,7 @@ def shipped_files(
             )  # fmt: skip
         for row in cells:
             table.add_row(*row)
-        Console().print(table)
+        plain_console().print(table)
         typer.echo(f"next: {then} {example}, or tinydigits {kind}s cp {example} mine.toml")
 
     @app.command(help=f"Print a {kind}'s file.")

@@ -187,10 +187,10 @@ def _work(study: Study, workers: int, threads: int | None, device: str | None) -
 
 
 def _show(study: Study, standing: Standing) -> None:
-    from rich.console import Console
+    from tinydigits.cli.console import plain_console
 
     table = _searched(standing) if study.sweep.search else _compared(standing)
-    Console().print(table, highlight=False)
+    plain_console().print(table, highlight=False)
     counts = [f"{len(standing.done)} trials"]
     for state in ("pruned", "diverged"):
         number = sum(row.state == state for row in standing.done)

@@ -85,11 +85,10 @@ def verify(
     """
     import sys
 
-    from rich.console import Console
-
     _collect_rarely()
     from tinydigits import bounds, models
-    from tinydigits.cli.github import tell_github
+    from tinydigits.cli.console import plain_console
+    from tinydigits.cli.github import commands_stopped, tell_github
     from tinydigits.errors import TinydigitsError
     from tinydigits.verify import Retraining, keep
     from tinydigits.verify import verify as judge
@@ -102,10 +101,11 @@ def verify(
     files = {"json": json, "junit": junit, "markdown": markdown, "badge": badge}
     printed = _printed(files)
     before = _earlier(compare, out)
-    console = Console(stderr=printed is not None)  # standard output is then the file's alone
+    stream = sys.stderr if printed else sys.stdout
+    console = plain_console(stderr=printed is not None)  # standard output is then the file's alone
     if not console.is_terminal:
-        console = Console(stderr=printed is not None, width=_WIDTH_WITHOUT_TERMINAL)
-    with console.status("verifying") as status:
+        console = plain_console(stderr=printed is not None, width=_WIDTH_WITHOUT_TERMINAL)
+    with commands_stopped(stream), console.status("verifying") as status:
         verdict = judge(
             target, contract, weights=weights, options=model_input.parse_options(settings), model=model,
             said=model_input.parse_input(input_shape, mean, std, levels, resize),
@@ -116,7 +116,7 @@ def verify(
     _print(console, verdict, model)
     tree = verdict.tree()
     _write(files, tree, before)
-    tell_github(tree, before, sys.stderr if printed else sys.stdout)
+    tell_github(tree, before, stream)
     keep(verdict)
     if verdict.run is not None:
         from tinydigits.report import write_run_report  # which imports matplotlib: only where it draws
@@ -171,6 +171,8 @@ def _print(console: Console, verdict: Verdict, model: str | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from tinydigits.errors import printable
+    from tinydigits.escape import quoted
     from tinydigits.run import code_note
 
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -193,18 +195,18 @@ def _print(console: Console, verdict: Verdict, model: str | None) -> None:
     colour = {"holds": "green", "does not hold": "red"}.get(verdict.word, "yellow")
     console.print(
         Text.assemble(
-            f"\n{verdict.target['name']} against {verdict.contract.name}: ",
+            f"\n{quoted(verdict.target['name'])} against {quoted(verdict.contract.name)}: ",
             (verdict.word, f"bold {colour}"),
             f" ({words})",
         )
     )
     if note := code_note(verdict.target):
         console.print(Text(note, style="yellow"))
-    console.print(model_input.words(verdict.target), markup=False, highlight=False)
+    console.print(model_input.words(verdict.target), highlight=False)
     if verdict.run is not None:
-        console.print(f"report: {verdict.run.folder}/report.md", markup=False, highlight=False)
+        console.print(printable(f"report: {verdict.run.folder}/report.md"), highlight=False)
     for step in _next_steps(verdict, model):
-        console.print(f"next: {step}", markup=False)
+        console.print(printable(f"next: {step}"))
 
 
 def _next_steps(verdict: Verdict, model: str | None) -> list[str]:

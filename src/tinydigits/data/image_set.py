@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinydigits.errors import TinydigitsError
+from tinydigits.errors import TinydigitsError, printable
 
 __all__ = ["ImageSet", "every_nth", "hold_out"]
 
@@ -51,6 +51,9 @@ class ImageSet:
             raise TinydigitsError(
                 where, got=f"label {self.labels_N.max()}", expected=f"0 to {len(self.classes) - 1}, one for each class"
             )
+        strange = next((name for name in self.classes if printable(name) != name), None)
+        if strange is not None:
+            raise TinydigitsError(where, got=f"a class {strange!r}", expected="a name of printable characters")
         if not self.sha256:
             object.__setattr__(self, "sha256", _digest(self.images_NHW, self.labels_N))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinydigits import data
+from tinydigits.escape import code, markdown
 from tinydigits.export.trained import Trained
 from tinydigits.run import Record, code_note, verdict_of
 from tinydigits.text import source_alias, source_label
@@ -48,27 +49,32 @@ def _front_matter(trained: Trained, verdict: Mapping[str, Any]) -> Iterator[str]
     known = [trained.origin.source] if trained.origin.source in data.names() else []
     yield "library_name: tinydigits"
     yield "pipeline_tag: image-classification"
-    yield f"tags: {json.dumps(['tinydigits', 'image-classification', 'tiny', *known])}"
+    yield f"tags: {_yaml(['tinydigits', 'image-classification', 'tiny', *known])}"
     if known:
-        yield f"datasets: {json.dumps(known)}"
+        yield f"datasets: {_yaml(known)}"
     yield "metrics: [accuracy]"
     results = list(_accuracies(verdict))
     if results:
         yield "model-index:"
-        yield f"- name: {json.dumps(trained.stem)}"
+        yield f"- name: {_yaml(trained.stem)}"
         yield "  results:"
     for asked, split, correct, seen in results:
         yield "  - task: {type: image-classification}"
         # A folder's name is not that of a data set that others could look up.
         kind = asked if asked in data.names() else "imagefolder"
         dataset = {"name": source_alias(asked), "type": kind, "split": split}
-        yield f"    dataset: {json.dumps(dataset)}"
+        yield f"    dataset: {_yaml(dataset)}"
         yield f"    metrics: [{{type: accuracy, value: {correct / seen:.6g}}}]"
 
 
 def _in_words(source: str) -> str:
     """A data set for readers elsewhere: a folder is none that they could look up, whatever it is called."""
-    return source if source in data.names() else f"its maker's own images (`{source_alias(source)}`)"
+    return source if source in data.names() else f"its maker's own images ({code(source_alias(source))})"
+
+
+def _yaml(value: Any) -> str:
+    """JSON is YAML, but for letters beyond 16 bits: YAML does not read their two halves as one."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _sections(trained: Trained, record: Record, verdict: Mapping[str, Any]) -> Iterator[str]:
@@ -76,9 +82,9 @@ def _sections(trained: Trained, record: Record, verdict: Mapping[str, Any]) -> I
     height, width = card.input_shape[1:]
     yield f"# {stem}"
     yield (
-        f"A classifier of {height}×{width} grey images into {len(card.classes)} classes ({', '.join(card.classes)}): "
-        f"the architecture `{card.model}` with {record.num_parameters:,} parameters, trained on "
-        f"{_in_words(trained.origin.source)} by tinydigits."
+        f"A classifier of {height}×{width} grey images into {len(card.classes)} classes "
+        f"({markdown(', '.join(card.classes))}): the architecture {code(card.model)} with "
+        f"{record.num_parameters:,} parameters, trained on {_in_words(trained.origin.source)} by tinydigits."
     )
     yield "## Results"
     yield "\n".join(_results(verdict, record.source)) or "Nothing has been verified yet: `tinydigits verify` does it."
@@ -120,16 +126,16 @@ def _results(verdict: Mapping[str, Any], source: str) -> Iterator[str]:
         limit = finding["limit"]
         for asked in sources:  # the card is given away, and does not tell where a folder lies
             limit = limit.replace(source_label(asked), source_alias(asked))
-        cells = (cell.replace("|", "\\|") for cell in (finding["check"], finding["measured"], limit, finding["status"]))
+        cells = map(markdown, (finding["check"], finding["measured"], limit, finding["status"]))
         yield f"| {' | '.join(cells)} |"
     yield ""
     yield (
         f"Measured by `tinydigits verify` on {verdict['verified_at'][:10]} against the contract "
-        f"`{verdict['contract']['name']}`: {verdict['verdict']}."
+        f"{code(verdict['contract']['name'])}: {verdict['verdict']}."
     )
     if note := code_note(verdict["target"]):
         yield ""
-        yield f"In that verdict, {note}."
+        yield f"In that verdict, {markdown(note)}."
     if shift := verdict["target"].get("test_time_shift_pixels", 0):
         yield ""
         yield (
@@ -144,7 +150,7 @@ def _training(record: Record, recipe: Mapping[str, Any]) -> Iterator[str]:
         images += f", {record.num_validation:,} more held out for validation"
     licence = data.describe(record.source).licence if record.source in data.names() else "not known here"
     yield f"- data: {_in_words(record.source)}, {images}; licence of the data: {licence}"
-    yield f"- recipe: `{recipe['name']}`, seed {recipe['seed']}, epochs: {record.epochs}, steps: {record.steps:,}"
-    yield f"- time: {record.seconds.training:.0f} s on {record.machine['processor']}, {record.device}"
-    yield "- versions: " + ", ".join(f"{name} {version}" for name, version in record.versions.items())
-    yield f"- SHA-256 of the training images and labels: `{record.data_sha256}`"
+    yield f"- recipe: {code(recipe['name'])}, seed {recipe['seed']}, epochs: {record.epochs}, steps: {record.steps:,}"
+    yield f"- time: {record.seconds.training:.0f} s on {markdown(record.machine['processor'])}, {record.device}"
+    yield "- versions: " + markdown(", ".join(f"{name} {version}" for name, version in record.versions.items()))
+    yield f"- SHA-256 of the training images and labels: {code(record.data_sha256)}"

@@ -34,7 +34,8 @@ def assemble(models: Sequence[dict[str, Any]]) -> str:
     style, script = _style(), _script()
     data = json.dumps(list(models), separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
     text = (_ROOM / "draw.html").read_text(encoding="utf-8")
-    for mark, content in (("policy", policy()), ("style", style), ("models", data), ("script", script)):
+    # The models last: what a class is called is not looked through for marks.
+    for mark, content in (("policy", policy()), ("style", style), ("script", script), ("models", data)):
         text = text.replace("{{" + mark + "}}", content)
     return text
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tinydigits.errors import TinydigitsError
+from tinydigits.escape import markdown
 from tinydigits.report import text
 from tinydigits.report.command import what_decides
 from tinydigits.run import Answers, Paired, Record, Run, answers_of, pair, settings_of, tested_counts, verdict_of
@@ -251,7 +252,7 @@ def pairs_note(comparison: Comparison) -> str:
 
 def comparison_page(comparison: Comparison, title: str, folder: Path) -> str:
     """The comparison as Markdown, with links as seen from `folder`."""
-    parts = [f"# {title}", text.table(*runs_table(comparison))]
+    parts = [f"# {markdown(title)}", text.table(*runs_table(comparison))]
     if comparison.varied:
         parts += ["## Settings that differ", text.table(*settings_table(comparison))]
     if comparison.placed():
@@ -264,5 +265,5 @@ def comparison_page(comparison: Comparison, title: str, folder: Path) -> str:
     parts.append("Each run's own page:")
     places = [Path(os.path.relpath(entry.run.folder, folder), "report.md").as_posix() for entry in comparison.entries]
     links = zip(comparison.entries, places, strict=True)
-    parts.append("\n".join(f"{entry.number}. [{entry.run.name}]({place})" for entry, place in links))
+    parts.append("\n".join(f"{entry.number}. {text.link(entry.run.name, place)}" for entry, place in links))
     return "\n\n".join(parts) + "\n"

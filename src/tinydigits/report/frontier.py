@@ -147,8 +147,8 @@ def frontier_page(points: Sequence[Point], anchors: Sequence[Anchor]) -> str:
         for point in points
     ]  # fmt: skip
     others = [
-        [f"[{anchor.name}]({anchor.source})", f"{anchor.parameters:,}", text.percent(anchor.accuracy), anchor.evidence,
-         anchor.how]
+        [text.link(anchor.name, anchor.source), f"{anchor.parameters:,}", text.percent(anchor.accuracy),
+         anchor.evidence, anchor.how]
         for anchor in sorted(anchors, key=lambda anchor: anchor.parameters)
     ]  # fmt: skip
     parts = [

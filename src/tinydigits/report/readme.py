@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from tinydigits.errors import TinydigitsError
+from tinydigits.escape import code, markdown
 from tinydigits.report import text
 from tinydigits.report.command import train_command
 from tinydigits.report.verdict import count
@@ -35,11 +36,12 @@ def fill_readme(page: str, run: Run, where: str = "README.md") -> str:
     record = run.record
     rows = [[finding[key] for key in ("check", "measured", "limit", "status")] for finding in verdict["findings"]]
     parts = [
-        f"Contract {text.cell(verdict['contract']['name'])}: **{verdict['verdict']}** ({count(verdict)}).",
-        *filter(None, [text.cell(code_note(verdict["target"]))]),
+        f"Contract {markdown(verdict['contract']['name'])}: **{verdict['verdict']}** ({count(verdict)}).",
+        *filter(None, [markdown(code_note(verdict["target"]))]),
         text.table(["check", "measured", "limit", "finding"], rows),
-        f"Trained by `{train_command(record)}` in {text.duration(record.seconds.training)}"
-        f" on {text.cell(record.machine.get('processor', 'an unknown processor'))},"
-        f" with torch {record.versions.get('torch', 'unknown')}; this part is written by `tinydigits report --readme`.",
+        f"Trained by {code(train_command(record))} in {text.duration(record.seconds.training)}"
+        f" on {markdown(record.machine.get('processor', 'an unknown processor'))},"
+        f" with torch {markdown(record.versions.get('torch', 'unknown'))};"
+        " this part is written by `tinydigits report --readme`.",
     ]
     return _PART.sub(lambda _: "\n\n".join(parts) + "\n", page, count=1)

@@ -178,7 +178,7 @@ def _summary(claims: Claims, groups: Mapping[str, Sequence[Row]]) -> str:
     for system in claims.system:
         for recipe in system.recipes:
             group = groups[recipe]
-            first = f"[{system.name}](#{system.name})" if recipe == system.published else ""
+            first = text.link(system.name, f"#{system.name}") if recipe == system.published else ""
             if not group:
                 lines.append([first, f"`{recipe}`", "", "", "not measured yet", system.short, ""])
                 continue

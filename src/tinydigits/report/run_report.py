@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from tinydigits.errors import printable
+from tinydigits.escape import markdown
 from tinydigits.report import text
 from tinydigits.report._matplotlib import in_default_style
 from tinydigits.report.breakdown import calibration_table, classes_table
@@ -80,7 +82,7 @@ def write_run_report(run: Run) -> Path:
     if samples.get("filters", np.empty(0)).size:
         sections.append(_write_filters(run, record, samples["filters"]))
     page = [
-        f"# {name}",
+        f"# {markdown(name)}",
         *_headline(record, own, tested, verdict),
         *_results(own, tested),
         *_verdict_table(verdict),
@@ -88,7 +90,7 @@ def write_run_report(run: Run) -> Path:
         "## Facts",
         text.table(["", ""], facts(record)),
         "## To train it again",
-        f"```\n{train_command(record, recipe_file=_recipe_file(run))}\n```",
+        f"```\n{printable(train_command(record, recipe_file=_recipe_file(run)))}\n```",
         "Everything that decides the run is in [recipe.toml](recipe.toml); all figures are in "
         "[record.json](record.json)" + (" and [history.csv](history.csv)." if sections else "."),
     ]
@@ -168,7 +170,7 @@ def _write_filters(run: Run, record: Record, filters: np.ndarray) -> str:
 
 
 def _section(title: str, file: str, alt: str) -> str:
-    return f"## {title}\n\n{text.picture(file, alt)}"
+    return f"## {markdown(title)}\n\n{text.picture(file, alt)}"
 
 
 # The words.
@@ -183,13 +185,14 @@ def _headline(
     if answers is not None:
         share = text.percent(answers.correct / answers.seen)
         yield (
-            f"**{share}** of the {answers.seen:,} {answers.what} images right, {record.num_parameters:,} parameters, "
-            f"{count_of(record.epochs, 'epoch')}, {text.duration(record.seconds.training)} of training."
+            f"**{share}** of the {answers.seen:,} {markdown(answers.what)} images right, "
+            f"{record.num_parameters:,} parameters, {count_of(record.epochs, 'epoch')}, "
+            f"{text.duration(record.seconds.training)} of training."
         )
         if answers.source != record.source:
-            yield f"It was trained on {record.source_label}."
+            yield f"It was trained on {markdown(record.source_label)}."
     if verdict is not None:
-        yield f"Contract {verdict['contract']['name']}: **{verdict['verdict']}**."
+        yield f"Contract {markdown(verdict['contract']['name'])}: **{markdown(verdict['verdict'])}**."
     elif own is not None:
         yield "The test images have not been asked yet: `tinydigits verify` does that."
 
@@ -217,7 +220,7 @@ def _results(own: SetAnswers | None, tested: SetAnswers | None) -> Iterator[str]
 def _verdict_table(verdict: Mapping[str, Any] | None) -> Iterator[str]:
     if verdict is None:
         return
-    yield f"## Contract {verdict['contract']['name']}: {verdict['verdict']}"
+    yield f"## Contract {markdown(verdict['contract']['name'])}: {markdown(verdict['verdict'])}"
     if note := code_note(verdict["target"]):
-        yield f"**{text.cell(note)}**"
+        yield f"**{markdown(note)}**"
     yield from findings(verdict)

@@ -12,6 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
+from tinydigits.errors import printable
+
 __all__ = [
     "BLUE", "DPI", "GREEN", "INK", "ORANGE", "PAPER", "QUIET", "RULE",
     "axes_at", "class_names", "new_figure", "png_bytes", "shorten", "text_width", "write_text", "write_title",
@@ -55,8 +57,8 @@ def write_text(
     """Text at a place in pixels from the upper left corner, `size` in points; `$` and `_` are nothing special in it."""
     width, height = figure.get_size_inches() * DPI
     figure.text(
-        left / width, 1 - top / height, text, fontsize=size, color=color, ha=align, va=vertical, fontweight=weight,
-        rotation=rotation, rotation_mode="anchor", parse_math=False,
+        left / width, 1 - top / height, printable(text), fontsize=size, color=color, ha=align, va=vertical,
+        fontweight=weight, rotation=rotation, rotation_mode="anchor", parse_math=False,
     )  # fmt: skip
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
+from tinydigits.escape import Markdown, markdown
 from tinydigits.stats import Interval, mean_and_sd
 
-__all__ = ["cell", "duration", "interval", "megabytes", "percent", "picture", "setting", "spread", "table"]
+__all__ = ["duration", "interval", "link", "megabytes", "percent", "picture", "setting", "spread", "table"]
+
+_IN_ADDRESSES = "/:#?=&%~@+,;"  # beside letters, digits and _.-~
 
 
 def percent(share: float) -> str:
@@ -74,17 +78,10 @@ def setting(value: object) -> str:
     return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def cell(value: object) -> str:
-    """Text that stays in its cell of a Markdown table and is not taken for HTML.
-
-    >>> cell("a|b <c>")
-    'a\\\\|b &lt;c>'
-    """
-    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
-
-
 def table(header: Sequence[object], rows: Iterable[Sequence[object]], align: str = "") -> str:
     """A Markdown table; `align` has a letter a column, `l` or `r`, and is filled up with `l`.
+
+    What is in its cells stays text, but for what is `Markdown` already.
 
     >>> print(table(["name", "size"], [["a", 1], ["b", 22]], align="lr"))
     | name | size |
@@ -93,7 +90,7 @@ def table(header: Sequence[object], rows: Iterable[Sequence[object]], align: str
     | b | 22 |
     """
     rules = ["---:" if letter == "r" else ":---" for letter in align.ljust(len(header), "l")]
-    lines = [[cell(value) for value in header], rules, *([cell(value) for value in row] for row in rows)]
+    lines = [[markdown(value) for value in header], rules, *([markdown(value) for value in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -103,4 +100,13 @@ def picture(file: str, alt: str) -> str:
     >>> picture("curves.png", "Loss [train]")
     '![Loss (train)](curves.png)'
     """
-    return f"![{cell(alt).replace('[', '(').replace(']', ')')}]({file})"
+    return "!" + link(alt, file)
+
+
+def link(words: str, target: str) -> Markdown:
+    """A link to a file or an address.
+
+    >>> link("a run", "runs/a run/report.md")
+    '[a run](runs/a%20run/report.md)'
+    """
+    return Markdown(f"[{markdown(words).replace('[', '(').replace(']', ')')}]({quote(target, safe=_IN_ADDRESSES)})")

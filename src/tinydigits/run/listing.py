@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinydigits.errors import TinydigitsError, unknown_name
+from tinydigits.errors import TinydigitsError, printable, unknown_name
 from tinydigits.run.folder import FORMAT
 from tinydigits.run.lookup import LATEST, runs_in, start_of
 from tinydigits.run.source import source_of
@@ -92,7 +92,7 @@ def _list_folder(folder: str, prefix: str, depth: int, listing: Listing) -> bool
                 if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
             )  # fmt: skip
     except OSError as error:
-        listing.skipped[prefix.rstrip("/")] = error.strerror or str(error)
+        listing.skipped[printable(prefix.rstrip("/"))] = error.strerror or str(error)
         return True
     found = False
     for name in names:
@@ -100,7 +100,7 @@ def _list_folder(folder: str, prefix: str, depth: int, listing: Listing) -> bool
         try:
             row = _read_row(path, label)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError, ZeroDivisionError) as error:
-            listing.skipped[label] = _reason(error)
+            listing.skipped[printable(label)] = _reason(error)
             found = True
             continue
         if row is not None and name == LATEST and runs_in(folder)[-1].name != LATEST:
@@ -111,7 +111,7 @@ def _list_folder(folder: str, prefix: str, depth: int, listing: Listing) -> bool
         elif depth < _DEEPEST and _list_folder(path, f"{label}/", depth + 1, listing):
             found = True
         elif depth == 1:
-            listing.skipped[label] = "no run in it"
+            listing.skipped[printable(label)] = "no run in it"
     return found
 
 
@@ -130,9 +130,10 @@ def _read_row(path: str, label: str) -> dict[str, Any] | None:
         tested_counts(verdict)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _Unreadable("damaged verdict.json") from error
-    row: dict[str, Any] = {"run": label}
+    row: dict[str, Any] = {"run": printable(label)}
     for column, read in _READ.items():
-        row[column] = read(record, verdict)
+        value = read(record, verdict)
+        row[column] = printable(value) if isinstance(value, str) else value
     start_of(row["started"])  # raises where it is no time
     row["settings"] = record["recipe"]
     return row

@@ -8,6 +8,7 @@ from math import prod
 from torch import Tensor
 from torch.fx import Node
 
+from tinydigits.errors import printable
 from tinydigits.trace.cost import multiply_adds
 from tinydigits.trace.field import View
 from tinydigits.trace.graph import Graph, arguments, op_name, tensor_of
@@ -158,7 +159,7 @@ def _numel(node: Node) -> int:
 def _module_path(node: Node) -> str:
     """The innermost module that the operation was called in, as in `features.0`; empty for the model itself."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())
-    return str(stack[-1][0]) if stack else ""
+    return printable(str(stack[-1][0])) if stack else ""
 
 
 def _kinds(node: Node, output: Tensor, before: View | None, views: dict[Node, View], *, train: bool) -> tuple[str, ...]:

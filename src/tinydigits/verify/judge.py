@@ -18,7 +18,7 @@ from torch import nn
 from tinydigits import checks, contract, data, machine
 from tinydigits.checks import Check, Finding, Limits, Subject
 from tinydigits.contract import Contract
-from tinydigits.errors import TinydigitsError, foreign_code
+from tinydigits.errors import TinydigitsError, foreign_code, printable
 from tinydigits.run import Run, at_latest, open_run
 from tinydigits.text import source_alias
 from tinydigits.train import limit_threads
@@ -107,7 +107,8 @@ def verify(
         {"source": name, "split": split, "num_images": len(images), "sha256": images.sha256}
         for (name, split), (images, _) in subject.evaluations.items()
     )
-    facts = found.facts | {"output": _output(subject)}
+    facts = {key: printable(fact) if isinstance(fact, str) else fact for key, fact in found.facts.items()}
+    facts["output"] = _output(subject)
     return Verdict(facts, case.contract, tuple(findings), asked_of, circumstances, found.run, subject.evaluations)
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.conftest import HOSTILE
 from tinydigits import contract, models, recipe, sweep
 from tinydigits.cli.main import app
-from tinydigits.errors import TinydigitsError
+from tinydigits.errors import TinydigitsError, printable
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +56,17 @@ def test_models_show_takes_a_class_and_an_input_shape(tmp_path: Path) -> None:
     assert "2×8×6" in output and "1×3" in output and "990" in output
     result = invoke("models", "show", "gap-cnn", "--input", "28,x")
     assert isinstance(result.exception, TinydigitsError) and "1x28x28" in str(result.exception)
+
+
+def test_models_show_prints_a_layers_name_as_it_is_on_lines_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        f"from torch import nn\nclass Net(nn.Sequential):\n    def __init__(self):\n        super().__init__()\n"
+        f"        self.add_module({HOSTILE!r}.replace('.', ' '), nn.Linear(28, 10))\n"
+    )
+    output = invoke("models", "show", f"{tmp_path}/net.py:Net").output
+    assert not [letter for letter in output if letter != "\n" and printable(letter) != letter]
+    assert "[bold]b[/]" in output and ":smile:" in output
+    assert not [line for line in output.splitlines() if line.startswith(("::", "Net against"))]
 
 
 def test_models_cp_gives_a_file_that_builds_and_never_overwrites(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from scipy.stats import binomtest
 from typer.testing import CliRunner
 
 import tinydigits.recipe
+from tests.conftest import HOSTILE, spoil
 from tinydigits.cli.runs import app, rm
-from tinydigits.errors import TinydigitsError
+from tinydigits.errors import TinydigitsError, printable
 from tinydigits.run import Record, Result, Run, create
 
 NUM_IMAGES = 500
@@ -76,6 +77,19 @@ def test_ls_finds_runs_also_in_a_studys_folder(out: Path) -> None:
     assert any(line.startswith(names[-1]) and "13,242" in line and "100.00 %" in line for line in lines)
     assert lines[-1] == f"next: tinydigits runs show {names[-1]}"
     assert output("show", names[-1], "--out", out, "--json").startswith("{")
+
+
+def test_what_a_strangers_run_is_called_and_says_stays_text(out: Path) -> None:
+    run = make(out, "two-conv", 3)
+    spoil(run.folder)
+    strange = run.folder.rename(out / f"zz{HOSTILE.replace('/', ' ')[:99]}")
+    (out / "broken\x1b[2J\n::error::").mkdir()
+    for arguments in (("ls", "--out", out), ("show", strange), ("diff", strange, next(out.glob("*_gap-cnn_*")))):
+        answer = ask(*arguments)
+        text = answer.stdout + answer.stderr
+        assert answer.exit_code == 0 and "x: holds (9 pass)" in text
+        assert not [letter for letter in text if letter != "\n" and printable(letter) != letter]
+        assert not [line for line in text.splitlines() if line.startswith(("::", "Net against"))]
 
 
 @pytest.mark.parametrize(

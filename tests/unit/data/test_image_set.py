@@ -47,6 +47,13 @@ def test_parts_that_do_not_fit_are_refused(images, labels, message):
     assert str(caught.value).startswith("bad test: ") and message in str(caught.value)
 
 
+def test_a_class_has_a_name_that_can_be_printed():
+    images, labels = np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.uint8)
+    with pytest.raises(TinydigitsError, match=r"bad test: got a class 'a\\x1b\[2J', expected a name of printable"):
+        ImageSet("bad", "test", images, labels, ("カ\u3000タ", "a\x1b[2J"))
+    assert ImageSet("good", "test", images, labels, ("カ\u3000タ", "😀")).classes[1] == "😀"
+
+
 def test_held_out_images_and_the_rest_are_the_whole_in_order():
     whole = numbered(1000)
     train, validation = hold_out(whole, 150)

@@ -134,6 +134,14 @@ def test_every_operation_answers_in_c_as_in_torch(tmp_path: Path) -> None:
     assert np.abs(ask(c_int8.write(trained, tmp_path), "-O2") - expected).max() < 0.05
 
 
+def test_no_name_ends_the_comment_that_it_stands_in(tmp_path: Path) -> None:
+    trained = measured(models.build("two-conv"))
+    classes = ["*/", "**//", "/*/", "a\nint b;", "\\", *"56789"]
+    named = trained.card.model_copy(update={"classes": classes, "model": "m:*/int d;"})
+    trained = replace(trained, card=named)
+    assert np.abs(ask(c.write(trained, tmp_path), "-O1") - trained.answer(IMAGES)).max() <= 1e-4
+
+
 def test_fusing_changes_no_answer_and_leaves_no_batch_norm() -> None:
     torch.manual_seed(2)
     onnx = read_onnx(model_proto(measured(models.build("gap-cnn"))).SerializeToString(), "gap-cnn")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
+from tests.conftest import HOSTILE, must_be_inert, spoil
 from tinydigits import export, verify
 from tinydigits.export import Trained
 from tinydigits.run import Run
@@ -47,6 +49,18 @@ def test_the_verdicts_figures_are_on_the_card_until_the_weights_change(
     weights = copied.folder / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")
     assert "model-index" not in card_of(copied, tmp_path)[0], "the verdict is of other weights"
+
+
+def test_what_strangers_named_stays_text_in_front_matter_and_prose(copied: Run, tmp_path: Path) -> None:
+    verify.keep(verify.verify(copied.folder, "digits"))
+    spoil(copied.folder)
+    trained = export.of_run(copied)
+    card = trained.card.model_copy(update={"classes": ["<b>|x", HOSTILE, "😀"], "model": f"{HOSTILE}.py:Net"})
+    text = export.export(replace(trained, card=card), "card", tmp_path).path.read_text(encoding="utf-8")
+    _, front, body = text.split("---\n", 2)
+    must_be_inert(body)
+    (found,) = YAML(typ="safe").load(front)["model-index"][0]["results"]
+    assert found["dataset"]["split"] == "test" and "😀" in body
 
 
 def test_test_time_augmentation_is_named(copied: Run, tmp_path: Path) -> None:

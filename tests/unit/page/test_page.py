@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -253,6 +255,13 @@ def test_the_export_is_one_small_file_that_asks_for_nothing(html: Path) -> None:
     assert (
         "default-src 'none'" in text and '<link rel="stylesheet"' not in text and "src=" not in text.split("<script")[0]
     )
+
+
+def test_no_name_ends_the_script_that_it_stands_in() -> None:
+    models = [{"name": "</script><script>alert(1)</script>", "classes": ["{{script}}", "{{style}}", "<!--"]}]
+    text = assemble(models)
+    found = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.S)
+    assert found is not None and json.loads(found[1]) == models and "<script>alert" not in text
 
 
 def test_a_choice_of_models_is_loaded_when_it_is_made(browser: Any, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import must_be_inert, spoil
 from tinydigits.errors import TinydigitsError
-from tinydigits.report import write_run_report
+from tinydigits.report import fill_readme, write_reports, write_run_report
 from tinydigits.report.text import percent
 from tinydigits.run import Run
 from tinydigits.stats import wilson_interval
@@ -108,6 +109,23 @@ def test_report_of_a_verified_run_adds_the_test_images_and_the_verdict(judged: R
     ]
     for file in ("confusion-test.png", "mistakes-test.png"):
         assert f"]({file})" in page and (judged.folder / file).is_file()
+
+
+def test_what_strangers_named_stays_text_in_every_page(judged: Run, tmp_path: Path) -> None:
+    spoil(judged.folder)
+    write_reports([judged], tmp_path)
+    page = judged.file("report.md").read_text(encoding="utf-8")
+    must_be_inert(page)
+    assert page.startswith("# x: holds (9 pass)") and page.count("# Contract x: holds (9 pass)") == 1
+    markers = "<!-- tinydigits: verdict -->\nold\n<!-- end -->\nmine"
+    readme = fill_readme(markers, judged)
+    must_be_inert(readme)
+    assert readme.endswith("<!-- end -->\nmine") and fill_readme(readme, judged) == readme
+    html = judged.file("report.html").read_text(encoding="utf-8")
+    assert "&lt;script&gt;alert(1)" in html and "<script>alert" not in html and "\x1b" not in html
+    other = Run(Path(shutil.copytree(judged.folder, tmp_path / "[a](b)")))
+    write_reports([judged, other], tmp_path)
+    must_be_inert((tmp_path / "report.md").read_text(encoding="utf-8"))
 
 
 def test_verdict_of_other_weights_is_not_shown(judged: Run) -> None:

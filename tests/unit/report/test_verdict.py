@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from tinydigits.errors import TinydigitsError
+from tests.conftest import HOSTILE
+from tests.end_to_end.github_runner import commands_of
+from tinydigits.errors import TinydigitsError, printable
 from tinydigits.report import formats, load_verdict, render
 from tinydigits.report.verdict import badge
 
@@ -59,7 +62,7 @@ def test_junit_has_a_case_for_each_check_and_a_failure_for_each_that_does_not_pa
     assert failures["behaviour.finite"] is None
     assert failures["model.parameters"].get("message") == "fail: 110, limit: at most 99. Prune 0."  # type: ignore[union-attr]
     assert failures["training.epochs"].get("type") == "not run"  # type: ignore[union-attr]
-    assert 'a|b <c> & "d"� 50 %\nnext, line: end' in failures["accuracy"].text  # type: ignore[union-attr,operator]
+    assert 'a|b <c> & "d"\\x00 50 %\\nnext, line: end' in failures["accuracy"].text  # type: ignore[union-attr,operator]
     assert suite.get("timestamp") == "2026-01-02T03:04:05"
 
 
@@ -90,7 +93,7 @@ def test_annotations_are_escaped_as_github_reads_them_and_absent_where_the_verdi
     assert (
         lines[0] == "::error title=tinydigits%3A model.parameters::fail: 110, limit: at most 99%0Amost in 0%0APrune 0."
     )
-    assert "50 %25%0Anext, line: end%0AAsk" in lines[1]
+    assert "50 %25\\nnext, line: end%0AAsk" in lines[1]
     assert render("annotations", verdict(PARAMETERS, word="holds")) == ""
 
 
@@ -143,4 +146,31 @@ def test_unknown_formats_and_files_that_are_no_verdict_are_refused(tmp_path: Pat
         with pytest.raises(TinydigitsError, match=says):
             load_verdict(path)
     path.write_text(json.dumps(MIXED), encoding="utf-8")
-    assert load_verdict(path) == MIXED
+    assert load_verdict(path) == MIXED | {"findings": [*MIXED["findings"][:1], UNDECIDED | {"why": printable(NASTY)},
+                                                       *MIXED["findings"][2:]]}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", formats())
+def test_what_strangers_named_stays_text_in_every_format(name: str) -> None:
+    found = finding("model.layers", "fail", **dict.fromkeys(("measured", "limit", "why", "advice"), HOSTILE))
+    tree = verdict(found, name=HOSTILE, model=f"{HOSTILE}.py:Net", weights_sha256=HOSTILE) | {
+        "contract": {"name": HOSTILE, "sha256": "0"}, "versions": {HOSTILE: HOSTILE},
+        "data": [{"source": HOSTILE, "split": "test", "num_images": 1}],
+    }  # fmt: skip
+    text = render(name, tree, tree)
+    assert not [letter for letter in text if letter != "\n" and printable(letter) != letter]
+    if name == "json":
+        assert json.loads(text) == tree
+    if name in ("badge", "junit"):
+        words = "".join(ElementTree.fromstring(text).itertext())  # raises where it is no XML
+        assert "<script>alert(1)</script>" in words or name == "badge"
+    if name == "annotations":
+        ((command, properties, message),) = commands_of(text)
+        plain = printable(HOSTILE)
+        assert command == "error" and message == f"fail: {plain}, limit: {plain}\n{plain}\n{plain}"
+        assert properties == {"file": f"{plain}.py", "title": "tinydigits: model.layers"}
+    if name == "markdown":
+        assert [line[:12] for line in text.splitlines() if line][:2] == ['### "x: hold', "1 fail."]
+        rows = [line for line in text.splitlines() if line.startswith("| ")]
+        assert len(rows) == 3 and len({len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) for row in rows}) == 1
+        assert "<" not in text and "](" not in text and not re.search(r"(?<!\\)\*\*b", text)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinydigits.errors import printable
 from tinydigits.export.c_code.graph import Graph, Node
 from tinydigits.models import WeightsCard
 
@@ -162,8 +163,8 @@ def render(source: Source, card: WeightsCard, *, title: str, file: str, scratch:
     text = "\n".join(f"    {line}" for line in body)
     prefix = prefix_of(file)
     return _renamed(_FRAME, prefix).format(
-        title=title, file=file, num_bytes=f"{source.num_bytes:,}", scratch=f"{scratch:,}",
-        classes=textwrap.shorten(", ".join(card.classes).replace("*/", "").replace("/*", ""), 100),
+        title=_comment(title), file=file, num_bytes=f"{source.num_bytes:,}", scratch=f"{scratch:,}",
+        classes=textwrap.shorten(_comment(", ".join(card.classes)), 100),
         num_classes=len(card.classes), last=len(card.classes) - 1, num_pixels=int(np.prod(card.input_shape)),
         geometry=geometry, code=_renamed(code, prefix), body=_renamed(text, prefix),
         checksum=zlib.crc32(f"{code}{text}".encode()),
@@ -183,3 +184,8 @@ def prefix_of(file: str) -> str:
 def _renamed(code: str, prefix: str) -> str:
     code = re.sub(r"\btd(?=\b|_)", prefix, code)
     return re.sub(r"\bTD_", f"{prefix.upper()}_", code)
+
+
+def _comment(text: str) -> str:
+    """Text that neither ends a comment of C nor begins one."""
+    return printable(text).replace("*/", "* /").replace("/*", "/ *")

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tinydigits.escape import quoted
+
 __all__ = ["change", "count", "headline", "not_passed", "sentence"]
 
 _STATUSES = ("pass", "fail", "undecided", "not run")
 
 
 def headline(verdict: Mapping[str, Any]) -> str:
-    """Which model, which contract, and the word.
+    """Which model, which contract, and the word; a name of several words is quoted, since it could say anything.
 
     >>> headline({"verdict": "holds", "target": {"name": "net"}, "contract": {"name": "small"}})
     'net against small: holds'
     """
-    return f"{verdict['target']['name']} against {verdict['contract']['name']}: {verdict['verdict']}"
+    return f"{quoted(verdict['target']['name'])} against {quoted(verdict['contract']['name'])}: {verdict['verdict']}"
 
 
 def count(verdict: Mapping[str, Any]) -> str:

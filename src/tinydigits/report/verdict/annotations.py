@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tinydigits.errors import printable
 from tinydigits.report.verdict import _words
 from tinydigits.run import code_note
 
@@ -21,7 +22,7 @@ def render(verdict: Mapping[str, Any], before: Mapping[str, Any] | None = None) 
     note = code_note(verdict["target"])
     lines = [f"::warning {place}title=tinydigits::{_escape(note)}\n"] if note else []
     for finding in _words.not_passed(verdict):
-        parts = [_words.sentence(finding), finding["why"], finding.get("advice", "")]
+        parts = map(printable, (_words.sentence(finding), finding["why"], finding.get("advice", "")))
         message = _escape("\n".join(filter(None, parts)))
         lines.append(f"::error {place}title={_escape_property('tinydigits: ' + finding['check'])}::{message}\n")
     return "".join(lines)
@@ -32,4 +33,4 @@ def _escape(text: str) -> str:
 
 
 def _escape_property(text: str) -> str:
-    return _escape(text).replace(":", "%3A").replace(",", "%2C")
+    return _escape(printable(text)).replace(":", "%3A").replace(",", "%2C")

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
+from tinydigits.errors import printable
 from tinydigits.report.verdict import _words
 
 __all__ = ["render"]
@@ -23,7 +24,7 @@ _LONGEST = 60
 
 def render(verdict: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> str:
     """A picture without scripts, links or fonts of its own."""
-    label, message = _cut(verdict["contract"]["name"]), ", ".join([verdict["verdict"], *_figures(verdict)])
+    label, message = _cut(printable(verdict["contract"]["name"])), ", ".join([verdict["verdict"], *_figures(verdict)])
     left, right = _width(label) + 2 * _MARGIN, _width(message) + 2 * _MARGIN
     title = f"{_words.headline(verdict)} ({_words.count(verdict)})"
     texts = (

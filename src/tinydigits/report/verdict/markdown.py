@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tinydigits.escape import Markdown, markdown
 from tinydigits.report import text
 from tinydigits.report.verdict import _words
 from tinydigits.run import code_note
@@ -15,9 +16,9 @@ __all__ = ["findings", "render"]
 
 def render(verdict: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> str:
     """A table of findings, what to do about those that do not pass, and what exactly was judged."""
-    head = [f"### {text.cell(_words.headline(verdict))}", f"{_words.count(verdict)}."]
+    head = [f"### {markdown(_words.headline(verdict))}", f"{_words.count(verdict)}."]
     if note := code_note(verdict["target"]):
-        head.append(f"**{text.cell(note)}**")
+        head.append(f"**{markdown(note)}**")
     return "\n\n".join([*head, *findings(verdict, before), *_judged(verdict)]) + "\n"
 
 
@@ -28,7 +29,7 @@ def findings(verdict: Mapping[str, Any], before: Mapping[str, Any] | None = None
         head.insert(2, "before")
     earlier = {finding["check"]: finding for finding in (before or {}).get("findings", [])}
     for finding in verdict["findings"]:
-        status = finding["status"] if finding["status"] == "pass" else f"**{finding['status']}**"
+        status = Markdown("pass" if finding["status"] == "pass" else f"**{markdown(finding['status'])}**")
         row = [finding["check"], finding["measured"], finding["limit"], status, finding["why"]]
         if before is not None:
             row.insert(2, _words.change(finding, earlier.get(finding["check"])))
@@ -38,7 +39,7 @@ def findings(verdict: Mapping[str, Any], before: Mapping[str, Any] | None = None
         yield from _what_changed(verdict, before)
     advised = [finding for finding in verdict["findings"] if finding.get("advice")]
     if advised:
-        items = (f"- **{finding['check']}**: {text.cell(finding['advice'])}" for finding in advised)
+        items = (f"- **{finding['check']}**: {markdown(finding['advice'])}" for finding in advised)
         yield "What to do:\n\n" + "\n".join(items)
 
 
@@ -46,7 +47,7 @@ def _what_changed(verdict: Mapping[str, Any], before: Mapping[str, Any]) -> Iter
     asked = {finding["check"] for finding in verdict["findings"]}
     dropped = [finding["check"] for finding in before["findings"] if finding["check"] not in asked]
     if dropped:
-        yield f"No longer asked: {', '.join(dropped)}."
+        yield f"No longer asked: {markdown(', '.join(dropped))}."
     if before["contract"].get("sha256") != verdict["contract"].get("sha256"):
         yield "The contract is not the one of the verdict before."
 
@@ -61,4 +62,4 @@ def _judged(verdict: Mapping[str, Any]) -> Iterator[str]:
     ]
     facts += [f"{name} {number}" for name, number in verdict.get("versions", {}).items()]
     if facts:
-        yield "Judged: " + text.cell(", ".join(facts)) + "."
+        yield "Judged: " + markdown(", ".join(facts)) + "."

@@ -59,7 +59,7 @@ def rewritten(content: bytes) -> bytes:
             seen.add(name)
             part = given.read(entry)
             if name.endswith(".json"):
-                _look(json_tree(part.decode("utf-8", errors="replace"), _WHERE), "")
+                _look(json_tree(part.decode("utf-8", errors="replace"), _WHERE, as_written=True), "")
             taken.writestr(entry.filename, part)
     return file.getvalue()
 
@@ -95,7 +95,7 @@ def _is_container(text: str) -> bool:
 
     if not text:
         return True
-    tree = json_tree(text, _WHERE)
+    tree = json_tree(text, _WHERE, as_written=True)
     return isinstance(tree, list) and len(tree) == 2 and isinstance(tree[0], int) and is_plain(tree[1])
 
 
