@@ -161,7 +161,7 @@ def test_what_is_left_out_of_a_folder_of_pictures_is_one_line_on_standard_error(
     trained = tinydigits("train", "two-conv", *settings, cwd=tmp_path)
     assert trained.returncode == 0 and "(40 images, 10 for validation)" in trained.stdout
     says = r"1 picture cannot be read and left out (9/8\n9.png: not a picture that can be read)"
-    assert trained.stderr == f"warning: own: train: left out 10 .heic; {says}\n"
+    assert trained.stderr == f"warning: {tmp_path}/own: train: left out 10 .heic; {says}\n"
     swept = tinydigits("sweep", "two-conv", *settings, "--vary", "epochs=1,2", "--workers", "2", cwd=tmp_path)
     assert swept.returncode == 0 and swept.stderr.count("warning: ") == swept.stderr.count("\n") == 1
 

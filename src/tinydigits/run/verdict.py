@@ -27,8 +27,8 @@ class _Details(BaseModel):
 
     @model_validator(mode="after")
     def _counts_belong_together(self) -> _Details:
-        if (self.correct is None) != (self.seen is None):
-            raise ValueError("both of correct and seen, or neither")
+        if self.correct is not None and not self.correct <= (self.seen or 0):
+            raise ValueError("correct and no more seen")  # seen alone stands beside the counts of several seeds
         return self
 
 

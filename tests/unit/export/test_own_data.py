@@ -24,7 +24,7 @@ from tinydigits.train import train
 def letters(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run on letters, in a folder that has the name of a known set."""
     folder = put_pictures(tmp_path_factory.mktemp("own") / "digits")
-    settings = [f'data.source="{folder}"', "data.batch_size=10", "epochs=2"]
+    settings = [f'data.source="{folder}"', "data.batch_size=10", "epochs=8"]
     return train(recipe.load("two-conv", settings), out=folder.parent / "runs", device="cpu", threads=1)
 
 
@@ -32,7 +32,7 @@ def letters(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_a_file_is_asked_the_runs_own_images_and_does_not_tell_where_they_lie(
     letters: Run, tmp_path: Path, name: str
 ) -> None:
-    contract = Contract(name="open", accuracy={"min": 0.0, "source": letters.record.source})
+    contract = Contract(name="open", accuracy={"min": 0.001, "source": letters.record.source})
     verify.keep(verify.verify(letters.folder, contract))
     done = export.export(export.of_run(letters), name, tmp_path)
     if done.parity is not None:

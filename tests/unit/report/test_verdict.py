@@ -139,7 +139,7 @@ def test_unknown_formats_and_files_that_are_no_verdict_are_refused(tmp_path: Pat
     halves = (MIXED | {"findings": [PARAMETERS | {"details": {"correct": 1}}]}, MIXED | {"data": [{"split": "test"}]})
     for content, says in (
         ("{", "not JSON"), ("[]", "is no verdict"), ('{"verdict": 1}', "is no verdict"),
-        (json.dumps(halves[0]), "is no verdict, or damaged: findings.0.details: both of correct and seen"),
+        (json.dumps(halves[0]), "is no verdict, or damaged: findings.0.details: correct and no more seen"),
         (json.dumps(halves[1]), "is no verdict, or damaged: data.0.source: Field required"),
     ):  # fmt: skip
         path.write_text(content, encoding="utf-8")
