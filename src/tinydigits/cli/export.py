@@ -71,7 +71,7 @@ def export(
     if trained.shift_pixels:
         typer.echo(
             f"the run's accuracy is of answers averaged over shifts of up to {trained.shift_pixels} px; the files "
-            "are asked once, so theirs is a little lower"
+            "are asked once, and theirs may be lower or higher"
         )
     if trained.code is not None and (note := code_note({"code_differs": trained.code.changed})):
         typer.echo(note)

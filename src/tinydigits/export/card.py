@@ -54,6 +54,8 @@ def _front_matter(trained: Trained, verdict: Mapping[str, Any]) -> Iterator[str]
         yield f"datasets: {_yaml(known)}"
     yield "metrics: [accuracy]"
     results = list(_accuracies(verdict))
+    shift = verdict.get("target", {}).get("test_time_shift_pixels", 0)
+    name = f", name: {_yaml(f'accuracy, averaged over shifts of up to {shift} px')}" if shift else ""
     if results:
         yield "model-index:"
         yield f"- name: {_yaml(trained.stem)}"
@@ -64,7 +66,7 @@ def _front_matter(trained: Trained, verdict: Mapping[str, Any]) -> Iterator[str]
         kind = asked if asked in data.names() else "imagefolder"
         dataset = {"name": source_alias(asked), "type": kind, "split": split}
         yield f"    dataset: {_yaml(dataset)}"
-        yield f"    metrics: [{{type: accuracy, value: {correct / seen:.6g}}}]"
+        yield f"    metrics: [{{type: accuracy, value: {correct / seen:.6g}{name}}}]"
 
 
 def _in_words(source: str) -> str:
@@ -140,7 +142,7 @@ def _results(verdict: Mapping[str, Any], source: str) -> Iterator[str]:
         yield ""
         yield (
             f"Test-time augmentation: the accuracy is of answers averaged over all shifts of up to {shift} px. An "
-            "exported file is asked once, and is a little less accurate."
+            "exported file is asked once; its accuracy may be lower or higher."
         )
 
 

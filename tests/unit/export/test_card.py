@@ -67,4 +67,7 @@ def test_test_time_augmentation_is_named(copied: Run, tmp_path: Path) -> None:
     text = copied.file("recipe.toml").read_text(encoding="utf-8")
     copied.write("recipe.toml", text.replace("shift_pixels = 0", "shift_pixels = 1"))
     verify.keep(verify.verify(copied.folder, "digits"))
-    assert "averaged over all shifts of up to 1 px" in card_of(copied, tmp_path)[1]
+    front, body = card_of(copied, tmp_path)
+    assert "averaged over all shifts of up to 1 px" in body and "less accurate" not in body
+    (found,) = front["model-index"][0]["results"]
+    assert found["metrics"][0]["name"] == "accuracy, averaged over shifts of up to 1 px"
