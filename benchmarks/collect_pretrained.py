@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _place_all(options: argparse.Namespace) -> None:
     for target in options.runs:
         print(place(open_run(target), options.to))
-    print("next: make docs")
+    print("next, as stored figures are of the weights before: python -m benchmarks.exports measure --models NAME")
+    print("next: python -m benchmarks.views && python -m benchmarks.pictures compare && make docs")
 
 
 def place(run: Run, folder: Path) -> Path:

@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.provenance import stamp
 from tinydigits import checks
 from tinydigits.checks import Finding, Subject
 from tinydigits.run import write_atomic
@@ -118,6 +119,7 @@ def main() -> None:
         passed.update(finding.check for finding in findings if finding.status == "pass")
         accepted += all(finding.status == "pass" for finding in findings)
     results = {
+        **stamp(files=["tests/corpus/bad", "tests/corpus/honest"]),
         "bad": {name: {"put": put, "rejected": rejected[name]} for name, put in counted["bad"].items()},
         "honest": {name: {"put": put, "accepted": passed[name]} for name, put in counted["honest"].items()},
         "in all": {

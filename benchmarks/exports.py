@@ -1,14 +1,16 @@
 """Every export of every shipped model: size, parity, speed; flash and RAM on microcontrollers.
 
-    python -m benchmarks.exports measure     # every shipped model that has no row yet, some minutes each
-    python -m benchmarks.exports measure --models gap-cnn-tuned    # these, anew
+    python -m benchmarks.exports measure     # bytes, parity, accuracy, flash: every shipped model, 1 to 4 minutes each
+    python -m benchmarks.exports measure --models gap-cnn-tuned    # this one
+    python -m benchmarks.exports time        # on a quiet machine: models whose architecture has not been timed yet
     python -m benchmarks.exports measure --converters    # .tflite and .pte beside ONNX, where both extras are installed
     python -m benchmarks.exports page        # writes docs/export.md from it (--check: only compare)
 
-A model's row goes into benchmarks/results/exports.json as soon as it is done, with its machine and the SHA-256 of its
-weights; rows of other models are kept. So a stopped command goes on where it was, and a model that came with other
-weights is measured anew. LiteRT and ExecuTorch need an environment of their own, and so have a file of their own,
-exports-converters.json, with ONNX beside them to compare with.
+A model's row goes into benchmarks/results/exports.json as soon as it is done; rows of other models are kept. What
+`measure` finds is of the weights, the same on a busy machine, and to be found anew whenever weights or an exporter
+change. What `time` finds is of the architecture, and stands apart in the row, under `timing`. Each has the stamp of
+what it was measured on (see `benchmarks.provenance`). LiteRT and ExecuTorch need an environment of their own, and so
+have a file of their own, exports-converters.json, with ONNX beside them to compare with.
 
 Each file is timed in a process of its own on one thread, the formats one after the other and over again, so that a busy
 machine slows all of them alike. What is timed is all of it: uint8 pixels in, probabilities out. torch eager is the
@@ -19,16 +21,18 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 import json
+import shutil
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from benchmarks.provenance import differences, sentence, short, stamp, weights_sha256
 from tinydigits import export, pretrained
 from tinydigits.errors import TinydigitsError
 from tinydigits.export import c_code
@@ -41,20 +45,60 @@ CONVERTERS_FILE = FILE.with_name("exports-converters.json")
 CONVERTERS = {"litert": ("litert-torch", "ai-edge-litert"), "executorch": ("executorch",)}  # formats and their packages
 PAGE = Path(__file__).parents[1] / "docs" / "export.md"
 REPEATS = 5
-# What BitNetMCU publishes of itself (https://github.com/cpldcpu/BitNetMCU), for a RISC-V CH32V003 at 48 MHz: not
-# measured here, and on its own count of bytes.
+# What BitNetMCU publishes of itself (https://github.com/cpldcpu/BitNetMCU, docs/documentation_cnn.md), for a RISC-V
+# CH32V002 at 48 MHz: not measured here, and on its own count of bytes.
 BITNETMCU = (("3.2 kB", "98.92 %"), ("7.3 kB", "99.28 %"), ("11 kB", "99.55 %"))
 
 
-def measure(names: Sequence[str], repeats: int, file: Path = FILE, *, converters: bool = False) -> None:
-    """Export, ask and time every format of the named models, or `CONVERTERS`; a row is written when it is done."""
+def measure(names: Sequence[str], file: Path = FILE, *, converters: bool = False) -> None:
+    """Export the named models in every format, or `CONVERTERS`, and put each file to the test images."""
+    if not converters and not shutil.which("arm-none-eabi-gcc"):
+        raise TinydigitsError("benchmarks.exports", "needs arm-none-eabi-gcc for flash and RAM")
+    for name in names:
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            formats = {form: _facts(form, done) for form, done in _export(name, Path(folder), converters)}
+        before = read_rows(file).get(name, {})
+        for form, facts in formats.items():
+            if "problem" in facts and "bytes" in before.get("formats", {}).get(form, {}):
+                raise TinydigitsError(f"{name}, {form}", f"was made before, and is not now: {facts['problem']}")
+        row = {
+            **stamp(weights=[name]), "versions": _versions(converters),
+            "num_parameters": pretrained.find(name).run.record.num_parameters, "formats": formats,
+        }  # fmt: skip
+        _keep(file, name, row | {key: before[key] for key in ("timing",) if key in before})
+        print(f"{name}: {len(formats)} formats in {time.perf_counter() - started:.0f} s", flush=True)
+
+
+def time_models(names: Sequence[str], repeats: int, file: Path = FILE, *, converters: bool = False) -> None:
+    """Time every format of the named models that is in the file already and can be asked."""
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
-            row = _measure_model(name, Path(folder), repeats, converters=converters)
-        print(name, {form: found.get("p50_us") for form, found in row["formats"].items()}, flush=True)
-        found = {**read_rows(file), name: row}
-        rows = {name: found[name] for name in pretrained.names() if name in found}
-        write_atomic(file, json.dumps({"models": rows}, indent=1) + "\n")
+            done = _export(name, Path(folder), converters)
+            paths = {form: found.path for form, found in done if not isinstance(found, str) and _is_asked(found)}
+            speeds: dict[str, list[export.Speed]] = {form: [] for form in paths}
+            for _ in range(repeats):
+                for form, path in paths.items():
+                    speeds[form].append(export.measure(form, path))
+        timing = {
+            **stamp(architectures=[name]), "weights_sha256": weights_sha256(name), "machine": describe_machine(),
+            "versions": _versions(converters), "repeats": repeats,
+            "formats": {
+                form: {
+                    "p50_us": [round(speed.p50_us, 2) for speed in found],
+                    "images_per_second": [round(speed.images_per_second) for speed in found],
+                }
+                for form, found in speeds.items()
+            },
+        }  # fmt: skip
+        _keep(file, name, read_rows(file)[name] | {"timing": timing})
+        print(name, {form: statistics.median(found["p50_us"]) for form, found in timing["formats"].items()}, flush=True)
+
+
+def _keep(file: Path, name: str, row: dict[str, Any]) -> None:
+    found = {**read_rows(file), name: row}
+    rows = {name: found[name] for name in pretrained.names() if name in found}
+    write_atomic(file, json.dumps({"models": rows}, indent=1) + "\n")
 
 
 def read_rows(file: Path = FILE) -> dict[str, Any]:
@@ -63,50 +107,43 @@ def read_rows(file: Path = FILE) -> dict[str, Any]:
     return rows
 
 
-def unmeasured(rows: dict[str, Any]) -> list[str]:
-    """The shipped models that have no row of their present weights."""
-    return [name for name in pretrained.names() if rows.get(name, {}).get("weights_sha256") != _weights_sha256(name)]
+def untimed(rows: dict[str, Any]) -> list[str]:
+    """The models of the rows whose present architecture has not been timed."""
+    return [name for name, row in rows.items() if "timing" not in row or any(differences(row["timing"]))]
 
 
-def _weights_sha256(name: str) -> str:
-    return hashlib.sha256(pretrained.find(name).weights.read_bytes()).hexdigest()
-
-
-def _measure_model(name: str, folder: Path, repeats: int, *, converters: bool) -> dict[str, Any]:
+def _export(name: str, folder: Path, converters: bool) -> Iterator[tuple[str, export.Exported | str]]:
+    """Each format, and its file or why there is none."""
     trained = export.of_run(pretrained.find(name).run)
-    formats: dict[str, Any] = {}
-    paths = {}
     usual = [form for form in export.formats(trained) if form not in CONVERTERS]
     for form in ["onnx", *CONVERTERS] if converters else usual:
         try:
-            done = export.export(trained, form, folder)
+            yield form, export.export(trained, form, folder)
         except NotInstalled:
             raise  # that says nothing of the format
-        except TinydigitsError as error:  # an operation that the format does not have
-            formats[form] = {"problem": str(error).splitlines()[0]}
-            continue
-        formats[form] = {"bytes": done.num_bytes, "holds": done.holds}
-        if done.parity is not None:
-            formats[form]["parity"] = dataclasses.asdict(done.parity)
-            if done.holds:
-                paths[form] = done.path
-        if form in ("c", "c-int8") and done.holds:
-            found = {key: c_code.measure_footprint(done.path, flags) for key, flags in c_code.MICROCONTROLLERS.items()}
-            formats[form]["footprints"] = {key: dataclasses.asdict(value) for key, value in found.items() if value}
-    speeds: dict[str, list[export.Speed]] = {form: [] for form in paths}
-    for _ in range(repeats):
-        for form, path in paths.items():
-            speeds[form].append(export.measure(form, path))
-    for form, found in speeds.items():
-        formats[form]["p50_us"] = [round(speed.p50_us, 2) for speed in found]
-        formats[form]["images_per_second"] = [round(speed.images_per_second) for speed in found]
+        except TinydigitsError as error:  # too large, or an operation that the format does not have
+            yield form, str(error).splitlines()[0]
+
+
+def _facts(form: str, done: export.Exported | str) -> dict[str, Any]:
+    if isinstance(done, str):
+        return {"problem": done}
+    facts: dict[str, Any] = {"bytes": done.num_bytes, "holds": done.holds}
+    if done.parity is not None:
+        facts["parity"] = dataclasses.asdict(done.parity)
+    if form in ("c", "c-int8") and done.holds:
+        found = {key: c_code.measure_footprint(done.path, flags) for key, flags in c_code.MICROCONTROLLERS.items()}
+        facts["footprints"] = {key: dataclasses.asdict(value) for key, value in found.items() if value}
+    return facts
+
+
+def _is_asked(done: export.Exported) -> bool:
+    return done.parity is not None and done.holds
+
+
+def _versions(converters: bool) -> dict[str, str]:
     packages = [package for form in CONVERTERS for package in CONVERTERS[form]] if converters else []
-    versions = describe_versions() | {package: metadata.version(package) for package in packages}
-    return {
-        "machine": describe_machine(), "versions": versions, "repeats": repeats,
-        "weights_sha256": _weights_sha256(name),
-        "num_parameters": trained.run.record.num_parameters if trained.run else 0, "formats": formats,
-    }  # fmt: skip
+    return describe_versions() | {package: metadata.version(package) for package in packages}
 
 
 def page(rows: dict[str, Any], converted: dict[str, Any]) -> str:
@@ -180,24 +217,23 @@ def _page(rows: dict[str, Any], converted: dict[str, Any]) -> Iterator[str]:
     yield "## The shipped models"
     yield ""
     yield (
-        "Each file is timed in processes of its own, on one thread; the figures are medians of the processes'. *p50*: "
-        "one image, pixels in, probabilities out. *Images/s*: in batches of 100. The C is compiled with "
-        "`gcc -O3 -march=native`."
+        "Bytes, parity and accuracy are of the weights that come with the package, by the start of their SHA-256; each "
+        "file is asked once for each of the 10,000 test images. Times are of the architecture, as exported on the day "
+        "that is named: each file is timed in processes of its own, on one thread; the figures are medians of the "
+        "processes'. *p50*: one image, pixels in, probabilities out. *Images/s*: in batches of 100. The C is compiled "
+        "with `gcc -O3 -march=native`."
     )
     for name, model in rows.items():
-        machine, versions = model["machine"], model["versions"]
         yield ""
         yield f"### {name}: {model['num_parameters']:,} parameters"
         yield ""
-        yield (
-            f"{model['repeats']} processes on {machine['processor']}, Python {versions['python']}, "
-            f"torch {versions['torch']}."
-        )
+        yield f"{sentence(model)} {_timed(model)}"
         yield ""
         head = ["format", "bytes", "same class", "largest Δp", "accuracy", "p50 µs", "images/s"]
-        yield from _table(head, "lrrrrrr", ([f"`{form}`", *_cells(row)] for form, row in model["formats"].items()))
-        yield ""
-        yield from _claims(model["formats"])
+        yield from _table(head, "lrrrrrr", ([f"`{form}`", *_cells(model, form)] for form in model["formats"]))
+        for claim in _claims(_times(model)):
+            yield ""
+            yield claim
     yield from _converted(converted)
     yield ""
     yield "## On microcontrollers"
@@ -205,7 +241,7 @@ def _page(rows: dict[str, Any], converted: dict[str, Any]) -> Iterator[str]:
     yield (
         "Flash is code with what it takes of the compiler's library, and constants with all weights; RAM is the static "
         "scratch memory, in bytes, linked by arm-none-eabi-gcc `-Os`. Nothing here was run on such a processor: the "
-        "accuracy is that of the same header on this machine."
+        "accuracy is that of the same header on this machine, for seed 0's weights, asked once for each image."
     )
     yield ""
     head = ["model", "format", "accuracy", "processor", "flash", "code", "constants", "RAM", "stack"]
@@ -214,7 +250,9 @@ def _page(rows: dict[str, Any], converted: dict[str, Any]) -> Iterator[str]:
     yield (
         "BitNetMCU publishes of its own: "
         + ", ".join(f"{size} at {accuracy}" for size, accuracy in BITNETMCU)
-        + ", 14 to 57 ms an image at 48 MHz. Its figures are for another processor and were not measured here."
+        + ", 14 to 57 ms an image at 48 MHz. These sizes are of the weights alone, without code; its images are "
+        "16×16; each accuracy is one run's, of several that were compared on the test images. Nothing of it was "
+        "measured here."
     )
 
 
@@ -224,27 +262,49 @@ def _converted(rows: dict[str, Any]) -> Iterator[str]:
     yield "## LiteRT and ExecuTorch"
     yield ""
     yield (
-        "Measured apart from the tables above, on a machine that had other work, and in turns: a model's three formats "
-        "can be compared with each other alone."
+        "Timed apart from the tables above, on a machine that had other work, and in turns: a model's three formats "
+        "can be compared with each other alone. Bytes, parity and accuracy are of files that were made with "
+        + "; or with ".join(sorted({_packages(model) for model in rows.values()}))
+        + "."
     )
     yield ""
-    yield "  \n".join(sorted({_describe(model) for model in rows.values()}))
+    for name, model in rows.items():
+        yield f"- {name}: {sentence(model)} {_timed(model)}"
     yield ""
     head = ["model", "format", "bytes", "same class", "largest Δp", "accuracy", "p50 µs", "images/s"]
     cells = (
-        [f"{name} ({model['num_parameters']:,})", f"`{form}`", *_cells(row)]
+        [f"{name} ({model['num_parameters']:,})", f"`{form}`", *_cells(model, form)]
         for name, model in rows.items()
-        for form, row in model["formats"].items()
+        for form in model["formats"]
     )
     yield from _table(head, "llrrrrrr", cells)
 
 
-def _describe(model: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in model["versions"].items() if version != "unknown")
-    return f"{model['repeats']} processes on {model['machine']['processor']}; {versions}."
+def _times(model: dict[str, Any]) -> dict[str, Any]:
+    """What was timed, by format, of files that hold today."""
+    timed = model.get("timing", {}).get("formats", {})
+    return {form: times for form, times in timed.items() if model["formats"].get(form, {}).get("holds")}
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
+def _timed(model: dict[str, Any]) -> str:
+    """When, where and with what a model was timed."""
+    if "timing" not in model:
+        return "Not timed yet."
+    timing = model["timing"]
+    with_others = timing["weights_sha256"] not in model["measured_on"]["weights"].values()
+    others = f" with other weights of this architecture, {short(timing['weights_sha256'])}" if with_others else ""
+    return (
+        f"Timed on {timing['measured_at']}{others}: {timing['repeats']} processes on {timing['machine']['processor']}, "
+        f"{_packages(timing)}."
+    )
+
+
+def _packages(measured: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in measured["versions"].items() if version != "unknown")
+
+
+def _cells(model: dict[str, Any], form: str) -> list[str]:
+    row, times = model["formats"][form], _times(model).get(form)
     if "problem" in row:
         return ["not made", row["problem"], "", "", "", ""]
     parity = row.get("parity")
@@ -253,16 +313,16 @@ def _cells(row: dict[str, Any]) -> list[str]:
     accuracy = f"{100 * parity['correct_after'] / parity['seen']:.2f} %"
     cells = [f"{row['bytes']:,}" if row["holds"] else "deleted", f"{parity['same']:,} of {parity['seen']:,}"]
     cells += [f"{parity['largest_difference']:.1e}", accuracy]
-    if "p50_us" not in row:
+    if times is None:
         return [*cells, "", ""]
-    return [*cells, f"{_p50(row):,.0f}", f"{statistics.median(row['images_per_second']):,.0f}"]
+    return [*cells, f"{_p50(times):,.0f}", f"{statistics.median(times['images_per_second']):,.0f}"]
 
 
-def _claims(formats: dict[str, Any]) -> Iterator[str]:
+def _claims(times: dict[str, Any]) -> Iterator[str]:
     """The two ratios, as they came out."""
-    if not all("p50_us" in formats.get(form, {}) for form in ("safetensors", "onnx", "c")):
+    if not {"safetensors", "onnx", "c"} <= times.keys():
         return
-    eager, onnx, c = (_p50(formats[form]) for form in ("safetensors", "onnx", "c"))
+    eager, onnx, c = (_p50(times[form]) for form in ("safetensors", "onnx", "c"))
     yield (
         f"onnxruntime takes {onnx / eager:.2f} of torch eager's time for one image "
         f"({'at most' if onnx <= eager / 3 else 'more than'} a third); the C header {c / onnx:.2f} of onnxruntime's "
@@ -295,16 +355,19 @@ def _table(head: Sequence[str], alignment: str, rows: Iterator[list[str]]) -> It
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=["measure", "page"])
-    parser.add_argument("--models", nargs="+", help="shipped models to measure anew")
+    parser.add_argument("task", choices=["measure", "time", "page"])
+    parser.add_argument("--models", nargs="+", help="shipped models; measure: otherwise all, time: those not timed yet")
     parser.add_argument("--converters", action="store_true", help="LiteRT and ExecuTorch, with ONNX beside them")
-    parser.add_argument("--repeats", type=int, default=REPEATS)
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="time: processes for each file")
     parser.add_argument("--check", action="store_true", help="only say whether the page is up to date")
     options = parser.parse_args()
     file = CONVERTERS_FILE if options.converters else FILE
-    if options.task == "measure":
-        names = options.models or unmeasured(read_rows(file))
-        measure(names, options.repeats, file, converters=options.converters)
+    if options.task != "page":
+        if options.task == "measure":
+            measure(options.models or pretrained.names(), file, converters=options.converters)
+        else:
+            names = options.models or untimed(read_rows(file))
+            time_models(names, options.repeats, file, converters=options.converters)
         print(f"{file}\nnext: python -m benchmarks.exports page")
         return 0
     text = page(read_rows(), read_rows(CONVERTERS_FILE))

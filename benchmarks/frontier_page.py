@@ -9,25 +9,30 @@ from __future__ import annotations
 import argparse
 import difflib
 import hashlib
+import json
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from PIL import Image
 
+from benchmarks import views
 from benchmarks.experiments import load_plan
-from tinydigits import pretrained
-from tinydigits.report import (
+from benchmarks.frontier import (
     Aim,
+    Numbers,
     Point,
     draw_frontier,
     frontier_page,
     load_anchors,
-    load_rows,
     measured_points,
-    png_bytes,
 )
+from tinydigits import models
+from tinydigits.report import Row, load_rows, png_bytes
 from tinydigits.run import write_atomic
+from tinydigits.trace import trace
+from tinydigits.trace.graph import op_name
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -40,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where one differs")
     options = parser.parse_args(arguments)
     points, anchors = load_points(), load_anchors(RESULTS / "anchors.toml")
-    page = frontier_page(points, anchors)
+    page = f"{frontier_page(points, anchors)}\n{views.section()}\n"
     # Another matplotlib draws other bytes, so the picture says of which page it is.
     mark = hashlib.sha256(page.encode("utf-8")).hexdigest()
     if not options.check:
@@ -63,7 +68,34 @@ def load_points() -> list[Point]:
     """Every model of the project that has rows, with what was aimed at."""
     rows = [*load_rows(RESULTS / "reference"), *load_rows(RESULTS / "records")]
     aims = {planned.recipe: Aim(planned.accuracy, planned.seeds, planned.note) for planned in load_plan()}
-    return measured_points(rows, pretrained.names(), aims)
+    return measured_points(rows, numbers_of(rows), views.load(), aims)
+
+
+def numbers_of(rows: Sequence[Row]) -> dict[str, Numbers]:
+    """What the model of each row's recipe reads to answer, by recipe."""
+    parts = {row.recipe: row.record.recipe["model"] for row in rows}
+    return {
+        recipe: _count_numbers(model["name"], json.dumps(model.get("options", {}))) for recipe, model in parts.items()
+    }
+
+
+_ARITHMETIC = {"add", "div", "mul", "pow", "rsub", "sub"}
+
+
+@cache
+def _count_numbers(model: str, options: str) -> Numbers:
+    found = trace(models.build(model, json.loads(options)), train=False)
+    nodes = found.graphs[-1].nodes
+    read = sum(found.graphs[-1].values[node].numel() for node in found.graphs[-1].buffers)
+    epsilons = sum(op_name(node) == "batch_norm" for node in nodes)
+    literals = [value for node in nodes if op_name(node) in _ARITHMETIC for value in node.args]
+    return Numbers(
+        parameters=found.num_parameters - found.num_unused,
+        statistics=read - found.num_buffer_weights,
+        constants=found.num_buffer_weights + found.num_constants + epsilons
+        + sum(isinstance(value, int | float) for value in literals)
+        + 2,  # the input's mean and standard deviation
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.provenance import sentence, stamp
 from tinydigits import data
 from tinydigits.data import idx
 from tinydigits.machine import describe_machine, describe_versions
@@ -35,6 +36,7 @@ PICTURE = PAGE.with_suffix(".png")
 SIZES = (1_000, 2_000, 5_000, 10_000, 20_000, 60_000, 600_000)
 REPEATS = 3
 RECIPE = "dash-99"
+SETTINGS = ("epochs=1", "data.validation=0")
 PIXELS = 28 * 28
 LIMIT = 1.05
 
@@ -51,7 +53,7 @@ class Clock(Reporter):
                           "processor_seconds": round(time.process_time() - self.started, 3),
                           "peak_memory_bytes": peak_memory_bytes()}))
         raise Enough
-chosen = recipe.load(sys.argv[1], ["epochs=1", "data.validation=0", f'data.source="{sys.argv[2]}"'])
+chosen = recipe.load(sys.argv[1], [f'data.source="{sys.argv[2]}"', *sys.argv[3:]])
 with tempfile.TemporaryDirectory() as out:
     try: train(chosen, out=out, threads=1, reporter=Clock())
     except Enough: pass
@@ -61,14 +63,15 @@ with tempfile.TemporaryDirectory() as out:
 def measure() -> None:
     """Make the trainings that the file has no rows of; it is written after each."""
     if not FILE.is_file():
-        _write({"machine": describe_machine(), "versions": describe_versions(), "trainings": []})
+        measured = stamp(recipes=[" ".join([RECIPE, *SETTINGS])])
+        _write({**measured, "machine": describe_machine(), "versions": describe_versions(), "trainings": []})
     with tempfile.TemporaryDirectory() as folder:
         for repeat in range(1, REPEATS + 1):
             for size in SIZES:
                 rows = json.loads(FILE.read_text(encoding="utf-8"))
                 if sum(row["num_images"] == size for row in rows["trainings"]) >= repeat:
                     continue
-                command = [sys.executable, "-c", _TRAIN, RECIPE, str(_images(Path(folder), size))]
+                command = [sys.executable, "-c", _TRAIN, RECIPE, str(_images(Path(folder), size)), *SETTINGS]
                 done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
                 rows["trainings"].append(json.loads(done.stdout))
                 _write(rows)
@@ -130,7 +133,7 @@ def page(rows: dict[str, Any]) -> str:
         "# Cost as the images grow",
         "",
         f"Generated from `{FILE.relative_to(ROOT)}` by `python -m benchmarks.growth page`; measured anew by "
-        "`python -m benchmarks.growth measure`.",
+        f"`python -m benchmarks.growth measure`. {sentence(rows)}",
         "",
         f"One epoch of `{RECIPE}`, {machine['processor']}, one thread, torch {versions['torch']}; each training in a "
         f"process of its own. What the processor spent on it is the least of {REPEATS}, since other work on a machine "

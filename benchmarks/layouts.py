@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.provenance import sentence, stamp
 from tinydigits import data, recipe
 from tinydigits.machine import describe_machine, describe_versions
 
@@ -32,6 +33,8 @@ WAYS = {
     "fp32, batch_last": {**PLAIN, "batch_last": True},
     "bf16, channels_last, fused": {**PLAIN, "channels_last": True, "precision": "bf16", "fused": True},
 }
+# An epoch's steps alone, whatever the recipe does after its last one.
+SETTINGS = ("epochs=1", "evaluation.shift_pixels=0", "statistics=augmented")
 IN_C = ("fp32, batch_last", "bf16, channels_last, fused")
 
 
@@ -44,7 +47,7 @@ def measure(threads: int) -> dict[str, Any]:
     found: dict[str, dict[str, list[float]]] = {}
     for name in RECIPES:
         seconds: dict[str, list[float]] = {way: [] for way in WAYS}
-        chosen = recipe.load(name, ["epochs=1", "evaluation.shift_pixels=0"])
+        chosen = recipe.load(name, SETTINGS)
         for repeat in range(REPEATS + 1):
             for way, changes in WAYS.items():
                 with tempfile.TemporaryDirectory() as out:
@@ -53,7 +56,15 @@ def measure(threads: int) -> dict[str, Any]:
                     seconds[way].append(record.seconds.training * FULL_EPOCH / NUM_IMAGES)
         found[name] = seconds
         print(name, {way: round(statistics.median(values), 2) for way, values in seconds.items()}, flush=True)
-    return {"machine": describe_machine(), "versions": describe_versions(), "threads": threads, "recipes": found}
+    return {
+        **stamp(recipes=[stamped(name) for name in RECIPES]), "machine": describe_machine(),
+        "versions": describe_versions(), "threads": threads, "recipes": found,
+    }  # fmt: skip
+
+
+def stamped(name: str) -> str:
+    """A recipe with the settings that all ways share, and the first way's in place of its own."""
+    return " ".join([name, *SETTINGS, *(f"{key}={str(value).lower()}" for key, value in PLAIN.items())])
 
 
 def section(rows: dict[str, Any]) -> list[str]:
@@ -64,7 +75,7 @@ def section(rows: dict[str, Any]) -> list[str]:
         "Seconds of an epoch of 60,000 images, with its data, as above; medians of "
         f"{REPEATS} repeats, in brackets least and most; {rows['machine']['processor']}, {rows['threads']} thread(s). "
         "*Gain*: of the faster of `batch_last` and `fused`, whose layers are in C, over the fastest of torch's. "
-        "Measured anew by `python -m benchmarks.layouts`.",
+        f"Measured anew by `python -m benchmarks.layouts`. {sentence(rows)}",
         "",
         "| recipe | " + " | ".join(f"{way}, s" for way in WAYS) + " | gain |",
         "| :--- | " + "---: | " * (len(WAYS) + 1),

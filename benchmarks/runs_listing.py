@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import tinydigits.pretrained
+from benchmarks.provenance import sentence, stamp
 from tinydigits.machine import describe_machine, describe_versions
 
 FILE = Path(__file__).parent / "results" / "runs_listing.json"
@@ -66,7 +67,7 @@ def measure(sizes: Sequence[int] = SIZES, repeats: int = REPEATS) -> dict[str, A
                         raise SystemExit(f"runs ls lists {done.stdout.count('finished')} of {size} runs")
                     if repeat:  # the first round fills the caches
                         rows.append({"command": name, "runs": size, "wall": round(wall, 4), "processor": processor})
-    return {"rows": rows, "machine": describe_machine(), "versions": describe_versions()}
+    return {**stamp(weights=["dash-99"]), "rows": rows, "machine": describe_machine(), "versions": describe_versions()}
 
 
 def median(result: dict[str, Any], clock: str, command: str, size: int) -> float:
@@ -90,7 +91,8 @@ def page(result: dict[str, Any]) -> str:
     lines = [
         "# Speed of listing runs",
         "",
-        "Generated from `benchmarks/results/runs_listing.json`; measured anew by `python -m benchmarks.runs_listing`.",
+        "Generated from `benchmarks/results/runs_listing.json`; measured anew by `python -m benchmarks.runs_listing`. "
+        + sentence(result),
         "",
         f"![Seconds that runs ls takes, over the number of runs]({PICTURE.name})",
         "",

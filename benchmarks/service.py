@@ -26,7 +26,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.provenance import stamp
 from tinydigits.machine import describe_machine, describe_versions
+from tinydigits.predict import DEFAULT
 
 FILE = Path(__file__).parent / "results" / "service.json"
 PICTURES = Path(__file__).parents[1] / "tests" / "pictures"
@@ -53,8 +55,9 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=FILE)
     options = parser.parse_args()
     found = {
-        "machine": describe_machine(), "versions": describe_versions(), "connections": CONNECTIONS,
-        **measure_service(options.seconds, options.requests), "start": measure_start(options.repeats),
+        **stamp(weights=[DEFAULT]), "machine": describe_machine(), "versions": describe_versions(),
+        "connections": CONNECTIONS, **measure_service(options.seconds, options.requests),
+        "start": measure_start(options.repeats),
     }  # fmt: skip
     options.to.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     for line in summary(found):

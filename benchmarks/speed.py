@@ -27,6 +27,7 @@ from typing import Any
 
 from benchmarks.layouts import FILE as ORDERS
 from benchmarks.layouts import section
+from benchmarks.provenance import sentence, stamp
 from tinydigits import data, models, recipe
 from tinydigits.data import idx
 from tinydigits.machine import describe_machine, describe_versions, keep_freed_memory
@@ -70,7 +71,7 @@ def measure(threads: int) -> dict[str, Any]:
             }  # fmt: skip
             print(name, {way: round(statistics.median(values), 2) for way, values in seconds.items()}, flush=True)
     return {
-        "machine": describe_machine(), "versions": describe_versions(), "threads": threads,
+        **stamp(recipes=NUM_IMAGES), "machine": describe_machine(), "versions": describe_versions(), "threads": threads,
         "recipes": rows, "start_up": _start_up(),
     }  # fmt: skip
 
@@ -245,7 +246,7 @@ def page(rows: dict[str, Any]) -> str:
         "# Speed",
         "",
         "Generated from `benchmarks/results/speed.json` by `python -m benchmarks.speed page`; measured anew by "
-        "`python -m benchmarks.speed measure`.",
+        f"`python -m benchmarks.speed measure`. {sentence(rows)}",
         "",
         f"{machine['processor']}, {machine['num_cores']} cores, {rows['threads']} thread(s), torch "
         f"{versions['torch']}, Python {versions['python']}. Medians of {REPEATS} repeats, in brackets least and most; "

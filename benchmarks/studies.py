@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.ending import exit_code
+from benchmarks.provenance import sentence, stamp
 from tinydigits import sweep
 from tinydigits.report import png_bytes
 from tinydigits.report.style import BLUE, INK, ORANGE, QUIET, RULE, axes_at, new_figure, write_title
@@ -96,7 +97,8 @@ def collect(study: Study) -> None:
         record = run.record
         about = {"machine": record.machine, "versions": record.versions, "threads": record.threads}
     total = study.standing().total
-    tree = {"sweep": study.sweep.model_dump(mode="json", exclude_defaults=True), "trials": total, **about}
+    sweep_tree = study.sweep.model_dump(mode="json", exclude_defaults=True)
+    tree = {**stamp(recipes=[study.sweep.recipe]), "sweep": sweep_tree, "trials": total, **about}
     text = json.dumps(tree, indent=1)[:-2] + ',\n "rows": [\n' + ",\n".join(json.dumps(row) for row in rows) + "\n]}\n"
     ROWS.mkdir(parents=True, exist_ok=True)
     write_atomic(ROWS / f"{study.sweep.name}.json", text)
@@ -180,7 +182,8 @@ def _study(question: Question, name: str, about: dict[str, Any], rows: Sequence[
     groups = {value: _of(rows, question.key, value) for value in question.values}
     machine = about["machine"]
     found = [
-        f"`{name}`: {machine['processor']}, {about['threads']} thread, torch {about['versions']['torch']}.",
+        f"`{name}`: {machine['processor']}, {about['threads']} thread, torch {about['versions']['torch']}. "
+        + sentence(about),
         _accuracies(question, groups),
     ]
     if len(rows) < about["trials"]:

@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.provenance import stamp
 from tinydigits import data, sweep
 from tinydigits.machine import describe_machine, describe_versions
 from tinydigits.run import write_atomic
@@ -74,13 +75,15 @@ def _machine_seconds() -> float:
 
 def measure(file: Path, num_trials: int, epochs: int, rounds: int) -> dict[str, Any]:
     """Make the rounds that the file does not have; those of other trials, or of another machine, do not count."""
+    settings = [f"{key}={value}" for key, value in SETTINGS.items()]
     rows: dict[str, Any] = {
+        **stamp(recipes=[" ".join(["two-conv", *settings])]),
         "trials": num_trials, "epochs": epochs, "overhead": [], "trials_a_minute": [],
         "machine": describe_machine(), "versions": describe_versions(),
     }  # fmt: skip
     if file.is_file():
         kept = json.loads(file.read_text(encoding="utf-8"))
-        if all(kept.get(key) == rows[key] for key in ("trials", "epochs", "machine", "versions")):
+        if all(kept.get(key) == rows[key] for key in ("measured_on", "trials", "epochs", "machine", "versions")):
             rows = kept
     for _ in range(rounds):
         for name, one_round in (

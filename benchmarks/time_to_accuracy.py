@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.provenance import stamp
 from tinydigits import data, recipe
 from tinydigits.machine import describe_machine, describe_versions, find_git_commit
 from tinydigits.run import open_run
@@ -52,15 +53,18 @@ def measure(threads: int, file: Path = FILE) -> None:
     """Run what has no line yet, in turn: the plain ways come spread between our seeds."""
     done = {(row["contender"], row["seed"]) for row in read(file)}
     if ("machine", 0) not in done:
-        _append(file, {"contender": "machine", "seed": 0} | _describe_limits(threads))
+        measured = stamp(recipes=[race.recipe for race in RACES])
+        _append(file, {"contender": "machine", "seed": 0} | measured | _describe_limits(threads))
     for race, plain, seed in _order():
         name = race.plain if plain else race.recipe
         if (name, seed) in done:
             continue
         row = (_run_plain if plain else _run_recipe)(race, seed, threads)
+        # The plain way of gap-cnn takes that recipe's model and optimizer; the other one is none of ours.
+        recipes = [race.recipe] if not plain else ["gap-cnn"] if name.startswith("gap-cnn") else []
         _append(file, {
-            "contender": name, "seed": seed, **row, "threads": threads, "machine": describe_machine(),
-            "versions": describe_versions(), "commit": find_git_commit(),
+            "contender": name, "seed": seed, **stamp(recipes=recipes), **row, "threads": threads,
+            "machine": describe_machine(), "versions": describe_versions(), "commit": find_git_commit(),
         })  # fmt: skip
         print(name, seed, f"{row['training'][-1]:.2f} s, {row['correct'][-1]:,} of {row['seen']:,}", flush=True)
 

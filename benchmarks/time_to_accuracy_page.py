@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from benchmarks.provenance import sentence
 from benchmarks.time_to_accuracy import RACES, Race
 from tinydigits.report.text import table
 from tinydigits.stats import mean_and_sd, shortfall
@@ -48,7 +49,7 @@ def _machine(limits: Row) -> str:
         f"{machine['processor']}, {machine['num_cores']} cores, {limits['threads']} threads, torch "
         f"{versions['torch']}, Python {versions['python']}. Measured peak: {peaks['fp32'] / 1e9:,.0f} billion "
         f"multiply-adds a second in fp32, {peaks['bf16'] / 1e9:,.0f} in bf16; "
-        f"{limits['bytes_per_second'] / 1e9:.1f} GB/s."
+        f"{limits['bytes_per_second'] / 1e9:.1f} GB/s. {sentence(limits)}"
     )
 
 

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.provenance import sentence, stamp
 from tinydigits.machine import describe_machine, describe_versions
 
 FILE = Path(__file__).parent / "results" / "verify_speed.json"
@@ -66,7 +67,8 @@ def measure(repeats: int = REPEATS) -> dict[str, Any]:
                 seconds = _run(command, environment)
                 if repeat:
                     rows[name].append(seconds)
-    return {"processes": rows, "machine": describe_machine(), "versions": describe_versions()}
+    measured = stamp(weights=["gap-cnn-tuned"], contracts=["gap-cnn"])
+    return {**measured, "processes": rows, "machine": describe_machine(), "versions": describe_versions()}
 
 
 def _run(command: list[str], environment: dict[str, str]) -> dict[str, float]:
@@ -91,7 +93,8 @@ def page(rows: dict[str, Any]) -> str:
     lines = [
         "# Speed of a verdict",
         "",
-        "Generated from `benchmarks/results/verify_speed.json`; measured anew by `python -m benchmarks.verify_speed`.",
+        "Generated from `benchmarks/results/verify_speed.json`; measured anew by `python -m benchmarks.verify_speed`. "
+        + sentence(rows),
         "",
         f"{machine['processor']}, {machine['num_cores']} cores, one thread, torch {versions['torch']}, Python "
         f"{versions['python']}. Medians of {len(rows['processes']['import torch'])} repeats, in brackets least and "

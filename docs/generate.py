@@ -27,6 +27,7 @@ from typer.testing import CliRunner
 sys.path.append(str(Path(__file__).parents[1]))  # beside the installed package
 
 from benchmarks import frontier_page, service
+from benchmarks.provenance import sentence, short
 from tinydigits import checks, contract, data, models, pretrained, recipe, sweep
 from tinydigits.cli.main import app
 from tinydigits.run import write_atomic
@@ -147,7 +148,8 @@ def list_sweep_speed() -> Iterator[str]:
         f"{machine['processor']}, {machine['num_cores']} cores, torch {found['versions']['torch']}; a thread for each "
         f"worker. {len(extra)} rounds of {found['trials']} trials of two-conv on the bundled digits, one epoch for the "
         f"overhead, {found['epochs']} for the trials a minute. Other work took {min(others):.2f} to "
-        f"{max(others):.2f} cores meanwhile: two workers can be twice as fast only where two cores are free."
+        f"{max(others):.2f} cores meanwhile: two workers can be twice as fast only where two cores are free. "
+        + sentence(found)
     )
 
 
@@ -294,6 +296,7 @@ def list_corpus() -> Iterator[str]:
     bad, honest = results["in all"]["bad"], results["in all"]["honest"]
     yield f"Bad: {bad['rejected']} of {bad['put']} rejected, each by the check that is meant to and for its reason."
     yield f"Honest: {honest['accepted']} of {honest['put']} accepted, each by every check of its contract."
+    yield sentence(results)
     rows = []
     for name in checks.names():
         put, found = results["bad"].get(name), results["honest"].get(name)
@@ -305,15 +308,17 @@ def list_corpus() -> Iterator[str]:
 def list_records() -> Iterator[str]:
     """The records that were reached, smallest first."""
     yield from table(
-        ["recipe", "parameters", "epochs", "test accuracy", "seeds", "aimed at"],
+        ["recipe", "parameters", "numbers", "epochs", "test accuracy", "seeds", "aimed at", "with one view"],
         (
             [
                 f"`{point.recipe}`",
-                f"{point.num_parameters:,}",
+                f"{point.numbers.parameters:,}",
+                f"{point.numbers.total:,}",
                 str(point.epochs),
                 point.spread,
                 str(len(point.accuracies)),
                 f"{100 * point.aim.accuracy:.2f} %",
+                point.with_one_view,
             ]
             for point in frontier_page.load_points()
             if point.aim and point.is_reached
@@ -328,7 +333,7 @@ def list_service() -> Iterator[str]:
     yield (
         f"On {machine['processor']} with {machine['num_cores']} cores, which service and client share; Python "
         f"{versions['python']}; {found['connections']} connections, one image of 784 numbers a request; medians of "
-        f"{len(found['start']['predict'])} starts."
+        f"{len(found['start']['predict'])} starts. {sentence(found)}"
     )
     rows = [[what, aim, value, "yes" if holds else "**no**"] for what, aim, value, holds in service.figures(found)]
     yield from table(["figure", "aimed at", "measured", "holds"], rows)
@@ -337,16 +342,18 @@ def list_service() -> Iterator[str]:
 def list_pictures() -> Iterator[str]:
     """What `python -m benchmarks.pictures compare` found, the model that is best on the tuning pictures first."""
     found = json.loads((ROOT / "benchmarks" / "results" / "pictures.json").read_text(encoding="utf-8"))
-    rows = []
+    rows, weights = [], found["measured_on"]["weights"]
     for name, model in sorted(found["models"].items(), key=lambda item: -item[1]["sets"]["tuning"]["right"]):
         tuning, test, other = (model["sets"][key] for key in ("tuning", "test", "no digit"))
         mark = " (default)" if name == found["default"] else ""
         kept, warned = 1 - tuning["unsure"] / tuning["seen"], other["unsure"] / other["seen"]
         cells = [f"{row['right']} of {row['seen']}" for row in (tuning, test)]
         cells += [str(tuning["wrong_and_sure"] + test["wrong_and_sure"]), f"{model['unsure_below']:.2f}"]
-        rows.append([f"`{name}`{mark}", *cells, f"{100 * kept:.1f} %", f"{100 * warned:.0f} %"])
-    head = ["model", "tuning pictures", "test pictures", "wrong and sure", "unsure below", "tuning pictures above it"]
-    yield from table([*head, "letters below it"], rows)
+        cells += [f"{100 * kept:.1f} %", f"{100 * warned:.0f} %"]
+        rows.append([f"`{name}`{mark}", f"`{short(weights[name])}`", *cells])
+    head = ["model", "weights", "tuning pictures", "test pictures", "wrong and sure", "unsure below"]
+    yield from table([*head, "tuning pictures above it", "letters below it"], rows)
+    yield f"Measured on {found['measured_at']}."
 
 
 def show_verdict(name: str) -> Iterator[str]:
@@ -356,7 +363,10 @@ def show_verdict(name: str) -> Iterator[str]:
         ["check", "measured", "limit", "finding"],
         ([found[key] for key in ("check", "measured", "limit", "status")] for found in verdict["findings"]),
     )
-    yield f"`tinydigits verify {name}`, against `{verdict['contract']['name']}`: {verdict['verdict']}."
+    yield (
+        f"`tinydigits verify {name}`, against `{verdict['contract']['name']}`: {verdict['verdict']}, on "
+        f"{verdict['verified_at'][:10]}, of the weights with SHA-256 {short(verdict['target']['weights_sha256'])}…."
+    )
 
 
 # The command line, from the same objects that `--help` is made of.

@@ -19,8 +19,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from benchmarks.pictures.scenes import FONTS, SCENES, find_font, make_picture
+from benchmarks.provenance import files_sha256, stamp
 from tinydigits import pretrained
 from tinydigits.data.picture import find_digits, read_picture
 from tinydigits.data.picture.ink import find_ink
@@ -31,6 +33,7 @@ FOLDER = Path(__file__).parents[2] / "tests" / "pictures"
 RESULTS = Path(__file__).parents[1] / "results" / "pictures.json"
 NO_DIGITS = "ABCDEFGHKLMNPQRTUVWXYZabdefghkmnpqrtwxy&%@#?+*="
 _SEED, _PER_SCENE, _CELL = 28, 4, 124
+_PICTURES = ["tests/pictures", "benchmarks/pictures/scenes.py", "benchmarks/pictures/strokes.py"]
 _COMPARED = {"seed": 2, "per_digit": 10}  # 1,900 pictures: with 380 the models are too close to tell apart
 
 
@@ -82,7 +85,9 @@ def sheet() -> None:
             step = step.resize((round(step.width * scale), round(step.height * scale)), how)
             corner = (column * _CELL + (_CELL - step.width) // 2, row * _CELL + (_CELL - step.height) // 2)
             canvas.paste(step.convert("RGB"), corner)
-    canvas.quantize(64).save(FOLDER.parents[1] / "docs" / "picture.png", optimize=True)
+    info = PngInfo()
+    info.add_text("Description", files_sha256("tests/pictures"))
+    canvas.quantize(64).save(FOLDER.parents[1] / "docs" / "picture.png", optimize=True, pnginfo=info)
 
 
 def score(model: str | None, hand: str, per_digit: int, seed: int) -> None:
@@ -127,7 +132,8 @@ def compare() -> None:
         classifier = open_model(name)
         asked = {key: ask(classifier, *found) for key, found in sets.items()}
         models[name] = {"unsure_below": classifier.unsure_below, "sets": asked}
-    write_atomic(RESULTS, json.dumps({"default": DEFAULT, **_COMPARED, "models": models}, indent=1) + "\n")
+    measured = stamp(weights=pretrained.names(), files=_PICTURES)
+    write_atomic(RESULTS, json.dumps({**measured, "default": DEFAULT, **_COMPARED, "models": models}, indent=1) + "\n")
     print(f"{RESULTS}\nnext: make docs")
 
 

@@ -2,25 +2,28 @@
 
 A file here is a kind. It has `ORDER`, its place on the page; `inject(cases, done)`, which injects that many faults of
 each row (None: as many as are claimed) and yields a `Row` for each that is not among the `done`; and a docstring, whose
-first line is the heading on the page and the rest what was injected, and what counts as held. `tests/reliability/`
-injects the same faults, fewer of each.
+first line is the heading on the page and the rest what was injected, and what counts as held. Where shipped weights or
+recipes take part, `SUBJECTS` names them for `benchmarks.provenance.stamp`. `tests/reliability/` injects the same
+faults, fewer of each.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.provenance import stamp
 from tinydigits.machine import describe_machine, describe_versions
 from tinydigits.run import write_atomic
 
 __all__ = ["RESULTS", "Kind", "NotInjected", "Row", "count", "count_each", "kinds", "measure", "read", "write"]
 
 RESULTS = Path(__file__).parents[1] / "results" / "reliability"
+Subjects = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Kind:
     text: str
     order: int
     inject: Callable[[int | None, Collection[str]], Iterator[Row]]
+    subjects: Subjects = field(default_factory=dict)
 
 
 def kinds() -> dict[str, Kind]:
@@ -60,7 +64,8 @@ def kinds() -> dict[str, Kind]:
         module = importlib.import_module(f"{__name__}.{path.stem}")
         if hasattr(module, "inject"):
             title, _, text = (module.__doc__ or "").partition("\n")
-            found.append(Kind(path.stem, title.rstrip("."), text.strip(), module.ORDER, module.inject))
+            subjects = getattr(module, "SUBJECTS", {})
+            found.append(Kind(path.stem, title.rstrip("."), text.strip(), module.ORDER, module.inject, subjects))
     return {kind.name: kind for kind in sorted(found, key=lambda kind: (kind.order, kind.name))}
 
 
@@ -107,14 +112,15 @@ def measure(kind: Kind, cases: int | None, folder: Path = RESULTS) -> list[Row]:
         rows.append(row)
         print(f"{row.fault}: {row.held:,} of {row.injected:,} held {row.note}", flush=True)
         write(kind.name, rows, command, unfinished)
-    write(kind.name, rows, command, folder)
+    write(kind.name, rows, command, folder, kind.subjects)
     (unfinished / f"{kind.name}.json").unlink(missing_ok=True)
     return rows
 
 
-def write(name: str, rows: list[Row], command: str, folder: Path = RESULTS) -> None:
-    """Keep what was measured, with the machine and the command."""
-    told = {"command": command, "machine": describe_machine(), "versions": describe_versions()}
+def write(name: str, rows: list[Row], command: str, folder: Path = RESULTS, subjects: Subjects | None = None) -> None:
+    """Keep what was measured, and on what, with the machine and the command."""
+    told = {**stamp(**(subjects or {})), "command": command}
+    told |= {"machine": describe_machine(), "versions": describe_versions()}
     told |= {"rows": [asdict(row) for row in rows]}
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / f"{name}.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")

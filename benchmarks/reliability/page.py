@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.provenance import sentence
 from benchmarks.reliability import RESULTS, Kind, Row, kinds, read
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
@@ -54,5 +55,5 @@ def _section(kind: Kind, folder: Path) -> Iterator[str]:
     machine, versions = told["machine"], told["versions"]
     yield (
         f"`{told['command']}`, on {machine['num_cores']} cores of {machine['processor']}, torch {versions['torch']}, "
-        f"Python {versions['python']}."
+        f"Python {versions['python']}. {sentence(told)}"
     )

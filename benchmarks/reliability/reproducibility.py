@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -21,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.reliability import Row
+from tinydigits import recipe
 
 ORDER = 60
+SUBJECTS = {"recipes": recipe.names()}
 BATCHES = 20
 THREADS = (1, 2)
 Trained = dict[str, dict[str, Any]]  # by recipe: its losses and its checkpoint's digests
@@ -30,8 +33,6 @@ Trained = dict[str, dict[str, Any]]  # by recipe: its losses and its checkpoint'
 
 def inject(cases: int | None = None, done: Collection[str] = ()) -> Iterator[Row]:
     """A row for each number of threads; `cases` bounds the recipes."""
-    from tinydigits import recipe
-
     names = recipe.names()[:cases]
     for threads in THREADS:
         fault = f"a recipe trained twice, on {threads} thread{'s' * (threads > 1)}"
@@ -65,12 +66,12 @@ def first_batches(name: str, threads: int) -> dict[str, Any]:
     """Losses as hexadecimal floats, a digest of each tensor and number of the checkpoint, after `BATCHES` of them."""
     import torch
 
-    from tinydigits import recipe
     from tinydigits.errors import Interrupted
     from tinydigits.run import open_run
-    from tinydigits.train import Progress, Reporter, ledger, train
+    from tinydigits.train import Progress, Reporter, ledger, loop, train
 
-    ledger._BATCHES_PER_READING = BATCHES  # read once, at the end
+    # One report, after the last batch: on a busy machine a checkpoint would be due before.
+    ledger._BATCHES_PER_READING, loop._SECONDS_BETWEEN_CHECKPOINTS = BATCHES, math.inf
     losses: list[float] = []
 
     class Listener(Reporter):

@@ -29,8 +29,10 @@ import psutil
 from benchmarks.reliability import Row
 from benchmarks.reliability._requests import FORMS, GET, MALFORMED, OTHER_FILES, PATHS, damaged, dots, post, small_bomb
 from benchmarks.reliability._service import Service, read_answer, serving, status_of
+from tinydigits.predict import DEFAULT
 
 ORDER = 50
+SUBJECTS = {"weights": [DEFAULT]}
 SECONDS = 600
 CLIENTS, SLOW_AT_ONCE, CONNECTIONS = 3, 20, 1_000
 LIMITS = "head_seconds=2, body_seconds=2, answer_seconds=2, body_bytes=2_000_000"

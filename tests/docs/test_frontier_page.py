@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks import frontier_page
+from benchmarks import exports, frontier_page, views
+from benchmarks.frontier import Aim, Numbers, Point, Shipped, draw_frontier, load_anchors
+from benchmarks.frontier import frontier_page as make_page
+from benchmarks.frontier import measured_points as points_of
 from tinydigits import pretrained
 from tinydigits.errors import TinydigitsError
-from tinydigits.report import Aim, Point, draw_frontier, load_anchors, load_rows, measured_points
-from tinydigits.report import frontier_page as make_page
+from tinydigits.report import Row, load_rows
 
 REFERENCE = frontier_page.RESULTS / "reference"
 ANCHORS = load_anchors(frontier_page.RESULTS / "anchors.toml")
+
+
+def measured_points(
+    rows: Sequence[Row], shipped: Mapping[str, Shipped] | None = None, aims: Mapping[str, Aim] | None = None
+) -> list[Point]:
+    return points_of(rows, frontier_page.numbers_of(rows), shipped, aims)
+
+
+def tuned_rows(*, shift_pixels: int = 0) -> list[Row]:
+    """Those of gap-cnn-tuned, as if they had been asked with shifts."""
+    rows = [row.model_copy(deep=True) for row in load_rows(REFERENCE) if row.recipe == "gap-cnn-tuned"]
+    for row in rows:
+        row.verdict["target"]["test_time_shift_pixels"] = shift_pixels
+    return rows
 
 
 def test_page_and_picture_are_what_the_rows_say(capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,7 +56,7 @@ def test_check_finds_a_typed_figure_and_an_old_picture(tmp_path: Path, monkeypat
 
 def test_a_point_is_the_mean_of_all_its_rows_and_says_how_to_check_it() -> None:
     rows = load_rows(REFERENCE)
-    points = {point.recipe: point for point in measured_points(rows, pretrained.names())}
+    points = {point.recipe: point for point in measured_points(rows, views.load())}
     assert points.keys() == {row.recipe for row in rows}
     counts = [row.test_counts for row in rows if row.recipe == "gap-cnn-tuned"]
     tuned = points["gap-cnn-tuned"]
@@ -47,9 +64,10 @@ def test_a_point_is_the_mean_of_all_its_rows_and_says_how_to_check_it() -> None:
     assert tuned.commands[0] == "tinydigits verify gap-cnn-tuned"
     assert tuned.commands[1].startswith(f"tinydigits train gap-cnn-tuned --seeds {len(counts)}")
     page = make_page(list(points.values()), ANCHORS)
-    assert "| `gap-cnn-tuned` | `gap-cnn` | 9,274 |" in page
+    assert "| `gap-cnn-tuned` | `gap-cnn` | 9,274 | 152 | 9 | 9,435 |" in page
     for anchor in ANCHORS:
         assert f"]({anchor.source}) | {anchor.parameters:,} |" in page
+    assert "| 697 | 0 |" in page and "| 3,762 | 120 |" in page and "| 480 | not known |" in page
 
 
 def test_an_aim_stays_open_until_its_last_seed_and_is_then_reached_or_missed() -> None:
@@ -74,7 +92,7 @@ def test_what_a_reader_must_know_of_a_record_stands_below_the_table() -> None:
 def test_a_mean_that_is_the_aim_has_reached_it() -> None:
     counts = (9972, 9976, 9976, 9973, 9978, 9977, 9975, 9973, 9975, 9975)
     assert sum(counts) == 99_750
-    point = Point("a", 1, 0, tuple(count / 10_000 for count in counts), (), aim=Aim(0.9975, 10))
+    point = Point("a", Numbers(1, 0, 2), tuple(count / 10_000 for count in counts), (), aim=Aim(0.9975, 10))
     assert point.mean < 0.9975, "the float is a hair below: the case in question"
     assert point.is_reached
     one_less = replace(point, accuracies=(*point.accuracies[:-1], 0.9974))
@@ -87,15 +105,47 @@ def test_the_readme_names_every_record_that_was_reached() -> None:
     reached = [point for point in frontier_page.load_points() if point.is_reached]
     assert len(reached) >= 7
     for point in reached:
-        assert f"| `{point.recipe}` | {point.num_parameters:,} | {point.epochs} | {100 * point.mean:.3f} " in readme
+        line = next(line for line in readme.splitlines() if line.startswith(f"| `{point.recipe}` | "))
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert cells[1:3] == [f"{point.numbers.parameters:,}", f"{point.numbers.total:,}"]
+        assert cells[4].startswith(f"{100 * point.mean:.3f} ") and cells[-1] == point.with_one_view
+        assert ("9 views" in cells[4]) == cells[-1].startswith("seed 0: ")
 
 
-def test_test_time_augmentation_stands_beside_the_accuracy() -> None:
-    rows = [row.model_copy(deep=True) for row in load_rows(REFERENCE) if row.recipe == "gap-cnn-tuned"]
-    assert "shifted up to" not in make_page(measured_points(rows), ANCHORS)
-    for row in rows:
-        row.verdict["target"]["test_time_shift_pixels"] = 1
-    assert "%, shifted up to 1 px |" in make_page(measured_points(rows), ANCHORS)
+def test_a_record_of_nine_views_says_what_one_gives_and_whether_that_reaches_the_aim() -> None:
+    sha = tuned_rows()[0].verdict["target"]["weights_sha256"]
+
+    def told(shift_pixels: int, correct: int | None) -> str:
+        shipped = {} if correct is None else {"gap-cnn-tuned": Shipped(sha, correct, 10_000)}
+        aims = {"gap-cnn-tuned": Aim(0.996, 3)}
+        return make_page(measured_points(tuned_rows(shift_pixels=shift_pixels), shipped, aims), ANCHORS)
+
+    assert "| 99.623 ± 0.021 % | 3 | 99.60 %: reached | 99.623 ± 0.021 %, reached |" in told(0, 9_950)
+    assert "| 99.623 ± 0.021 %, 9 views | 3 | 99.60 %: reached | seed 0: 99.60 %, reached |" in told(1, 9_960)
+    assert "9 views | 3 | 99.60 %: reached | seed 0: 99.59 %, missed by 0.010 points |" in told(1, 9_959)
+    assert "9 views | 3 | 99.60 %: reached | not measured |" in told(1, None)
+
+
+def test_shipped_weights_that_are_not_those_of_their_row_are_named() -> None:
+    for points in (frontier_page.load_points(), measured_points(tuned_rows(), {"gap-cnn-tuned": Shipped("0", 1, 2)})):
+        page = make_page(points, ANCHORS)
+        for point in points:
+            note = f"\n`{point.recipe}`: the weights that come with the package are of another training"
+            assert (note in page) == point.is_retrained
+    rows = [*load_rows(REFERENCE), *load_rows(frontier_page.RESULTS / "records")]
+    judged = {row.recipe: row.verdict["target"]["weights_sha256"] for row in rows if row.seed == 0}
+    points = {point.recipe: point for point in frontier_page.load_points()}
+    for name, shipped in views.load().items():
+        assert points[name].is_retrained == (judged[name] != shipped.weights_sha256)
+
+
+def test_one_view_is_what_the_exported_files_were_found_to_answer() -> None:
+    exported = exports.read_rows()
+    for name, shipped in views.load().items():
+        parity = exported[name]["formats"]["safetensors"]["parity"]
+        assert (shipped.correct, shipped.seen) == (parity["correct_after"], parity["seen"])
+        if not pretrained.find(name).run.record.recipe["evaluation"]["shift_pixels"]:
+            assert (shipped.correct, shipped.seen) == pretrained.find(name).test_counts
 
 
 def test_rows_of_different_recipes_under_one_name_are_refused() -> None:
@@ -108,12 +158,16 @@ def test_rows_of_different_recipes_under_one_name_are_refused() -> None:
 
 
 def test_every_point_and_anchor_is_drawn_in_the_picture() -> None:
-    points = measured_points(load_rows(REFERENCE))
+    points = frontier_page.load_points()
     (axes,) = draw_frontier(points, ANCHORS).axes
     names = {text.get_text() for text in axes.texts}
-    assert names == {f"{point.recipe}, n = {len(point.accuracies)}" for point in points} | {a.name for a in ANCHORS}
+    assert {anchor.name for anchor in ANCHORS} < names and len(names) == len(points) + len(ANCHORS)
+    assert {"sprint, n = 20", "frontier-600, n = 10, 9 views", "summit, n = 10, 9 views, 2 nets"} < names
     (low, high), (bottom, top) = axes.get_xlim(), sorted(axes.get_ylim())
-    assert all(low < point.num_parameters < high and bottom < 1 - point.mean < top for point in points)
+    assert all(low < point.numbers.parameters < high and bottom < 1 - point.mean < top for point in points)
+    drawn = {(float(x), float(y)) for line in axes.lines for x, y in zip(*line.get_data(), strict=True)}
+    point = next(point for point in points if point.recipe == "frontier-600")
+    assert point.shipped and (555 + 192, 1 - point.mean) in drawn and (555 + 192, 1 - point.shipped.accuracy) in drawn
 
 
 def test_an_anchor_without_evidence_is_refused(tmp_path: Path) -> None:

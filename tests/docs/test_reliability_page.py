@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.reliability import RESULTS, Kind, Row, kinds, measure, read, write
 from benchmarks.reliability.page import PAGE, page
+from tinydigits import recipe
 
 
 def test_the_page_is_made_from_the_rows() -> None:
@@ -20,6 +21,12 @@ def test_the_page_is_made_from_the_rows() -> None:
 def test_all_that_was_injected_was_held(name: str) -> None:
     rows, _ = read(name)
     assert [row for row in rows if not row.is_held] == []
+
+
+def test_every_shipped_recipe_was_trained_twice() -> None:
+    rows, about = read("reproducibility")
+    assert set(about["measured_on"]["recipes"]) == set(recipe.names()), "another recipe: measure anew"
+    assert {row.injected for row in rows} == {len(recipe.names())}
 
 
 def test_a_fault_that_was_not_held_shows(tmp_path: Path) -> None:

@@ -10,7 +10,10 @@ from benchmarks import studies
 from tinydigits import sweep
 
 QUESTION = studies.QUESTIONS[1]
-ABOUT = {"machine": {"processor": "P"}, "threads": 1, "versions": {"torch": "T"}, "trials": 20}
+ABOUT = {
+    "measured_at": "2026-11-21", "measured_on": {}, "machine": {"processor": "P"}, "threads": 1,
+    "versions": {"torch": "T"}, "trials": 20,
+}  # fmt: skip
 
 
 def rows(*percents: float) -> list[dict[str, Any]]:

@@ -22,7 +22,8 @@ def line(contender: str, seed: int, training: list[float], correct: list[int]) -
 
 
 LIMITS = {
-    "contender": "machine", "seed": 0, "threads": 2, "multiply_adds_per_second": {"fp32": 1e11, "bf16": 2e11},
+    "measured_at": "2026-11-21", "measured_on": {}, "contender": "machine", "seed": 0, "threads": 2,
+    "multiply_adds_per_second": {"fp32": 1e11, "bf16": 2e11},
     "bytes_per_second": 1e10, "machine": {"processor": "P", "num_cores": 2}, "versions": {"torch": "T", "python": "3"},
     "recipes": {
         FAST.recipe: {

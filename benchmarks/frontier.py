@@ -1,0 +1,366 @@
+"""The page of the frontier: numbers against accuracy on the test images, ours from rows, others' as published."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tinydigits.errors import TinydigitsError
+from tinydigits.report import text
+from tinydigits.report.command import train_command, what_decides
+from tinydigits.report.results import Row, machine_words
+from tinydigits.report.style import BLUE, INK, ORANGE, QUIET, RULE, axes_at, new_figure, write_text, write_title
+from tinydigits.stats import mean_and_sd, shortfall
+
+__all__ = [
+    "Aim", "Anchor", "Numbers", "Point", "Shipped", "draw_frontier", "frontier_page", "load_anchors", "measured_points",
+]  # fmt: skip
+
+
+class Anchor(BaseModel):
+    """What others reached: a project, its size and accuracy, and how well that is known.
+
+    `statistics` are the running statistics that its inference reads beside its parameters; None where nobody knows.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    parameters: Annotated[int, Field(ge=1)]
+    statistics: Annotated[int, Field(ge=0)] | None = None
+    accuracy: Annotated[float, Field(gt=0, le=1)]
+    evidence: Literal["read", "re-run", "unconfirmed"]
+    how: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """All numbers that inference reads, by kind.
+
+    >>> Numbers(parameters=555, statistics=192, constants=8).total
+    755
+    """
+
+    parameters: int
+    statistics: int
+    constants: int
+
+    @property
+    def total(self) -> int:
+        return self.parameters + self.statistics + self.constants
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """The weights of a recipe that come with the package, and their right answers to one view of each test image."""
+
+    weights_sha256: str
+    correct: int
+    seen: int
+
+    @property
+    def accuracy(self) -> float:
+        """The accuracy with one view, as a share of 1."""
+        return self.correct / self.seen
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a record is to reach, and by how many seeds: both were fixed before its first one.
+
+    `note` says what a reader must know beside that, as that other series came before; it is a sentence or two.
+    """
+
+    accuracy: float
+    seeds: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A recipe's mean over all its seeds, how it was trained, and the commands that give it again.
+
+    >>> Point("sprint", Numbers(24_000, 120, 8), (0.99, 0.992), ("tinydigits train sprint",)).mean
+    0.991
+
+    `is_retrained` says that the shipped weights are not those of the row of their seed.
+    """
+
+    recipe: str
+    numbers: Numbers
+    accuracies: tuple[float, ...]
+    commands: tuple[str, ...]
+    epochs: int = 0
+    seconds: float = 0.0
+    circumstances: tuple[str, ...] = ()
+    aim: Aim | None = None
+    shift_pixels: int = 0
+    model: str = ""
+    num_nets: int = 1
+    shipped: Shipped | None = None
+    is_retrained: bool = False
+
+    @property
+    def mean(self) -> float:
+        """The mean accuracy, as a share of 1."""
+        return mean_and_sd(self.accuracies)[0]
+
+    @property
+    def spread(self) -> str:
+        """Mean and standard deviation in percent, and the views of an image that were averaged."""
+        return text.spread(self.accuracies) + (f", {self.num_views} views" if self.shift_pixels else "")
+
+    @property
+    def num_views(self) -> int:
+        """How often each image was asked, once for every shift."""
+        return (2 * self.shift_pixels + 1) ** 2
+
+    @property
+    def with_one_view(self) -> str:
+        """What one view of each image gives, and whether that reaches the aim."""
+        if not self.shift_pixels:
+            return text.spread(self.accuracies) + self._reaches(self.mean)
+        if self.shipped is None:
+            return "not measured"
+        return f"seed 0: {text.percent(self.shipped.accuracy)}" + self._reaches(self.shipped.accuracy)
+
+    def _reaches(self, accuracy: float) -> str:
+        if self.aim is None:
+            return ""
+        missed_by = shortfall(accuracy, self.aim.accuracy)
+        return ", reached" if missed_by <= 0 else f", missed by {100 * missed_by:.3f} points"
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether all seeds of the aim are there, and their mean is no less than it."""
+        return self.aim is not None and len(self.accuracies) >= self.aim.seeds and self.missed_by <= 0
+
+    @property
+    def missed_by(self) -> float:
+        """What the mean is short of the aim, as a share of 1; raises ValueError for a point without one."""
+        if self.aim is None:
+            raise ValueError(f"{self.recipe} has no aim")
+        return shortfall(self.mean, self.aim.accuracy)
+
+
+def load_anchors(path: Path) -> tuple[Anchor, ...]:
+    """Read `anchors.toml`; raises TinydigitsError for a key that is missing or unknown."""
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tuple(Anchor.model_validate(entry) for entry in tree["anchor"])
+    except (tomllib.TOMLDecodeError, KeyError, ValidationError) as error:
+        raise TinydigitsError(str(path), str(error)) from error
+
+
+def measured_points(
+    rows: Sequence[Row],
+    numbers: Mapping[str, Numbers],
+    shipped: Mapping[str, Shipped] | None = None,
+    aims: Mapping[str, Aim] | None = None,
+) -> list[Point]:
+    """A point for every recipe among the rows: smallest first, of equal ones the best first.
+
+    By recipe, `numbers` are what its model's inference reads, `shipped` its weights in the package, `aims` what it is
+    to reach. Raises TinydigitsError where the rows of a recipe differ in more than the seed, or in their test images.
+    """
+    points = []
+    for recipe in dict.fromkeys(row.recipe for row in rows):
+        group = sorted((row for row in rows if row.recipe == recipe), key=lambda row: row.seed)
+        first = group[0]
+        for row in group:
+            if what_decides(row.record) != what_decides(first.record) or row.test_set != first.test_set:
+                raise TinydigitsError(f"row {recipe} s{row.seed}", f"does not belong together with seed {first.seed}")
+        commands = [train_command(first.record, num_seeds=len(group))]
+        weights = (shipped or {}).get(recipe)
+        if weights is not None:
+            commands.insert(0, f"tinydigits verify {recipe}")
+        accuracies = tuple(correct / seen for correct, seen in (row.test_counts for row in group))
+        records = [row.record for row in group]
+        circumstances = dict.fromkeys(
+            f"{machine_words(record)}; " + ", ".join(f"{name} {number}" for name, number in record.versions.items())
+            for record in records
+        )
+        model = first.record.recipe["model"]
+        points.append(
+            Point(
+                recipe, numbers[recipe], accuracies, tuple(commands), first.record.epochs,
+                mean_and_sd([record.seconds.training for record in records])[0], tuple(circumstances),
+                (aims or {}).get(recipe), first.shift_pixels, model["name"], model.get("options", {}).get("members", 1),
+                weights, weights is not None and weights.weights_sha256 != first.verdict["target"]["weights_sha256"],
+            )
+        )  # fmt: skip
+    return sorted(points, key=lambda point: (point.numbers.parameters, -point.mean))
+
+
+def frontier_page(points: Sequence[Point], anchors: Sequence[Anchor]) -> str:
+    """The page as Markdown, with the picture `frontier.png` beside it."""
+    places = list(dict.fromkeys(place for point in points for place in point.circumstances))
+    ours = [
+        [
+            f"`{point.recipe}`", f"`{point.model}`" + (f" of {point.num_nets}" if point.num_nets > 1 else ""),
+            *(f"{number:,}" for number in (
+                point.numbers.parameters, point.numbers.statistics, point.numbers.constants, point.numbers.total,
+            )),
+            point.epochs, point.spread, len(point.accuracies), _aim(point), point.with_one_view,
+            f"`{point.shipped.weights_sha256[:12]}`" if point.shipped else "", f"{point.seconds:,.0f}",
+            ", ".join(str(places.index(place) + 1) for place in point.circumstances),
+            " then ".join(f"`{command}`" for command in point.commands),
+        ]
+        for point in points
+    ]  # fmt: skip
+    others = [
+        [text.link(anchor.name, anchor.source), f"{anchor.parameters:,}",
+         "not known" if anchor.statistics is None else f"{anchor.statistics:,}", text.percent(anchor.accuracy),
+         anchor.evidence, anchor.how]
+        for anchor in sorted(anchors, key=lambda anchor: anchor.parameters)
+    ]  # fmt: skip
+    parts = [
+        "# The frontier",
+        "<!-- Made by `python -m benchmarks.frontier_page` from benchmarks/results; a test compares. Do not edit. -->",
+        "How accurate a model of so many numbers is on MNIST's official 10,000 test images. *Numbers* are all that "
+        "inference reads: *parameters*, which training sets and every limit here is about; *statistics*, BatchNorm's "
+        "running means and variances; *constants*, the mean and standard deviation of the input, one ε for each "
+        "BatchNorm, and what the code writes out.",
+        text.picture("frontier.png", "Parameters and running statistics against accuracy: ours and published ones"),
+        "## Ours",
+        "Mean ± standard deviation over all n seeds, at the last epoch, counted once by `tinydigits verify`; nothing "
+        "was chosen on test images. A `dihedral-ensemble` is several nets in one model, each trained on its share of "
+        "every epoch, their answers averaged; all other models are one net. In ONNX and C files of both `dihedral` "
+        "models the shared parameters are written out, each eight times ([bytes](export.md)). `verify` re-checks the "
+        "weights that come with the package, `train` makes all n anew.",
+        "*9 views*: test-time augmentation, the mean of the answers to all shifts of up to a pixel. Exported files, "
+        "`predict` and `serve` ask once, as published projects do: *with one view*. For a recipe that was measured "
+        "with more views this is known for the weights of seed 0 alone, which come with the package (*weights*: the "
+        "start of their SHA-256); those of the other seeds were not kept.",
+        text.table(
+            ["recipe", "model", "parameters", "statistics", "constants", "numbers", "epochs", "test accuracy", "n",
+             "aim", "with one view", "weights", "seconds", "where", "re-check"],
+            ours, "llrrrrrrrlllrll",
+        ),
+        *(
+            f"`{point.recipe}`: the weights that come with the package are of another training of seed 0 than the one "
+            f"in this mean; `tinydigits verify {point.recipe}` gives theirs."
+            for point in points if point.is_retrained
+        ),
+        *(f"`{point.recipe}`: {point.aim.note}" for point in points if point.aim and point.aim.note),
+        "Aims and numbers of seeds were fixed beforehand; a record is open while seeds are to come. Seconds are "
+        "of training, the mean over seeds. Where:",
+        "\n".join(f"{number}. {place}" for number, place in enumerate(places, start=1)),
+        "## Published",
+        "*Read*: in the project's own files. *Re-run*: its published weights, asked again. *Unconfirmed*: reported, "
+        "neither read nor re-run. All but the unconfirmed ask each image once. *Statistics* are counted from the "
+        "project's own model; constants, a handful in each, are not.",
+        text.table(
+            ["project", "parameters", "statistics", "test accuracy", "evidence", "how it was counted"], others, "lrrrll"
+        ),
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+def _aim(point: Point) -> str:
+    """Reached or not, once all seeds are there."""
+    if point.aim is None:
+        return ""
+    aim = text.percent(point.aim.accuracy)
+    if point.is_reached:
+        return f"{aim}: reached"
+    if len(point.accuracies) < point.aim.seeds:
+        return f"{aim}: open, {len(point.accuracies)} of {point.aim.seeds} seeds"
+    return f"{aim}: missed by {100 * point.missed_by:.3f} points"
+
+
+_WIDTH, _HEIGHT, _LEFT, _TOP = 1280, 900, 130, 130
+_ERRORS = (0.0015, 0.002, 0.003, 0.004, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03)
+_SIZES = (200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000)
+
+
+def draw_frontier(points: Sequence[Point], anchors: Sequence[Anchor]) -> Figure:
+    """Both axes logarithmic, accuracy by its error: 99.7 % is as far from 99.4 % as 99.4 % from 98.8 %.
+
+    The size is parameters and running statistics, which is known of most published nets, too. Ours are filled, with a
+    bar of one standard deviation over seeds, and a square where they were asked with more views than one: what seed 0's
+    weights give with one. Published ones are hollow, grey where they are unconfirmed. The line joins those of ours that
+    no smaller one of ours reaches.
+    """
+    figure = new_figure(_WIDTH, _HEIGHT)
+    write_title(
+        figure, _LEFT, "Numbers against accuracy on MNIST",
+        "Official test images. Filled: our means ± sd. Squares: seed 0, one view. Hollow: published.",
+    )  # fmt: skip
+    axes = axes_at(figure, _LEFT, _TOP, _WIDTH - _LEFT - 60, _HEIGHT - _TOP - 110)
+    best, steps = 0.0, []
+    for point in sorted(points, key=lambda point: (_size(point), -point.mean)):
+        if point.mean > best:
+            best = point.mean
+            steps.append((_size(point), 1 - point.mean))
+    axes.plot(*zip(*steps, strict=True), color=BLUE, linewidth=1, alpha=0.5)
+    for point in points:
+        _, sd = mean_and_sd(point.accuracies)
+        bar = None if len(point.accuracies) == 1 else sd
+        place = (_size(point), 1 - point.mean)
+        axes.errorbar(*place, yerr=bar, fmt="o", color=BLUE, markersize=5, linewidth=1)
+        if point.shift_pixels and point.shipped:
+            axes.plot(_size(point), 1 - point.shipped.accuracy, "s", mfc="white", color=BLUE, markersize=4)
+        # Above the line there is room to the left of its points, but where a square may stand.
+        _name(axes, place, _label(point), BLUE, left=place in steps and point.shift_pixels > 0)
+    largest = max((_size(anchor) for anchor in anchors), default=0)
+    for anchor in anchors:
+        colour = QUIET if anchor.evidence == "unconfirmed" else ORANGE
+        place, at_the_edge = (_size(anchor), 1 - anchor.accuracy), _size(anchor) == largest
+        axes.plot(*place, "o", mfc="none", color=colour, markersize=5)
+        _name(axes, place, anchor.name, colour, below=True, left=at_the_edge)
+    _scale(axes, [*points], [*anchors])
+    write_text(figure, _LEFT, _HEIGHT - 30, "parameters and running statistics", color=INK)
+    return figure
+
+
+def _size(entry: Point | Anchor) -> int:
+    if isinstance(entry, Point):
+        return entry.numbers.parameters + entry.numbers.statistics
+    return entry.parameters + (entry.statistics or 0)
+
+
+def _label(point: Point) -> str:
+    nets = f", {point.num_nets} nets" if point.num_nets > 1 else ""
+    views = f", {point.num_views} views" if point.shift_pixels else ""
+    return f"{point.recipe}, n = {len(point.accuracies)}{views}{nets}"
+
+
+def _name(
+    axes: Axes, place: tuple[float, float], name: str, colour: str, *, below: bool = False, left: bool = False
+) -> None:
+    beside = (-5 if left else 5, -10 if below else 4)  # ours above their points, published below: they do not meet
+    axes.annotate(
+        name, place, xytext=beside, textcoords="offset points", fontsize=6.5, color=colour,
+        ha="right" if left else "left",
+    )  # fmt: skip
+
+
+def _scale(axes: Axes, points: Sequence[Point], anchors: Sequence[Anchor]) -> None:
+    errors = [1 - point.mean for point in points] + [1 - anchor.accuracy for anchor in anchors]
+    sizes = [_size(entry) for entry in (*points, *anchors)]
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    least, most = min(sizes) * 0.25, max(sizes) * 1.4
+    named = [size for size in _SIZES if least <= size <= most]
+    axes.set_xlim(least, most)
+    axes.set_ylim(max(errors) * 1.2, min(min(errors) * 0.8, 0.0015))  # better is up
+    axes.set_xticks(named)
+    axes.set_xticklabels([f"{size:,}" for size in named])
+    ticks = [error for error in _ERRORS if error <= max(errors) * 1.2]
+    axes.set_yticks(ticks)
+    axes.set_yticklabels([text.percent(1 - error) for error in ticks])
+    axes.minorticks_off()
+    axes.tick_params(labelsize=7, color=RULE)
+    axes.grid(color=RULE, linewidth=0.5)
+    axes.set_axisbelow(True)
+    for side in axes.spines.values():
+        side.set_color(RULE)
