@@ -24,7 +24,7 @@ from tinydigits.train import train
 def letters(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run on letters, in a folder that has the name of a known set."""
     folder = put_pictures(tmp_path_factory.mktemp("own") / "digits")
-    settings = [f'data.source="{folder}"', "data.batch_size=10", "epochs=8"]
+    settings = [f'data.source="{folder}"', "data.batch_size=10", "epochs=30"]
     return train(recipe.load("two-conv", settings), out=folder.parent / "runs", device="cpu", threads=1)
 
 
