@@ -417,12 +417,10 @@ def test_fused_is_refused_with_what_it_cannot_do(other: str) -> None:
         recipe.load("gap-cnn-tuned", [*IN_C["fused"], other])
 
 
-@pytest.mark.parametrize(("rank", "num_warnings"), [("0", 1), ("1", 0)])
-def test_the_first_of_several_processes_alone_warns_of_the_data(
-    rank: str, num_warnings: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "run")
-    monkeypatch.setenv("RANK", rank)
-    with warnings.catch_warnings(record=True) as caught, World(torch.device("cpu")).one_first():
+@pytest.mark.parametrize(("rank", "num_warnings"), [(0, 1), (1, 0)])
+def test_the_first_of_several_processes_alone_warns_of_the_data(rank: int, num_warnings: int) -> None:
+    world = World(torch.device("cpu"))
+    world.rank = rank
+    with warnings.catch_warnings(record=True) as caught, world.one_first():
         warnings.warn("left out", DataWarning, stacklevel=1)
     assert len(caught) == num_warnings
