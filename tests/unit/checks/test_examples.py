@@ -64,3 +64,11 @@ def _fingerprint(model: torch.nn.Module) -> tuple[object, ...]:
         torch.is_grad_enabled(),
         torch.get_num_threads(),
     )
+
+
+def test_a_findings_texts_are_printable_whatever_a_model_names() -> None:
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
+    model.register_parameter("w\n::error::\x1b[2J", torch.nn.Parameter(torch.zeros(3)))  # no gradient reaches it
+    finding = checks.run(checks.get("behaviour.gradients"), checks.Subject(model), {})
+    assert finding.status == "fail" and r"w\n::error::\x1b[2J" in finding.why
+    assert all(text.isprintable() for text in (finding.measured, finding.limit, finding.why, finding.advice))
