@@ -293,10 +293,11 @@ def _is_as_before(service: Service, process: psutil.Process, open_files: int) ->
     text = connection.getresponse().read().decode()
     connection.close()
     errors = sum(int(found) for found in re.findall(r'status="5(?!03)\d\d"} (\d+)', text))
-    held = is_quiet and "tinydigits_requests_under_way 1\n" in text and not errors
+    [under_way] = re.findall(r"^tinydigits_requests_under_way .*", text, re.MULTILINE)
+    held = is_quiet and float(under_way.split()[-1]) == 1 and not errors
     return Row(
         "The process at the end: the same, nothing open, nothing under way", 1, int(held),
-        "" if held else f"{process.num_fds()} files against {open_files}, {errors} errors",
+        "" if held else f"{process.num_fds()} files against {open_files}, {errors} errors; {under_way}",
     )  # fmt: skip
 
 
