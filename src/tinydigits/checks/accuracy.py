@@ -21,11 +21,11 @@ from pydantic import Field
 from torch import nn
 
 from tinydigits.checks._examples import Example, asked, small
-from tinydigits.checks._finding import Finding, Status
 from tinydigits.checks._images import ImageLimits, Share, answers, interval_text, judge_interval, percent
 from tinydigits.checks._subject import Subject
 from tinydigits.stats import images_to_decide, mean_and_sd, mean_interval, seeds_to_decide, shortfall, wilson_interval
 from tinydigits.trace import fingerprint
+from tinydigits.verdict import Finding, Status
 
 NAME = "accuracy"
 ADVICE = (

@@ -123,15 +123,15 @@ def show(target: Target = None, out: Out = Path("runs"), json: Json = False) -> 
     from rich.table import Table
 
     from tinydigits.cli.console import plain_console
-    from tinydigits.run import open_run, tested_counts, verdict_of
+    from tinydigits.run import open_run
 
     run = open_run(target, out)
     record = run.record
     if json:
         typer.echo(record.model_dump_json(indent=2))
         return
-    verdict = verdict_of(run)
-    seconds, machine, tested = record.seconds, record.machine, tested_counts(verdict or {})
+    verdict, seconds, machine = run.verdict, record.seconds, record.machine
+    tested = verdict.test_counts if verdict else None
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -144,7 +144,7 @@ def show(target: Target = None, out: Out = Path("runs"), json: Json = False) -> 
         ("epochs", f"{record.epochs} of {record.recipe['epochs']}, {record.images_seen:,} images seen"),
         ("accuracy", _accuracy(record)),
         ("test", f"{100 * tested[0] / tested[1]:.2f} % ({tested[0]:,} of {tested[1]:,})" if tested else "not asked"),
-        ("contract", f"{verdict['contract']['name']}: {verdict['verdict']}" if verdict else "not verified"),
+        ("contract", f"{verdict.contract.name}: {verdict.word}" if verdict else "not verified"),
         ("seconds", f"{seconds.training:.1f} training, {seconds.evaluation:.1f} evaluation"),
         ("peak memory", f"{record.peak_memory_bytes / 1e6:.0f} MB"),
         ("machine", f"{machine['processor']}, {machine['num_cores']} cores; {record.device}, {record.threads} threads"),

@@ -18,7 +18,7 @@ from tinydigits.report.html.charts import curve_charts, frontier_chart, reliabil
 from tinydigits.report.html.pictures import png_url
 from tinydigits.report.kept import SetAnswers, facts, own_answers, read_curves, tested_answers
 from tinydigits.report.sheets import filter_pictures
-from tinydigits.run import Run, arrays_of, code_note
+from tinydigits.run import Run, arrays_of
 from tinydigits.stats import wilson_interval
 
 __all__ = ["html_page"]
@@ -88,7 +88,6 @@ def _details(entry: Entry, folder: Path | None) -> dict[str, Any]:
         "status": record.status,
         "epochs": f"{record.epochs} of {record.recipe['epochs']} epochs",
         "verdict": verdict,
-        "code_note": code_note(verdict["target"]) if verdict else "",
         "curves": curve_charts(curves) if curves else [],
         "figures": [
             {
