@@ -128,19 +128,19 @@ def _would_decide(needed: int | None, what: str) -> str:
 
 def _distinct(trainings: Sequence[Subject]) -> list[Subject]:
     """Each set of weights once: a copied run is no further seed."""
-    found: dict[int, Subject] = {}
+    distinct: dict[int, Subject] = {}
     for training in trainings:
-        found.setdefault(fingerprint(training.model), training)
-    return list(found.values())
+        distinct.setdefault(fingerprint(training.model), training)
+    return list(distinct.values())
 
 
 def _group(*num_wrong: int) -> Subject:
     """Trainings that get so many of the ten classes wrong; their weights differ."""
 
-    def training(number: int, wrong: int, **facts: Any) -> Subject:
-        found = asked(wrong, **facts)
-        found.model.seed = nn.Parameter(torch.tensor([float(number)]))
-        return found
+    def training(number: int, wrong: int, **fields: Any) -> Subject:
+        subject = asked(wrong, **fields)
+        subject.model.seed = nn.Parameter(torch.tensor([float(number)]))
+        return subject
 
     siblings = [training(number, wrong) for number, wrong in enumerate(num_wrong[1:], start=1)]
     return training(0, num_wrong[0], siblings=lambda: siblings)

@@ -51,8 +51,8 @@ class Limits(_finding.Limits):
     def says(self) -> dict[str, Any]:
         """What is said of the input, by the fields of `Subject`."""
         mean, std = levels_of_range(*self.range) if self.range is not None else (self.mean, self.std)
-        said = {"input_shape": self.shape, "mean": mean, "std": std, "resize": self.resize}
-        return {name: value for name, value in said.items() if value is not None}
+        fields = {"input_shape": self.shape, "mean": mean, "std": std, "resize": self.resize}
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 def check(subject: Subject, limits: Limits) -> Finding:
@@ -61,7 +61,7 @@ def check(subject: Subject, limits: Limits) -> Finding:
     text = "×".join(map(str, subject.input_shape))
     if "batches" in subject.lacks and len(limits.batch_sizes) > 1:
         return Finding(NAME, "fail", "one batch size", f"takes {text}", subject.lacks["batches"])
-    taken: list[int] = []
+    accepted: list[int] = []
     with subject.borrow() as model:
         for batch_size in limits.batch_sizes:
             try:
@@ -70,8 +70,8 @@ def check(subject: Subject, limits: Limits) -> Finding:
                 return Finding(
                     NAME, "fail", f"refuses {batch_size}×{text}", f"takes {text}", f"{type(error).__name__}: {error}"
                 )
-            taken.append(batch_size)
-    return Finding(NAME, "pass", f"takes {text}", f"takes {text}", f"in batches of {', '.join(map(str, taken))}")
+            accepted.append(batch_size)
+    return Finding(NAME, "pass", f"takes {text}", f"takes {text}", f"in batches of {', '.join(map(str, accepted))}")
 
 
 def _of_16_pixels() -> nn.Module:

@@ -49,17 +49,18 @@ def check(subject: Subject, limits: Limits) -> Finding:
         )  # fmt: skip
     train = subject.load(subject.trained_on.source, "train")
     test = subject.load_images(limits.test or subject.trained_on.source, "test")
-    found = find_duplicates(train.images_NHW, test.images_NHW)
-    holds = not found.exact and len(found.near) <= limits.max_near
-    examples = ", ".join(f"{index} = training {place}" for place, index in (found.exact + found.near)[:3])
+    duplicates = find_duplicates(train.images_NHW, test.images_NHW)
+    holds = not duplicates.exact and len(duplicates.near) <= limits.max_near
+    examples = ", ".join(f"{index} = training {place}" for place, index in (duplicates.exact + duplicates.near)[:3])
     return Finding.judge(
-        NAME, holds, measured=f"{len(found.exact):,} exact, {len(found.near):,} near",
+        NAME, holds, measured=f"{len(duplicates.exact):,} exact, {len(duplicates.near):,} near",
         why=f"{len(train):,} training and {len(test):,} test images" + (examples and f"; test image {examples}"),
         details={
-            "exact": len(found.exact), "near": len(found.near), "pairs": (found.exact + found.near)[:100],
+            "exact": len(duplicates.exact), "near": len(duplicates.near),
+            "pairs": (duplicates.exact + duplicates.near)[:100],
             "train_sha256": train.sha256, "test_sha256": test.sha256,
         },
-        value=float(len(found.exact) + len(found.near)),
+        value=float(len(duplicates.exact) + len(duplicates.near)),
     )  # fmt: skip
 
 

@@ -49,15 +49,17 @@ def export(
     from tinydigits.errors import TinydigitsError, unknown_name
     from tinydigits.run import code_note, is_run_name, open_run
 
-    known = exports.formats()
+    known_formats = exports.formats()
     is_shipped = words[0] in pretrained.names()
     is_run = is_shipped or is_run_name(words[0], out)
     formats = words[is_run:]
     if not formats:
-        raise TinydigitsError("export", "no format named", expected=f"one or more of {', '.join(known)}")
+        raise TinydigitsError("export", "no format named", expected=f"one or more of {', '.join(known_formats)}")
     for name in formats:
-        if name not in [*known, "all"]:
-            raise unknown_name("export", name, known, kind="format" if is_run or len(words) > 1 else "run or format")
+        if name not in [*known_formats, "all"]:
+            raise unknown_name(
+                "export", name, known_formats, kind="format" if is_run or len(words) > 1 else "run or format"
+            )
     run = pretrained.find(words[0]).run if is_shipped else open_run(words[0] if is_run else None, out)
     if model is not None:
         models.allow(model, lasting=True)

@@ -184,17 +184,17 @@ def diff(
         _print_json(runs, differences, pairs)
         return
     _print_differences(runs, differences)
-    for found in pairs:
-        low, high = 100 * found.interval.low, 100 * found.interval.high
+    for paired in pairs:
+        low, high = 100 * paired.interval.low, 100 * paired.interval.high
         typer.echo(
-            f"\non the same {found.seen:,} {found.what} images: both right {found.both_right:,}, only A {found.won:,}, "
-            f"only B {found.lost:,}, both wrong {found.both_wrong:,}\n"
-            f"  A - B = {100 * found.difference:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}; "
-            f"McNemar's p = {_p_value(found.p_value)}"
+            f"\non the same {paired.seen:,} {paired.what} images: both right {paired.both_right:,}, "
+            f"only A {paired.won:,}, only B {paired.lost:,}, both wrong {paired.both_wrong:,}\n"
+            f"  A - B = {100 * paired.difference:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}; "
+            f"McNemar's p = {_p_value(paired.p_value)}"
         )
     if not pairs:
         typer.echo("\nno set of images that both were asked and whose answers both keep")
-    unasked = [run for run, found in zip(runs, (one, other), strict=True) if not any(i[1] == "test" for i in found)]
+    unasked = [run for run, sets in zip(runs, (one, other), strict=True) if not any(key[1] == "test" for key in sets)]
     for run in unasked:
         typer.echo(printable(f"next: tinydigits verify {run.folder}"))
     if not unasked:
@@ -206,8 +206,9 @@ def _print_json(runs: list[Run], differences: list[Difference], pairs: list[Pair
     from dataclasses import asdict
 
     tests = [
-        asdict(found) | {"difference": found.difference, "p_value": found.p_value, "interval": asdict(found.interval)}
-        for found in pairs
+        asdict(paired)
+        | {"difference": paired.difference, "p_value": paired.p_value, "interval": asdict(paired.interval)}
+        for paired in pairs
     ]
     tree = {"runs": [str(run.folder) for run in runs], "differences": list(map(asdict, differences)), "paired": tests}
     typer.echo(json.dumps(tree, indent=1))

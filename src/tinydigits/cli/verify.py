@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -101,11 +101,12 @@ def verify(
     files = {"json": json, "junit": junit, "markdown": markdown, "badge": badge}
     printed = _printed(files)
     before = _earlier(compare, out)
-    stream = sys.stderr if printed else sys.stdout
-    console = plain_console(stderr=printed is not None)  # standard output is then the file's alone
+    # Taken now: a target that is a script may put a file of its own in place of them.
+    output, words = sys.stdout, sys.stdout if printed is None else sys.stderr
+    console = plain_console(file=words)  # standard output is the printed file's alone
     if not console.is_terminal:
-        console = plain_console(stderr=printed is not None, width=_WIDTH_WITHOUT_TERMINAL)
-    with commands_stopped(stream), console.status("verifying") as status:
+        console = plain_console(file=words, width=_WIDTH_WITHOUT_TERMINAL)
+    with commands_stopped(words), console.status("verifying") as status:
         verdict = judge(
             target, contract, weights=weights, options=model_input.parse_options(settings), model=model,
             said=model_input.parse_input(input_shape, mean, std, levels, resize),
@@ -115,8 +116,8 @@ def verify(
         )  # fmt: skip
     _print(console, verdict, model)
     tree = verdict.tree()
-    _write(files, tree, before)
-    tell_github(tree, before, stream)
+    _write(files, tree, before, output)
+    tell_github(tree, before, words)
     keep(verdict)
     if verdict.run is not None:
         from tinydigits.report import write_run_report
@@ -154,7 +155,9 @@ def _printed(files: Mapping[str, Path | None]) -> str | None:
     return named[0] if named else None
 
 
-def _write(files: Mapping[str, Path | None], tree: Mapping[str, Any], before: Mapping[str, Any] | None) -> None:
+def _write(
+    files: Mapping[str, Path | None], tree: Mapping[str, Any], before: Mapping[str, Any] | None, output: TextIO
+) -> None:
     if not any(files.values()):
         return
     from tinydigits.report import render
@@ -162,7 +165,7 @@ def _write(files: Mapping[str, Path | None], tree: Mapping[str, Any], before: Ma
 
     for name, path in files.items():
         if str(path) == "-":
-            typer.echo(render(name, tree, before), nl=False)
+            typer.echo(render(name, tree, before), file=output, nl=False)
         elif path is not None:
             write_output(path, render(name, tree, before))
 
