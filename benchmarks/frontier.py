@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from benchmarks.style import BLUE, INK, ORANGE, QUIET, RULE, axes_at, new_figure, write_text, write_title
 from tinydigits.errors import TinydigitsError
 from tinydigits.report import text
 from tinydigits.report.command import train_command, what_decides
 from tinydigits.report.results import Row, machine_words
-from tinydigits.report.style import BLUE, INK, ORANGE, QUIET, RULE, axes_at, new_figure, write_text, write_title
 from tinydigits.stats import mean_and_sd, shortfall
 
 __all__ = [

@@ -28,8 +28,9 @@ from benchmarks.frontier import (
     load_anchors,
     measured_points,
 )
+from benchmarks.style import png_bytes
 from tinydigits import models
-from tinydigits.report import Row, load_rows, png_bytes
+from tinydigits.report import Row, load_rows
 from tinydigits.run import write_atomic
 from tinydigits.trace import trace
 from tinydigits.trace.graph import op_name

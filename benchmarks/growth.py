@@ -168,8 +168,7 @@ def page(rows: dict[str, Any]) -> str:
 
 def draw(rows: dict[str, Any]) -> bytes:
     """Seconds over images on two logarithmic axes, with the line of exponent 1, as PNG."""
-    from tinydigits.report import png_bytes
-    from tinydigits.report.style import BLUE, QUIET, axes_at, new_figure, write_title
+    from benchmarks.style import BLUE, QUIET, axes_at, new_figure, png_bytes, write_title
 
     seconds = least(rows, "processor_seconds")
     sizes = list(seconds)

@@ -115,8 +115,7 @@ def page(result: dict[str, Any]) -> str:
 
 def draw(result: dict[str, Any]) -> bytes:
     """Seconds over runs, every process a point and the medians joined, as PNG; it holds the page that it belongs to."""
-    from tinydigits.report import png_bytes
-    from tinydigits.report.style import BLUE, ORANGE, axes_at, new_figure, write_title
+    from benchmarks.style import BLUE, ORANGE, axes_at, new_figure, png_bytes, write_title
 
     figure = new_figure(1100, 640)
     write_title(figure, 40, "Listing runs: seconds over their number", "points: processes; lines: medians")

@@ -25,9 +25,8 @@ from PIL import Image
 
 from benchmarks.ending import exit_code
 from benchmarks.provenance import sentence, stamp
+from benchmarks.style import BLUE, INK, ORANGE, QUIET, RULE, axes_at, new_figure, png_bytes, write_title
 from tinydigits import sweep
-from tinydigits.report import png_bytes
-from tinydigits.report.style import BLUE, INK, ORANGE, QUIET, RULE, axes_at, new_figure, write_title
 from tinydigits.report.text import table
 from tinydigits.run import Run, write_atomic
 from tinydigits.stats import mcnemar, mean_and_sd, mean_interval

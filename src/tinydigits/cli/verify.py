@@ -119,7 +119,7 @@ def verify(
     tell_github(verdict, before, words)
     keep(case, verdict)
     if case.run is not None:
-        from tinydigits.report import write_run_report  # which imports matplotlib: only where it draws
+        from tinydigits.report import write_run_report
 
         write_run_report(case.run)  # now with the test images' pictures and the verdict
     return verdict.exit_code

@@ -257,7 +257,7 @@ def comparison_page(comparison: Comparison, title: str, folder: Path) -> str:
         parts += ["## Settings that differ", text.table(*settings_table(comparison))]
     if comparison.placed():
         name = f"Parameters against {comparison.split} accuracy"
-        parts += [f"## {name}", text.picture("frontier.png", name)]
+        parts += [f"## {name}", text.picture("frontier.svg", name)]
     if comparison.has_seeds:
         parts += ["## Over seeds", text.table(*groups_table(comparison)), SEEDS_NOTE]
     if comparison.pairs:

@@ -9,14 +9,32 @@ import numpy as np
 
 from tinydigits.errors import TinydigitsError
 from tinydigits.report import text
-from tinydigits.report.curves import Line
-from tinydigits.report.sheets import Mistakes
 from tinydigits.run import Record, Run, arrays_of
 from tinydigits.stats import reliability_bins
 from tinydigits.text import source_label
 from tinydigits.verdict import Verdict
 
-__all__ = ["Curves", "SetAnswers", "count_of", "facts", "own_answers", "read_curves", "tested_answers"]
+__all__ = [
+    "Curves",
+    "Line",
+    "Mistakes",
+    "SetAnswers",
+    "count_of",
+    "facts",
+    "own_answers",
+    "read_curves",
+    "tested_answers",
+]
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """Wrongly answered images, the surest first; `probability` is that of the wrong answer, 0 to 1."""
+
+    images_NHW: np.ndarray
+    labels_N: np.ndarray
+    predicted_N: np.ndarray
+    probability_N: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -101,6 +119,31 @@ def _reliability(arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
     if not {"labels", "predicted", "probability"} <= arrays.keys():
         return None
     return reliability_bins(arrays["probability"], arrays["labels"] == arrays["predicted"])
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve: values against images seen.
+
+    `num_images` is how many images one value of an accuracy stands for. A noisy line is drawn faint, under its mean
+    over a twentieth of it to either side, which is what is named at its end.
+    """
+
+    name: str
+    images_seen: Sequence[float]
+    values: Sequence[float]
+    num_images: int = 1
+    noisy: bool = False
+
+    @property
+    def trend(self) -> list[float]:
+        """The values, or their running mean where they are noisy."""
+        if not self.noisy:
+            return list(self.values)
+        # Even to both sides at the start, where the values fall fast.
+        reaches = [min(index, len(self.values) // 20) for index in range(len(self.values))]
+        windows = (self.values[index - reach : index + reach + 1] for index, reach in enumerate(reaches))
+        return [sum(window) / len(window) for window in windows]
 
 
 @dataclass(frozen=True)
