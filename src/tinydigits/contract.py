@@ -26,14 +26,14 @@ class Contract(BaseModel):
     """What a model must hold to: groups of limits, each under the name of the check that measures it.
 
     >>> contract = Contract(name="small", model={"parameters": {"max": 24_999}}, behaviour={"finite": True})
-    >>> contract.limits(known=["model.parameters", "behaviour.finite"])
+    >>> contract.limits(check_names=["model.parameters", "behaviour.finite"])
     {'model.parameters': {'max': 24999}, 'behaviour.finite': {}}
 
     `true` asks for a check with its own settings, a table changes them, `false` leaves the check out. A check's table
     may hold further checks:
 
     >>> contract = Contract(name="each", accuracy={"min": 0.99, "per_class": {"min": 0.98}})
-    >>> contract.limits(known=["accuracy", "accuracy.per_class"])
+    >>> contract.limits(check_names=["accuracy", "accuracy.per_class"])
     {'accuracy': {'min': 0.99}, 'accuracy.per_class': {'min': 0.98}}
     """
 
