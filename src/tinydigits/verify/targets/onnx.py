@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from tinydigits import onnx_graph
 from tinydigits.bounds import asking
 from tinydigits.errors import TinydigitsError, first_line
+from tinydigits.verify.request import Request
 from tinydigits.verify.targets._file import FileModule, Opened, load_foreign, shape_of
 from tinydigits.verify.targets._onnx_module import OnnxModule
-from tinydigits.verify.targets._target import Asked, Target
+from tinydigits.verify.targets._target import Target
 
 KIND = "an .onnx"
 ORDER = 2
@@ -23,18 +24,18 @@ _TYPES = {
 }  # fmt: skip
 
 
-def takes(asked: Asked) -> bool:
+def takes(request: Request) -> bool:
     """A file that ends in .onnx."""
-    return asked.is_file(".onnx")
+    return request.is_file(".onnx")
 
 
-def load(asked: Asked) -> Target:
+def load(request: Request) -> Target:
     """Read the file, and its card from the metadata `tinydigits`, where it has one.
 
     Raises TinydigitsError when it is damaged, when onnxruntime is not installed, and when the graph takes anything but
     one tensor of numbers.
     """
-    return load_foreign(asked, KIND, "onnxruntime", open_session, structure=_structure)
+    return load_foreign(request, KIND, "onnxruntime", open_session, structure=_structure)
 
 
 def open_session(content: bytes) -> Opened:
