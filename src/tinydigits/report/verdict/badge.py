@@ -11,6 +11,7 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from tinydigits.errors import printable
+from tinydigits.figures import percent
 from tinydigits.report.verdict import _words
 
 __all__ = ["render"]
@@ -49,7 +50,7 @@ def _figures(verdict: Mapping[str, Any]) -> list[str]:
     if values.get("model.parameters") is not None:
         figures.append(f"{values['model.parameters']:,} parameters")
     if values.get("accuracy") is not None:
-        figures.append(f"{values['accuracy']:.2f} %")
+        figures.append(percent(values["accuracy"] / 100))
     return figures
 
 
