@@ -9,7 +9,6 @@ replaced with --replace, so that no run is quietly preferred to another of the s
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -50,13 +49,11 @@ def collect(run: Run) -> Row:
         raise TinydigitsError(f"run {run.folder}", got=record.status, expected="finished")
     if not is_shipped(record):
         raise TinydigitsError(f"run {run.folder}", f"its recipe is not the {record.recipe['name']} of this package")
-    verdict = json.loads(run.file("verdict.json").read_text(encoding="utf-8"))
-    weights = hashlib.sha256(run.file("weights.safetensors").read_bytes()).hexdigest()
-    if verdict["target"]["weights_sha256"] != weights:
+    if run.verdict is None:
         raise TinydigitsError(
-            f"run {run.folder}", "its verdict is of other weights", hint=f"tinydigits verify {run.folder}"
+            f"run {run.folder}", "has no verdict of these weights", hint=f"tinydigits verify {run.folder}"
         )
-    row = Row(record=record, verdict=verdict)
+    row = Row(record=record, verdict=run.verdict)
     _ = row.test_counts  # raises where they were not asked
     return row
 

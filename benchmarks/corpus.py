@@ -24,8 +24,9 @@ import torch
 
 from benchmarks.provenance import stamp
 from tinydigits import checks
-from tinydigits.checks import Finding, Subject
+from tinydigits.checks import Subject
 from tinydigits.run import write_atomic
+from tinydigits.verdict import Finding
 
 __all__ = ["RESULTS", "Bad", "Honest", "bad", "count", "honest"]
 

@@ -197,7 +197,7 @@ def measured_points(
                 recipe, numbers[recipe], accuracies, tuple(commands), first.record.epochs,
                 mean_and_sd([record.seconds.training for record in records])[0], tuple(circumstances),
                 (aims or {}).get(recipe), first.shift_pixels, model["name"], model.get("options", {}).get("members", 1),
-                weights, weights is not None and weights.weights_sha256 != first.verdict["target"]["weights_sha256"],
+                weights, weights is not None and weights.weights_sha256 != first.verdict.target.weights_sha256,
             )
         )  # fmt: skip
     return sorted(points, key=lambda point: (point.numbers.parameters, -point.mean))

@@ -206,12 +206,20 @@ def explain_validation(
         sign, bound = bounds[kind]
         expected = f"{sign} {context[bound]:g}"
     else:
-        expected = context.get("expected") or first["msg"].removeprefix("Value error, ").removeprefix(
-            "Input should be "
+        expected = (
+            context.get("expected")
+            or first["msg"]
+            .removeprefix("Value error, ")
+            .removeprefix("Input should be ")
+            .partition(" or instance of ")[0]
         )
     got = _named_in(expected, first["input"]) if isinstance(first["input"], dict) else None
-    got = got or (repr(first["input"]) if key else None)
+    got = got or (_shortened(repr(first["input"])) if key else None)
     return TinydigitsError(f"{where}: {key}" if key else where, got=got, expected=expected)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:199]}…"
 
 
 def _named_in(rule: str, table: dict[str, Any]) -> str | None:

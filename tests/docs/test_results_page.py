@@ -11,9 +11,9 @@ from types import ModuleType
 import pytest
 
 import tinydigits.recipe
+from tests.conftest import verify_and_keep
 from tinydigits.run import Run
 from tinydigits.train import train
-from tinydigits.verify import keep, verify
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -43,7 +43,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     record = run.record
     record.recipe["epochs"] = tinydigits.recipe.load("digits").epochs  # the rest would be 39 more of the same
     run.write_record(record)
-    keep(verify(run.folder, threads=1))
+    verify_and_keep(run.folder, threads=1)
     return run
 
 

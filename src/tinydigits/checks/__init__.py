@@ -17,15 +17,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from tinydigits.checks._examples import Example
-from tinydigits.checks._finding import Finding, Limits, Status
 from tinydigits.checks._images import ImageLimits
+from tinydigits.checks._limits import Limits
 from tinydigits.checks._subject import Subject, Training, isolated_random_state, logits_of
 from tinydigits.contract import Contract
 from tinydigits.errors import EndsProcess, TinydigitsError, explain_validation, foreign_code, unknown_name
 from tinydigits.trace import Contradiction
+from tinydigits.verdict import Finding
 
 __all__ = [
-    "Check", "Example", "Finding", "Limits", "Status", "Subject", "Training",
+    "Check", "Example", "Limits", "Subject", "Training",
     "bind", "get", "isolated_random_state", "logits_of", "names", "run",
 ]  # fmt: skip
 
@@ -77,7 +78,7 @@ def bind(contract: Contract) -> list[tuple[Check, Limits]]:
     """
     limits_of = contract.limits(names())
     return [
-        (get(name), _limits(contract, get(name), _inherited(limits_of, name) | limits_of[name])) for name in limits_of
+        (get(name), _parsed(contract, get(name), _inherited(limits_of, name) | limits_of[name])) for name in limits_of
     ]
 
 
@@ -128,7 +129,7 @@ def _inherited(tables: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any
     return {key: around[key] for key in shared}
 
 
-def _limits(contract: Contract, check: Check, values: dict[str, Any]) -> Limits:
+def _parsed(contract: Contract, check: Check, values: dict[str, Any]) -> Limits:
     where = f"contract {contract.name}: {check.name}"
     try:
         return check.limits.model_validate(values)

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tinydigits.checks._finding import Status
 from tinydigits.checks._subject import Subject
 from tinydigits.data import ImageSet
+from tinydigits.verdict import Status
 
 __all__ = ["Example", "asked", "small", "small_images", "small_model"]
 

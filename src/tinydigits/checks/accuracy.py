@@ -22,12 +22,12 @@ from torch import nn
 
 from tinydigits import figures
 from tinydigits.checks._examples import Example, asked, small
-from tinydigits.checks._finding import Finding, Status
 from tinydigits.checks._images import ImageLimits, Share, answers, judge_interval
 from tinydigits.checks._subject import Subject
 from tinydigits.figures import percent
 from tinydigits.stats import images_to_decide, mean_and_sd, mean_interval, seeds_to_decide, shortfall, wilson_interval
 from tinydigits.trace import fingerprint
+from tinydigits.verdict import Finding, Status
 
 NAME = "accuracy"
 ADVICE = (

@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
 from tinydigits.checks._world import asks_for
+from tinydigits.verdict import Finding
 
 NAME = "behaviour.determinism"
 # More calls than an evaluation of 10,000 images in batches of 100 makes.
@@ -27,7 +27,7 @@ ADVICE = (
 )
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`true`, or `{train = false}` to ask for eval mode only."""
 
     train: bool = Field(True, description="whether two training steps of one seed are compared, too")

@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small, small_model
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
 from tinydigits.errors import TinydigitsError
 from tinydigits.trace import Layer, Trace
+from tinydigits.verdict import Finding
 
 NAME = "behaviour.gradients"
 NEEDS = ("train",)
@@ -36,7 +36,7 @@ _FLOOR = {torch.float64: 1e-12, torch.float32: 1e-6}
 _FAINT, _STEP, _LEAST_SLOPE = 1e-4, 1e-4, 1e-7
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`true`, or `{batch_size = 16, frozen = "allow", bias_before_batch_norm = "fail"}`."""
 
     batch_size: int = Field(16, ge=2, description="how many images are asked")

@@ -14,17 +14,18 @@ from typing import Any
 from pydantic import Field, model_validator
 from torch import nn
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import Count, Finding
+from tinydigits.checks._limits import Count
 from tinydigits.checks._subject import Subject, logits_of
 from tinydigits.data.model_input import Levels, levels_of_range
+from tinydigits.verdict import Finding
 
 NAME = "shapes.input"
 ADVICE = "Size the layers and the flattened width for it; `tinydigits models show MODEL` prints each layer's output."
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`true`, or `{shape = [3, 32, 32], mean = 0.5, std = 0.5, batch_sizes = [1, 2, 16]}`; without the batch.
 
     >>> Limits(range=(-1, 1)).says()

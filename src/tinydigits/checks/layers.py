@@ -14,11 +14,11 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor, nn
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small, small_model
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject
 from tinydigits.trace import KINDS
+from tinydigits.verdict import Finding
 
 NAME = "model.layers"
 ADVICE = "A layer counts when its result reaches the output: one that is only constructed, or thrown away, does not."
@@ -36,7 +36,7 @@ def _known_kind(kind: str) -> str:
 Kind = Annotated[str, AfterValidator(_known_kind)]
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`{require = ["batch_norm", "dropout"], forbid = ["linear"]}`."""
 
     require: tuple[Kind, ...] = Field((), description="kinds that must be there and act")

@@ -7,8 +7,9 @@ from the graph, so a layer that is called twice costs twice.
 from __future__ import annotations
 
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import Finding, Range
+from tinydigits.checks._limits import Range
 from tinydigits.checks._subject import Subject
+from tinydigits.verdict import Finding
 
 NAME = "model.multiply_adds"
 ADVICE = "Pool or stride earlier, use fewer channels there, or make the convolution separable."

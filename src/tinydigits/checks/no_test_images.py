@@ -12,18 +12,18 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, Training
 from tinydigits.data import ImageSet, Origin
 from tinydigits.data.duplicates import find_duplicates
+from tinydigits.verdict import Finding
 
 NAME = "training.no_test_images"
 ADVICE = "Take these images out of the training images, and train again."
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`true`, or `{test = "mnist", max_near = 3}`: another test set than the run's own, one that has some by nature."""
 
     test: str | None = Field(None, description="another test set than the run's own")

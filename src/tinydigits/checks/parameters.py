@@ -17,10 +17,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tinydigits.checks._examples import Example, small, small_model
-from tinydigits.checks._finding import Finding, Range
+from tinydigits.checks._limits import Range
 from tinydigits.checks._subject import Subject
 from tinydigits.errors import TinydigitsError
 from tinydigits.trace import Contradiction, Trace, inventory
+from tinydigits.verdict import Finding
 
 NAME = "model.parameters"
 ADVICE = "Use fewer channels, pool to 1×1 before a linear layer, or make a convolution separable."

@@ -14,9 +14,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import Finding, Range, Status
+from tinydigits.checks._limits import Range
 from tinydigits.checks._subject import Subject
 from tinydigits.errors import TinydigitsError
+from tinydigits.verdict import Finding, Status
 
 NAME = "model.receptive_field"
 ADVICE = (

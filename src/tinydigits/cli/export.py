@@ -48,7 +48,8 @@ def export(
     from tinydigits import export as exports
     from tinydigits import models, pretrained
     from tinydigits.errors import TinydigitsError, unknown_name
-    from tinydigits.run import code_note, is_run_name, open_run
+    from tinydigits.run import is_run_name, open_run
+    from tinydigits.verdict import code_note
 
     known_formats = exports.formats()
     is_shipped = words[0] in pretrained.names()
@@ -76,7 +77,7 @@ def export(
             f"the run's accuracy is of answers averaged over shifts of up to {trained.shift_pixels} px; the files "
             "are asked once, and theirs may be lower or higher"
         )
-    if trained.code is not None and (note := code_note({"code_differs": trained.code.changed})):
+    if trained.code is not None and (note := code_note(trained.code.changed)):
         typer.echo(note)
     named = f" --model {shlex.quote(model)}" if model is not None else ""
     typer.echo(printable(f"next: tinydigits verify {words[0] if is_shipped else run.folder}{named}"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from tinydigits.machine import machine_words
 from tinydigits.run import Record, Run, arrays_of
 from tinydigits.stats import reliability_bins
 from tinydigits.text import source_label
+from tinydigits.verdict import Verdict
 
 __all__ = [
     "Curves",
@@ -99,20 +99,18 @@ def _mistakes(arrays: Mapping[str, np.ndarray]) -> Mistakes:
     return Mistakes(*(arrays[f"mistakes_{part}"] for part in parts))
 
 
-def tested_answers(run: Run, verdict: Mapping[str, Any] | None) -> SetAnswers | None:
-    """What the verifier was answered on the test images, where it asked them of these weights."""
-    asked = [data for data in (verdict or {}).get("data", []) if data["split"] == "test"]
+def tested_answers(run: Run, verdict: Verdict | None) -> SetAnswers | None:
+    """What the model answered to the test images when these weights were verified."""
+    test = verdict.test_data if verdict else None
     arrays = arrays_of(run, "predictions.npz")
-    if not asked or not arrays or int(arrays["confusion"].sum()) != asked[0]["num_images"]:
+    if verdict is None or test is None or not arrays or int(arrays["confusion"].sum()) != test.num_images:
         return None
-    found = [finding["details"] for finding in (verdict or {})["findings"] if finding["check"] == "accuracy"]
-    error = found[0].get("calibration_error") if found else None
     return SetAnswers(
-        asked[0]["source"],
+        test.source,
         "test",
         arrays["confusion"],
         _mistakes(arrays),
-        calibration_error=error,
+        calibration_error=verdict.calibration_error,
         reliability=_reliability(arrays),
     )
 

@@ -10,8 +10,7 @@ from tinydigits.escape import code, markdown
 from tinydigits.machine import machine_words
 from tinydigits.report import text
 from tinydigits.report.command import train_command
-from tinydigits.report.verdict import count
-from tinydigits.run import Run, code_note, verdict_of
+from tinydigits.run import Run
 
 __all__ = ["BEGIN", "END", "fill_readme"]
 
@@ -31,15 +30,15 @@ def fill_readme(page: str, run: Run, where: str = "README.md") -> str:
     """
     if not _PART.search(page):
         raise TinydigitsError(where, "has no place for a verdict", hint=f"a line {BEGIN} and after it a line {END}")
-    verdict = verdict_of(run)
+    verdict = run.verdict
     if verdict is None:
         hint = f"tinydigits verify {run.folder}"
         raise TinydigitsError(f"run {run.folder}", "has no verdict of these weights", hint=hint)
     record = run.record
-    rows = [[finding[key] for key in ("check", "measured", "limit", "status")] for finding in verdict["findings"]]
+    rows = [[finding.check, finding.measured, finding.limit, finding.status] for finding in verdict.findings]
     parts = [
-        f"Contract {markdown(verdict['contract']['name'])}: **{verdict['verdict']}** ({count(verdict)}).",
-        *filter(None, [markdown(code_note(verdict["target"]))]),
+        f"Contract {markdown(verdict.contract.name)}: **{verdict.word}** ({verdict.summary}).",
+        *filter(None, [markdown(verdict.target.code_note)]),
         text.table(["check", "measured", "limit", "finding"], rows),
         f"Trained by {code(train_command(record))} in {figures.duration(record.seconds.training)}"
         f" on {markdown(machine_words(record.machine))},"

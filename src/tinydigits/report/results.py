@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,8 +17,9 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.machine import machine_words
 from tinydigits.report import text
 from tinydigits.report.command import train_command, what_decides
-from tinydigits.run import Record, tested_counts
+from tinydigits.run import Record
 from tinydigits.stats import mean_and_sd, shortfall
+from tinydigits.verdict import JudgedData, Verdict
 
 __all__ = ["Claims", "Row", "Structure", "System", "load_claims", "load_rows", "results_page"]
 
@@ -56,7 +57,7 @@ class Row(_Part):
     """One run: its record, and the verdict that measured it anew on the official test images."""
 
     record: Record
-    verdict: dict[str, Any]
+    verdict: Verdict
 
     @property
     def recipe(self) -> str:
@@ -69,25 +70,23 @@ class Row(_Part):
         return int(self.record.recipe["seed"])
 
     @property
-    def test_set(self) -> dict[str, Any]:
-        """Source, number of images and SHA-256 of the test images that were asked; raises TinydigitsError for none."""
-        for asked in self.verdict["data"]:
-            if asked["split"] == "test":
-                return dict(asked)
+    def test_set(self) -> JudgedData:
+        """Source, number of images and SHA-256 of the test images; raises TinydigitsError for none."""
+        if self.verdict.test_data is not None:
+            return self.verdict.test_data
         raise TinydigitsError(f"row {self.recipe} s{self.seed}", "its verdict did not ask any test images")
 
     @property
     def test_counts(self) -> tuple[int, int]:
         """Right answers and images asked, of the whole test split."""
-        counts = tested_counts(self.verdict)
-        if counts is not None:
-            return counts
+        if self.verdict.test_counts is not None:
+            return self.verdict.test_counts
         raise TinydigitsError(f"row {self.recipe} s{self.seed}", "its verdict has no count of right test images")
 
     @property
     def shift_pixels(self) -> int:
         """Up to how far every test image was shifted, and the answers averaged; 0 where each was asked once."""
-        return int(self.verdict["target"].get("test_time_shift_pixels", 0))
+        return self.verdict.target.test_time_shift_pixels
 
 
 @dataclass(frozen=True)
@@ -167,10 +166,8 @@ def _must_belong_together(group: Sequence[Row], source: str, structures: Mapping
                 where, "was measured on another model than today's",
                 got=f"{record.num_parameters:,} parameters", expected=f"{found.num_parameters:,}",
             )  # fmt: skip
-        if row.test_set["source"] != source or row.test_set["sha256"] != first.test_set["sha256"]:
-            raise TinydigitsError(
-                where, "was measured on other test images", got=row.test_set["source"], expected=source
-            )
+        if row.test_set.source != source or row.test_set.sha256 != first.test_set.sha256:
+            raise TinydigitsError(where, "was measured on other test images", got=row.test_set.source, expected=source)
         if what_decides(record) != what_decides(first.record):
             raise TinydigitsError(where, f"followed another recipe than seed {first.seed} of the same name")
 
@@ -254,12 +251,9 @@ def _claim_holds(system: System, group: Sequence[Row]) -> str:
 
 
 def _verdicts(group: Sequence[Row]) -> str:
-    holding = sum(row.verdict["verdict"] == "holds" for row in group)
-    broken = sorted({
-        f"{finding['check']} {finding['status']}"
-        for row in group for finding in row.verdict["findings"] if finding["status"] != "pass"
-    })  # fmt: skip
-    contract = _distinct(row.verdict["contract"]["name"] for row in group)
+    holding = sum(row.verdict.word == "holds" for row in group)
+    broken = sorted({f"{finding.check} {finding.status}" for row in group for finding in row.verdict.not_passed})
+    contract = _distinct(row.verdict.contract.name for row in group)
     words = f"contract {contract} holds for {holding} of {len(group)}"
     return words + (f" ({', '.join(broken)})" if broken else "")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,9 +18,10 @@ from tinydigits.report.command import train_command
 from tinydigits.report.kept import Curves, SetAnswers, facts, own_answers, read_curves, tested_answers
 from tinydigits.report.svg import Chart
 from tinydigits.report.verdict.markdown import findings
-from tinydigits.run import Record, Run, arrays_of, code_note, verdict_of
+from tinydigits.run import Record, Run, arrays_of
 from tinydigits.stats import wilson_interval
 from tinydigits.text import source_label
+from tinydigits.verdict import Verdict
 
 __all__ = ["answer_charts", "filters_chart", "write_run_report"]
 
@@ -60,7 +60,7 @@ def write_run_report(run: Run) -> Path:
         sections.append(_section(run, "Curves", "curves.svg", _curves(record, name, curves)))
     samples = arrays_of(run, "samples.npz")
     own = own_answers(record, samples)
-    verdict = verdict_of(run)
+    verdict = run.verdict
     tested = tested_answers(run, verdict)
     for answers, suffix in ((tested, "-test"), (own, "")):
         if answers is not None:
@@ -160,7 +160,7 @@ def _section(run: Run, title: str, file: str, chart: Chart) -> str:
 
 
 def _headline(
-    record: Record, own: SetAnswers | None, tested: SetAnswers | None, verdict: Mapping[str, Any] | None
+    record: Record, own: SetAnswers | None, tested: SetAnswers | None, verdict: Verdict | None
 ) -> Iterator[str]:
     if record.status != "finished":
         yield f"{_STATUS[record.status]} {count_of(record.epochs, 'epoch')} of {record.recipe['epochs']} are done."
@@ -175,7 +175,7 @@ def _headline(
         if answers.source != record.source:
             yield f"It was trained on {markdown(record.source_label)}."
     if verdict is not None:
-        yield f"Contract {markdown(verdict['contract']['name'])}: **{markdown(verdict['verdict'])}**."
+        yield f"Contract {markdown(verdict.contract.name)}: **{verdict.word}**."
     elif own is not None:
         yield "The test images have not been asked yet: `tinydigits verify` does that."
 
@@ -200,10 +200,10 @@ def _results(own: SetAnswers | None, tested: SetAnswers | None) -> Iterator[str]
         yield "The interval is Wilson's: how far a set of this size lets the share be known. Seeds vary beside it."
 
 
-def _verdict_table(verdict: Mapping[str, Any] | None) -> Iterator[str]:
+def _verdict_table(verdict: Verdict | None) -> Iterator[str]:
     if verdict is None:
         return
-    yield f"## Contract {markdown(verdict['contract']['name'])}: {markdown(verdict['verdict'])}"
-    if note := code_note(verdict["target"]):
+    yield f"## Contract {markdown(verdict.contract.name)}: {verdict.word}"
+    if note := verdict.target.code_note:
         yield f"**{markdown(note)}**"
     yield from findings(verdict)

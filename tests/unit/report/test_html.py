@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
@@ -87,14 +86,14 @@ def cells_of(page: str, row: str) -> list[str]:
 
 def test_the_page_of_a_run_says_what_its_files_say(verified: Run) -> None:
     page = html_page([verified], "a title")
-    record, verdict = verified.record, json.loads(verified.file("verdict.json").read_text(encoding="utf-8"))
+    record, verdict = verified.record, verified.verdict
     assert page.startswith('<!doctype html>\n<html lang="en">') and "<title>a title</title>" in page
-    assert record.result is not None
+    assert record.result is not None and verdict is not None
     interval = wilson_interval(record.result.correct, record.result.seen)
     assert f"95 % interval {100 * interval.low:.2f} to {100 * interval.high:.2f} %" in page
-    assert f"Contract half: {verdict['verdict']}" in page
-    for finding in verdict["findings"]:
-        assert cells_of(page, finding["check"])[2].endswith(finding["status"])
+    assert f"Contract half: {verdict.word}" in page
+    for finding in verdict.findings:
+        assert cells_of(page, finding.check)[2].endswith(finding.status)
     for heading in ("Curves", "Answers to digits test images", "Answers to digits validation images", "Worst mistakes"):
         assert heading in page
     with np.load(verified.file("samples.npz")) as kept:

@@ -18,7 +18,7 @@ from tinydigits.report.comparison import Comparison, Entry, compare
 from tinydigits.report.kept import SetAnswers, facts, own_answers, read_curves, tested_answers
 from tinydigits.report.run_report import answer_charts, filters_chart
 from tinydigits.report.svg import STYLE
-from tinydigits.run import Record, Run, arrays_of, code_note
+from tinydigits.run import Record, Run, arrays_of
 from tinydigits.stats import wilson_interval
 
 __all__ = ["html_page"]
@@ -89,7 +89,6 @@ def _details(entry: Entry, folder: Path | None) -> dict[str, Any]:
         "status": record.status,
         "epochs": f"{record.epochs} of {record.recipe['epochs']} epochs",
         "verdict": verdict,
-        "code_note": code_note(verdict["target"]) if verdict else "",
         "curves": curve_charts(curves) if curves else [],
         "figures": [
             {
