@@ -13,10 +13,12 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks.style import BLUE, INK, ORANGE, QUIET, RULE, axes_at, new_figure, write_text, write_title
+from tinydigits import figures
 from tinydigits.errors import TinydigitsError
+from tinydigits.machine import machine_words
 from tinydigits.report import text
 from tinydigits.report.command import train_command, what_decides
-from tinydigits.report.results import Row, machine_words
+from tinydigits.report.results import Row
 from tinydigits.stats import mean_and_sd, shortfall
 
 __all__ = [
@@ -116,7 +118,7 @@ class Point:
     @property
     def spread(self) -> str:
         """Mean and standard deviation in percent, and the views of an image that were averaged."""
-        return text.spread(self.accuracies) + (f", {self.num_views} views" if self.shift_pixels else "")
+        return figures.spread(self.accuracies) + (f", {self.num_views} views" if self.shift_pixels else "")
 
     @property
     def num_views(self) -> int:
@@ -127,10 +129,10 @@ class Point:
     def with_one_view(self) -> str:
         """What one view of each image gives, and whether that reaches the aim."""
         if not self.shift_pixels:
-            return text.spread(self.accuracies) + self._reaches(self.mean)
+            return figures.spread(self.accuracies) + self._reaches(self.mean)
         if self.shipped is None:
             return "not measured"
-        return f"seed 0: {text.percent(self.shipped.accuracy)}" + self._reaches(self.shipped.accuracy)
+        return f"seed 0: {figures.percent(self.shipped.accuracy)}" + self._reaches(self.shipped.accuracy)
 
     def _reaches(self, accuracy: float) -> str:
         if self.aim is None:
@@ -185,7 +187,8 @@ def measured_points(
         accuracies = tuple(correct / seen for correct, seen in (row.test_counts for row in group))
         records = [row.record for row in group]
         circumstances = dict.fromkeys(
-            f"{machine_words(record)}; " + ", ".join(f"{name} {number}" for name, number in record.versions.items())
+            f"{machine_words(record.machine, record.device, record.threads)}; "
+            + ", ".join(f"{name} {number}" for name, number in record.versions.items())
             for record in records
         )
         model = first.record.recipe["model"]
@@ -218,7 +221,7 @@ def frontier_page(points: Sequence[Point], anchors: Sequence[Anchor]) -> str:
     ]  # fmt: skip
     others = [
         [text.link(anchor.name, anchor.source), f"{anchor.parameters:,}",
-         "not known" if anchor.statistics is None else f"{anchor.statistics:,}", text.percent(anchor.accuracy),
+         "not known" if anchor.statistics is None else f"{anchor.statistics:,}", figures.percent(anchor.accuracy),
          anchor.evidence, anchor.how]
         for anchor in sorted(anchors, key=lambda anchor: anchor.parameters)
     ]  # fmt: skip
@@ -269,7 +272,7 @@ def _aim(point: Point) -> str:
     """Reached or not, once all seeds are there."""
     if point.aim is None:
         return ""
-    aim = text.percent(point.aim.accuracy)
+    aim = figures.percent(point.aim.accuracy)
     if point.is_reached:
         return f"{aim}: reached"
     if len(point.accuracies) < point.aim.seeds:
@@ -357,7 +360,7 @@ def _scale(axes: Axes, points: Sequence[Point], anchors: Sequence[Anchor]) -> No
     axes.set_xticklabels([f"{size:,}" for size in named])
     ticks = [error for error in _ERRORS if error <= max(errors) * 1.2]
     axes.set_yticks(ticks)
-    axes.set_yticklabels([text.percent(1 - error) for error in ticks])
+    axes.set_yticklabels([figures.percent(1 - error) for error in ticks])
     axes.minorticks_off()
     axes.tick_params(labelsize=7, color=RULE)
     axes.grid(color=RULE, linewidth=0.5)

@@ -12,7 +12,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tinydigits import figures
 from tinydigits.errors import TinydigitsError
+from tinydigits.machine import machine_words
 from tinydigits.report import text
 from tinydigits.report.command import train_command, what_decides
 from tinydigits.run import Record
@@ -229,14 +231,14 @@ def _facts(system: System, group: Sequence[Row], structures: Mapping[str, Struct
         "start-up and evaluation seconds": _spread(
             group, lambda row: row.record.seconds.start_up + row.record.seconds.evaluation
         ),
-        "peak memory": f"at most {text.megabytes(max(record.peak_memory_bytes for record in records))}",
-        "machine": _distinct(map(machine_words, records)),
+        "peak memory": f"at most {figures.megabytes(max(record.peak_memory_bytes for record in records))}",
+        "machine": _distinct(machine_words(r.machine, r.device, r.threads) for r in records),
         "versions": _distinct(", ".join(f"{name} {number}" for name, number in r.versions.items()) for r in records),
     }
 
 
 def _accuracy(group: Sequence[Row]) -> str:
-    return text.spread([correct / seen for correct, seen in (row.test_counts for row in group)])
+    return figures.spread([correct / seen for correct, seen in (row.test_counts for row in group)])
 
 
 def _claim_holds(system: System, group: Sequence[Row]) -> str:
@@ -259,15 +261,6 @@ def _verdicts(group: Sequence[Row]) -> str:
 def _spread(group: Sequence[Row], seconds_of: Callable[[Row], float]) -> str:
     mean, sd = mean_and_sd([seconds_of(row) for row in group])
     return f"{mean:.1f}" if math.isnan(sd) else f"{mean:.1f} ± {sd:.1f}"
-
-
-def machine_words(record: Record) -> str:
-    """Processor, cores, system, device and threads of a run, in words."""
-    machine = record.machine
-    return (
-        f"{machine.get('processor', '?')}, {machine.get('num_cores', '?')} cores, {machine.get('system', '?')}; "
-        f"{record.device}, {record.threads} {'thread' if record.threads == 1 else 'threads'}"
-    )
 
 
 def _commands(group: Sequence[Row]) -> Iterator[str]:
