@@ -5,13 +5,11 @@ from tinydigits.report.command import is_shipped, train_command
 from tinydigits.report.html import html_page
 from tinydigits.report.pages import write_reports
 from tinydigits.report.readme import fill_readme
-from tinydigits.report.results import Claims, Row, Structure, System, load_claims, load_rows, results_page
 from tinydigits.report.run_report import write_run_report
 from tinydigits.report.style import png_bytes
 from tinydigits.report.verdict import formats, load_verdict, render
 
 __all__ = [
-    "Claims", "Row", "Structure", "System", "fill_readme", "formats", "html_page", "is_shipped", "load_claims",
-    "load_rows", "load_verdict", "png_bytes", "render", "results_page", "train_command", "write_reports",
-    "write_run_report",
+    "fill_readme", "formats", "html_page", "is_shipped", "load_verdict", "png_bytes", "render", "train_command",
+    "write_reports", "write_run_report",
 ]  # fmt: skip

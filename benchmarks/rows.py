@@ -1,0 +1,119 @@
+"""Rows: the record of a run and the verdict on it, a file a run; the figures of results and frontier are of these."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from tinydigits.errors import TinydigitsError
+from tinydigits.report import is_shipped
+from tinydigits.run import Record, Run, tested_counts, write_atomic
+
+__all__ = ["Row", "collect", "load_rows", "machine_words", "write"]
+
+
+class Row(BaseModel):
+    """One run: its record, and the verdict that measured it anew on the official test images."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    record: Record
+    verdict: dict[str, Any]
+
+    @property
+    def recipe(self) -> str:
+        """The recipe's name."""
+        return str(self.record.recipe["name"])
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.record.recipe["seed"])
+
+    @property
+    def test_set(self) -> dict[str, Any]:
+        """Source, number of images and SHA-256 of the test images that were asked; raises TinydigitsError for none."""
+        for asked in self.verdict["data"]:
+            if asked["split"] == "test":
+                return dict(asked)
+        raise TinydigitsError(f"row {self.recipe} s{self.seed}", "its verdict did not ask any test images")
+
+    @property
+    def test_counts(self) -> tuple[int, int]:
+        """Right answers and images asked, of the whole test split."""
+        counts = tested_counts(self.verdict)
+        if counts is not None:
+            return counts
+        raise TinydigitsError(f"row {self.recipe} s{self.seed}", "its verdict has no count of right test images")
+
+    @property
+    def shift_pixels(self) -> int:
+        """Up to how far every test image was shifted, and the answers averaged; 0 where each was asked once."""
+        return int(self.verdict["target"].get("test_time_shift_pixels", 0))
+
+
+def load_rows(folder: Path) -> list[Row]:
+    """Read every row of a folder, by recipe and seed; raises TinydigitsError for a damaged one."""
+    rows = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            rows.append(Row.model_validate(json.loads(path.read_text(encoding="utf-8"))))
+        except ValueError as error:
+            raise TinydigitsError(str(path), f"damaged row: {error}") from error
+        if path.stem != f"{rows[-1].recipe}_s{rows[-1].seed}":
+            raise TinydigitsError(str(path), got=f"a row of {rows[-1].recipe}, seed {rows[-1].seed}")
+    return sorted(rows, key=lambda row: (row.recipe, row.seed))
+
+
+def collect(run: Run) -> Row:
+    """The row of a run; raises TinydigitsError where there is none to be had.
+
+    The run must have followed a shipped recipe to its end, and its verdict be of its own weights and of test images.
+    """
+    record = run.record
+    if record.status != "finished":
+        raise TinydigitsError(f"run {run.folder}", got=record.status, expected="finished")
+    if not is_shipped(record):
+        raise TinydigitsError(f"run {run.folder}", f"its recipe is not the {record.recipe['name']} of this package")
+    verdict = json.loads(run.file("verdict.json").read_text(encoding="utf-8"))
+    weights = hashlib.sha256(run.file("weights.safetensors").read_bytes()).hexdigest()
+    if verdict["target"]["weights_sha256"] != weights:
+        raise TinydigitsError(
+            f"run {run.folder}", "its verdict is of other weights", hint=f"tinydigits verify {run.folder}"
+        )
+    row = Row(record=record, verdict=verdict)
+    _ = row.test_counts  # raises where they were not asked
+    return row
+
+
+def write(row: Row, folder: Path, *, replace: bool) -> Path:
+    """Write the row's file, a line for each of its parts."""
+    path = folder / f"{row.recipe}_s{row.seed}.json"
+    content = _lines(row.model_dump(mode="json"))
+    if path.exists() and path.read_text(encoding="utf-8") != content and not replace:
+        raise TinydigitsError(str(path), "holds another run of this recipe and seed", hint="--replace")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, content)
+    return path
+
+
+def _lines(tree: dict[str, dict[str, Any]]) -> str:
+    """JSON with one line for each key of the second level: small, and readable in a diff."""
+    parts = []
+    for name, inner in tree.items():
+        lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in inner.items()]
+        parts.append(f"{json.dumps(name)}: {{\n" + ",\n".join(lines) + "\n}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def machine_words(record: Record) -> str:
+    """Processor, cores, system, device and threads of a run, in words."""
+    machine = record.machine
+    return (
+        f"{machine.get('processor', '?')}, {machine.get('num_cores', '?')} cores, {machine.get('system', '?')}; "
+        f"{record.device}, {record.threads} {'thread' if record.threads == 1 else 'threads'}"
+    )
