@@ -22,8 +22,9 @@ import torch
 from benchmarks.protocol import RESULTS, ROOT, read_rows, write_rows
 from benchmarks.provenance import sentence, stamp
 from tinydigits import checks
-from tinydigits.checks import Finding, Subject
+from tinydigits.checks import Subject
 from tinydigits.report.text import table
+from tinydigits.verdict import Finding
 
 __all__ = ["FILE", "Bad", "Honest", "bad", "count", "honest"]
 

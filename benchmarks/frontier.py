@@ -18,12 +18,12 @@ from benchmarks import views
 from benchmarks.protocol import DOCS, RESULTS, Page
 from benchmarks.records import load_plan
 from benchmarks.rows import Row, load_rows, machine_words
+from benchmarks.style import BLUE, INK, ORANGE, QUIET, RULE, axes_at, new_figure, write_text, write_title
 from benchmarks.views import Shipped
 from tinydigits import models
 from tinydigits.errors import TinydigitsError
 from tinydigits.report import text
 from tinydigits.report.command import train_command, what_decides
-from tinydigits.report.style import BLUE, INK, ORANGE, QUIET, RULE, axes_at, new_figure, write_text, write_title
 from tinydigits.stats import mean_and_sd, shortfall
 from tinydigits.trace import trace
 from tinydigits.trace.graph import op_name
@@ -245,7 +245,7 @@ def measured_points(
                 recipe, numbers[recipe], accuracies, tuple(commands), first.record.epochs,
                 mean_and_sd([record.seconds.training for record in records])[0], tuple(circumstances),
                 (aims or {}).get(recipe), first.shift_pixels, model["name"], model.get("options", {}).get("members", 1),
-                weights, weights is not None and weights.weights_sha256 != first.verdict["target"]["weights_sha256"],
+                weights, weights is not None and weights.weights_sha256 != first.verdict.target.weights_sha256,
             )
         )  # fmt: skip
     return sorted(points, key=lambda point: (point.numbers.parameters, -point.mean))

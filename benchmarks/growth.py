@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 
 from benchmarks.protocol import LAB, RESULTS, Page, machine, made_by, new_chart, read_rows, run_process, write_rows
 from benchmarks.provenance import stamp
+from benchmarks.style import BLUE, QUIET
 from tinydigits import data
 from tinydigits.data import idx
-from tinydigits.report.style import BLUE, QUIET
 from tinydigits.report.text import picture, table
 
 FILE = RESULTS / "growth.json"

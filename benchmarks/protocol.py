@@ -20,8 +20,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from benchmarks import provenance
-from tinydigits.report import png_bytes
-from tinydigits.report.style import axes_at, new_figure, write_title
+from benchmarks.style import axes_at, new_figure, png_bytes, write_title
 from tinydigits.run import write_atomic
 
 __all__ = [

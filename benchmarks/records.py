@@ -89,7 +89,7 @@ def record(
 
     Raises TinydigitsError where the recipe has more parameters than the record may.
     """
-    from tinydigits.verify import keep, verify
+    from tinydigits.verify import keep, prepare
 
     for seed in range(planned.seeds):
         path = rows / f"{planned.recipe}_s{seed}.json"
@@ -101,7 +101,8 @@ def record(
                     f"record {planned.recipe}", "parameters", got=run.record.num_parameters,
                     expected=f"at most {planned.parameters}",
                 )  # fmt: skip
-            keep(verify(run.folder, threads=threads or run.record.threads))
+            case = prepare(run.folder, threads=threads or run.record.threads)
+            keep(case, case.judge())
             write(collect(run), rows, replace=False)
         yield *Row.model_validate(read_rows(path)).test_counts, is_new
 

@@ -141,10 +141,8 @@ def _must_belong_together(group: Sequence[Row], source: str, structures: Mapping
                 where, "was measured on another model than today's",
                 got=f"{record.num_parameters:,} parameters", expected=f"{found.num_parameters:,}",
             )  # fmt: skip
-        if row.test_set["source"] != source or row.test_set["sha256"] != first.test_set["sha256"]:
-            raise TinydigitsError(
-                where, "was measured on other test images", got=row.test_set["source"], expected=source
-            )
+        if row.test_set.source != source or row.test_set.sha256 != first.test_set.sha256:
+            raise TinydigitsError(where, "was measured on other test images", got=row.test_set.source, expected=source)
         if what_decides(record) != what_decides(first.record):
             raise TinydigitsError(where, f"followed another recipe than seed {first.seed} of the same name")
 
@@ -228,12 +226,9 @@ def _claim_holds(system: System, group: Sequence[Row]) -> str:
 
 
 def _verdicts(group: Sequence[Row]) -> str:
-    holding = sum(row.verdict["verdict"] == "holds" for row in group)
-    broken = sorted({
-        f"{finding['check']} {finding['status']}"
-        for row in group for finding in row.verdict["findings"] if finding["status"] != "pass"
-    })  # fmt: skip
-    contract = _distinct(row.verdict["contract"]["name"] for row in group)
+    holding = sum(row.verdict.word == "holds" for row in group)
+    broken = sorted({f"{finding.check} {finding.status}" for row in group for finding in row.verdict.not_passed})
+    contract = _distinct(row.verdict.contract.name for row in group)
     words = f"contract {contract} holds for {holding} of {len(group)}"
     return words + (f" ({', '.join(broken)})" if broken else "")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from tinydigits.errors import TinydigitsError
 from tinydigits.report import is_shipped
-from tinydigits.run import Record, Run, tested_counts, write_atomic
+from tinydigits.run import Record, Run, write_atomic
+from tinydigits.verdict import JudgedData, Verdict
 
 __all__ = ["Row", "collect", "load_rows", "machine_words", "write"]
 
@@ -22,7 +22,7 @@ class Row(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     record: Record
-    verdict: dict[str, Any]
+    verdict: Verdict
 
     @property
     def recipe(self) -> str:
@@ -35,25 +35,23 @@ class Row(BaseModel):
         return int(self.record.recipe["seed"])
 
     @property
-    def test_set(self) -> dict[str, Any]:
-        """Source, number of images and SHA-256 of the test images that were asked; raises TinydigitsError for none."""
-        for asked in self.verdict["data"]:
-            if asked["split"] == "test":
-                return dict(asked)
+    def test_set(self) -> JudgedData:
+        """Source, number of images and SHA-256 of the test images; raises TinydigitsError for none."""
+        if self.verdict.test_data is not None:
+            return self.verdict.test_data
         raise TinydigitsError(f"row {self.recipe} s{self.seed}", "its verdict did not ask any test images")
 
     @property
     def test_counts(self) -> tuple[int, int]:
         """Right answers and images asked, of the whole test split."""
-        counts = tested_counts(self.verdict)
-        if counts is not None:
-            return counts
+        if self.verdict.test_counts is not None:
+            return self.verdict.test_counts
         raise TinydigitsError(f"row {self.recipe} s{self.seed}", "its verdict has no count of right test images")
 
     @property
     def shift_pixels(self) -> int:
         """Up to how far every test image was shifted, and the answers averaged; 0 where each was asked once."""
-        return int(self.verdict["target"].get("test_time_shift_pixels", 0))
+        return self.verdict.target.test_time_shift_pixels
 
 
 def load_rows(folder: Path) -> list[Row]:
@@ -79,13 +77,11 @@ def collect(run: Run) -> Row:
         raise TinydigitsError(f"run {run.folder}", got=record.status, expected="finished")
     if not is_shipped(record):
         raise TinydigitsError(f"run {run.folder}", f"its recipe is not the {record.recipe['name']} of this package")
-    verdict = json.loads(run.file("verdict.json").read_text(encoding="utf-8"))
-    weights = hashlib.sha256(run.file("weights.safetensors").read_bytes()).hexdigest()
-    if verdict["target"]["weights_sha256"] != weights:
+    if run.verdict is None:
         raise TinydigitsError(
-            f"run {run.folder}", "its verdict is of other weights", hint=f"tinydigits verify {run.folder}"
+            f"run {run.folder}", "has no verdict of these weights", hint=f"tinydigits verify {run.folder}"
         )
-    row = Row(record=record, verdict=verdict)
+    row = Row(record=record, verdict=run.verdict)
     _ = row.test_counts  # raises where they were not asked
     return row
 

@@ -31,7 +31,7 @@ from benchmarks.protocol import (
     write_rows,
 )
 from benchmarks.provenance import stamp
-from tinydigits.report.style import BLUE, ORANGE
+from benchmarks.style import BLUE, ORANGE
 from tinydigits.report.text import picture, table
 
 FILE = RESULTS / "runs_listing.json"

@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.protocol import LAB, RESULTS, Page, made_by, new_chart, read_rows
 from benchmarks.provenance import sentence, stamp
+from benchmarks.style import BLUE, ORANGE, RULE
 from tinydigits import sweep
-from tinydigits.report.style import BLUE, ORANGE, RULE
 from tinydigits.report.text import picture, table
 from tinydigits.run import Run, write_atomic
 from tinydigits.stats import mcnemar, mean_and_sd, mean_interval

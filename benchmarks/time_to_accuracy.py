@@ -93,11 +93,11 @@ def _run_recipe(race: Race, seed: int, threads: int) -> dict[str, Any]:
         # Exit code 1 says that the contract does not hold for this seed; the count is what is wanted.
         verify = [sys.executable, "-m", "tinydigits", "verify", str(folder), *options]
         subprocess.run(verify, stdout=subprocess.PIPE, check=False)
-        record = open_run(folder).record
-        verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
-    (counted,) = (finding["details"] for finding in verdict["findings"] if finding["check"] == "accuracy")
+        record, verdict = open_run(folder).record, open_run(folder).verdict
+    assert verdict is not None and verdict.test_counts is not None
+    correct, seen = verdict.test_counts
     return {
-        "training": [record.seconds.training], "correct": [counted["correct"]], "seen": counted["seen"],
+        "training": [record.seconds.training], "correct": [correct], "seen": seen,
         "process": [process], "recipe": record.recipe, "images_seen": record.images_seen,
         "command": " ".join(["tinydigits", *command[:4], *options]),
     }  # fmt: skip

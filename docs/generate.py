@@ -253,11 +253,11 @@ def show_verdict(name: str) -> Iterator[str]:
     verdict = pretrained.find(name).verdict
     yield from table(
         ["check", "measured", "limit", "finding"],
-        ([found[key] for key in ("check", "measured", "limit", "status")] for found in verdict["findings"]),
+        ([finding.check, finding.measured, finding.limit, finding.status] for finding in verdict.findings),
     )
     yield (
-        f"`tinydigits verify {name}`, against `{verdict['contract']['name']}`: {verdict['verdict']}, on "
-        f"{verdict['verified_at'][:10]}, of the weights with SHA-256 {short(verdict['target']['weights_sha256'])}…."
+        f"`tinydigits verify {name}`, against `{verdict.contract.name}`: {verdict.word}, on "
+        f"{verdict.verified_at[:10]}, of the weights with SHA-256 {short(str(verdict.target.weights_sha256))}…."
     )
 
 

@@ -21,6 +21,7 @@ from PIL import Image
 
 from tinydigits import data
 from tinydigits.errors import printable
+from tinydigits.verdict import Verdict
 
 # For models this small a second thread waits more than it works, and on a busy machine it makes tests ten times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -49,6 +50,16 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+
+
+def verify_and_keep(target: Path, contract: Any = None, **facts: Any) -> Verdict:
+    """What `tinydigits verify` does with a run: its verdict, which is also written into it."""
+    from tinydigits.verify import keep, prepare
+
+    case = prepare(target, contract, **facts)
+    verdict = case.judge()
+    keep(case, verdict)
+    return verdict
 
 
 def spoil(run: Path) -> None:

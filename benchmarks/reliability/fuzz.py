@@ -1,9 +1,9 @@
 """Readers given anything.
 
 Hypothesis makes files that are nearly right, and bytes and trees that are not, for each reader of a stranger's files:
-IDX (plain and gzipped), recipes and contracts as TOML, records as JSON, pictures. Held: the reader gives an answer of
-the right kind, or raises TinydigitsError; anything else is a hole. `make fuzz` runs this, a workflow
-does each night.
+IDX (plain and gzipped), recipes and contracts as TOML, records and verdicts as JSON, pictures. Held: the reader gives
+an answer of the right kind, or raises TinydigitsError; anything else is a hole. `make fuzz` runs this, a workflow does
+each night.
 """
 
 from __future__ import annotations
@@ -165,6 +165,32 @@ def read_record(content: bytes, folder: Path) -> None:
     assert open_run(folder).record.format <= 1
 
 
+def verdicts() -> SearchStrategy[bytes]:
+    """A shipped verdict, its text edited or its tree changed."""
+    text = (_ROOT / "src/tinydigits/pretrained/sprint/verdict.json").read_bytes()
+    tree = json.loads(text)
+    tree["findings"] = {str(number): finding for number, finding in enumerate(tree["findings"])}  # places to change
+
+    def as_list(changed_tree: dict[str, Any]) -> bytes:
+        findings = changed_tree.get("findings")
+        listed = {"findings": [*findings.values()]} if isinstance(findings, dict) else {}
+        return json.dumps(changed_tree | listed).encode()
+
+    return edited(text) | changed(tree, nones=True).map(as_list)
+
+
+def read_verdict(content: bytes, folder: Path) -> None:
+    """Load a verdict, write it again, and render it in every format."""
+    from tinydigits import verdict
+    from tinydigits.report import formats, render
+
+    (folder / "verdict.json").write_bytes(content)
+    document = verdict.load(folder / "verdict.json")
+    assert verdict.Verdict.model_validate_json(document.to_json()).word == document.word
+    for name in formats():
+        render(name, document, document)
+
+
 @cache
 def _picture(kind: str) -> bytes:
     from PIL import Image
@@ -194,6 +220,7 @@ READERS: dict[str, tuple[Callable[[], SearchStrategy[bytes]], Callable[[bytes, P
     "the recipe loader": (recipes, read_recipe),
     "the contract loader": (contracts, read_contract),
     "the record reader": (records, read_record),
+    "the verdict reader": (verdicts, read_verdict),
     "the image path": (pictures, read_picture),
 }
 

@@ -62,37 +62,37 @@ class Contract(BaseModel):
         """The hash of `text`, which says in a verdict exactly which limits were meant."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
-    def limits(self, known: Iterable[str]) -> dict[str, Limits]:
+    def limits(self, check_names: Iterable[str]) -> dict[str, Limits]:
         """Check name → its limits as written, in the file's order; `known` are the names of the checks that exist.
 
         Raises TinydigitsError, with the nearest names, for a path that leads to no check.
         """
-        known = list(known)
-        found: dict[str, Limits] = {}
+        check_names = list(check_names)
+        limits: dict[str, Limits] = {}
         for group in _groups():
             value = getattr(self, group)
             # A check's own table asks for the check even when it is empty; an empty group of checks asks for nothing.
-            if value or (group in self.model_fields_set and group in known):
-                self._collect(group, value, known, found)
-        if not found:
+            if value or (group in self.model_fields_set and group in check_names):
+                self._collect(group, value, check_names, limits)
+        if not limits:
             raise TinydigitsError(f"contract {self.name}", "asks for no check", expected="at least one")
-        return found
+        return limits
 
-    def _collect(self, path: str, value: Any, known: list[str], found: dict[str, Limits]) -> None:
+    def _collect(self, path: str, value: Any, check_names: list[str], limits: dict[str, Limits]) -> None:
         table = value if isinstance(value, dict) else {}
-        if path in known:
-            own = {key: limit for key, limit in table.items() if not _leads_to_a_check(f"{path}.{key}", known)}
+        if path in check_names:
+            own = {key: limit for key, limit in table.items() if not _leads_to_a_check(f"{path}.{key}", check_names)}
             if value is True or own or (table == {} and isinstance(value, dict)):
-                found[path] = own
+                limits[path] = own
             elif not (value is False or table):
                 raise TinydigitsError(
                     f"contract {self.name}: {path}", got=repr(value), expected="true, false or a table of limits"
                 )
             table = {key: inner for key, inner in table.items() if key not in own}
-        elif not (table and _leads_to_a_check(path, known)):
-            raise unknown_name(f"contract {self.name}", path, known, kind="check")
+        elif not (table and _leads_to_a_check(path, check_names)):
+            raise unknown_name(f"contract {self.name}", path, check_names, kind="check")
         for key, inner in table.items():
-            self._collect(f"{path}.{key}", inner, known, found)
+            self._collect(f"{path}.{key}", inner, check_names, limits)
 
 
 def names() -> list[str]:
@@ -134,11 +134,11 @@ def load(name_or_path: str | Path) -> Contract:
 
     Raises TinydigitsError when it does not exist, is not TOML, or has a group that contracts do not have.
     """
-    given = str(name_or_path)
-    path = Path(given)
+    spec = str(name_or_path)
+    path = Path(spec)
     if path.suffix == ".toml" or path.is_file():
-        return parse(read_text(path, f"contract {given}"), where=given, name=path.stem)
-    return parse(source(given), where=given, name=given)
+        return parse(read_text(path, f"contract {spec}"), where=spec, name=path.stem)
+    return parse(source(spec), where=spec, name=spec)
 
 
 def parse(text: str, *, where: str, name: str) -> Contract:
@@ -148,17 +148,17 @@ def parse(text: str, *, where: str, name: str) -> Contract:
     {'parameters': {'max': 100}}
     """
     values = {"name": name} | toml_tree(text, f"contract {where}")
-    known = ["name", "description", *_groups()]
+    known_keys = ["name", "description", *_groups()]
     try:
         contract = Contract.model_validate(values)
     except ValidationError as error:
-        raise explain_validation(f"contract {where}", error, values, lambda location: known) from error
+        raise explain_validation(f"contract {where}", error, values, lambda location: known_keys) from error
     contract._text = text
     return contract
 
 
-def _leads_to_a_check(path: str, known: list[str]) -> bool:
-    return any(name == path or name.startswith(path + ".") for name in known)
+def _leads_to_a_check(path: str, check_names: list[str]) -> bool:
+    return any(name == path or name.startswith(path + ".") for name in check_names)
 
 
 def _groups() -> list[str]:

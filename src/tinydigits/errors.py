@@ -55,14 +55,14 @@ class TinydigitsError(Exception):
         hint: str = "",
     ) -> None:
         self.where, self.problem, self.got, self.expected, self.hint = where, problem, got, expected, hint
-        facts = [problem] if problem else []
+        clauses = [problem] if problem else []
         if got is not None:
-            facts.append(f"got {got}")
+            clauses.append(f"got {got}")
         if expected is not None:
-            facts.append(f"expected {expected}")
+            clauses.append(f"expected {expected}")
         # A problem may be another error's whole message, which has a hint on a line of its own.
-        details = _TRY.join(map(printable, ", ".join(facts).split(_TRY)))
-        message = printable(str(where)) + (f": {details}" if facts else "")
+        details = _TRY.join(map(printable, ", ".join(clauses).split(_TRY)))
+        message = printable(str(where)) + (f": {details}" if clauses else "")
         super().__init__(message + (_TRY + printable(hint) if hint else ""))
 
 
@@ -182,7 +182,7 @@ def explain_validation(
     """
     complaints = error.errors()
     # A mistyped key is the reason why the one that was meant is missing, so it is told first.
-    first = next((found for found in complaints if found["type"] == "extra_forbidden"), complaints[0])
+    first = next((complaint for complaint in complaints if complaint["type"] == "extra_forbidden"), complaints[0])
     kind, context, location = first["type"], first.get("ctx", {}), [str(part) for part in first["loc"]]
     path: list[str] = []
     branch = given
@@ -206,12 +206,20 @@ def explain_validation(
         sign, bound = bounds[kind]
         expected = f"{sign} {context[bound]:g}"
     else:
-        expected = context.get("expected") or first["msg"].removeprefix("Value error, ").removeprefix(
-            "Input should be "
+        expected = (
+            context.get("expected")
+            or first["msg"]
+            .removeprefix("Value error, ")
+            .removeprefix("Input should be ")
+            .partition(" or instance of ")[0]
         )
     got = _named_in(expected, first["input"]) if isinstance(first["input"], dict) else None
-    got = got or (repr(first["input"]) if key else None)
+    got = got or (_shortened(repr(first["input"])) if key else None)
     return TinydigitsError(f"{where}: {key}" if key else where, got=got, expected=expected)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:199]}…"
 
 
 def _named_in(rule: str, table: dict[str, Any]) -> str | None:

@@ -77,14 +77,14 @@ def describe_arithmetic(device: str = "cpu") -> dict[str, Any]:
     import torch
 
     backends = {"mkl": torch.backends.mkl, "onednn": torch.backends.mkldnn, "openmp": torch.backends.openmp}
-    found: dict[str, Any] = {
+    described: dict[str, Any] = {
         "kernels": torch.backends.cpu.get_cpu_capability(),
         "libraries": [name for name, backend in backends.items() if backend.is_available()],
     }
     if device.startswith("cuda"):
-        found |= {"gpu": torch.cuda.get_device_name(device), "cuda": torch.version.cuda,
+        described |= {"gpu": torch.cuda.get_device_name(device), "cuda": torch.version.cuda,
                   "cudnn": torch.backends.cudnn.version()}  # fmt: skip
-    return found
+    return described
 
 
 def describe_versions() -> dict[str, str]:

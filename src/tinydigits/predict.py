@@ -89,7 +89,7 @@ class Answer:
 
     def as_dict(self, *, with_image: bool = False) -> dict[str, Any]:
         """The answer as JSON has it; `with_image` adds what the model saw, 28 rows of 28 grey levels."""
-        found = {
+        fields = {
             "source": self.source,
             "class": self.label,
             "probability": round(self.probability, 6),
@@ -101,7 +101,7 @@ class Answer:
                 name: round(float(value), 6) for name, value in zip(self.classes, self.probability_K, strict=True)
             },
         }
-        return found | ({"image": self.image_HW.tolist()} if with_image else {})
+        return fields | ({"image": self.image_HW.tolist()} if with_image else {})
 
 
 class Classifier:
@@ -127,9 +127,13 @@ class Classifier:
         self.path, self.name = path, name or path.stem
         if shape != [1, 28, 28]:
             raise TinydigitsError(str(path), got=f"images of {shape}", expected="1, 28, 28")
-        given = self._logits(np.zeros((1, 28, 28), np.uint8)).shape  # the first question is slower than the others
-        if len(self.classes) < 2 or given != (1, len(self.classes)):
-            raise TinydigitsError(str(path), got=f"answers {given} for {len(self.classes)} classes", expected="(1, K)")
+        answer_shape = self._logits(
+            np.zeros((1, 28, 28), np.uint8)
+        ).shape  # the first question is slower than the others
+        if len(self.classes) < 2 or answer_shape != (1, len(self.classes)):
+            raise TinydigitsError(
+                str(path), got=f"answers {answer_shape} for {len(self.classes)} classes", expected="(1, K)"
+            )
 
     def probabilities(self, images_NHW: np.ndarray) -> np.ndarray:
         """From uint8 images (N, 28, 28), bright ink on 0, to probabilities, float32 (N, K)."""
@@ -156,12 +160,12 @@ def models_at_hand(out: str | Path = "runs") -> dict[str, Path]:
     from tinydigits.run import runs_in
 
     names = sorted(pretrained.names(), key=lambda name: name != DEFAULT)
-    found = {name: pretrained.find(name).onnx for name in names}
+    paths = {name: pretrained.find(name).onnx for name in names}
     for run in runs_in(out):
         path = _exported(run.folder)
         if path is not None:
-            found.setdefault(run.name, path)
-    return found
+            paths.setdefault(run.name, path)
+    return paths
 
 
 def open_model(spec: str | None = None, out: str | Path = "runs") -> Classifier:
@@ -206,11 +210,13 @@ def pictures_in(word: str) -> list[str]:
     else:
         matches = sorted(glob.glob(word, recursive=True)) if word else []  # noqa: PTH207 (absolute patterns too)
         problem = "no picture among what it matches" if matches else "no such file or folder"
-    found = dict.fromkeys(picture for match in matches for picture in _pictures_of(Path(match)))  # `**` matches twice
-    if not found:
+    pictures = dict.fromkeys(
+        picture for match in matches for picture in _pictures_of(Path(match))
+    )  # `**` matches twice
+    if not pictures:
         hint = "files by their names, or a folder of " + ", ".join(sorted(SUFFIXES)) if matches else ""
         raise TinydigitsError(word or "''", problem, hint=hint)
-    return list(found)
+    return list(pictures)
 
 
 def _pictures_of(path: Path) -> Iterable[str]:

@@ -183,14 +183,13 @@ class _CheckItem(pytest.Item):
 
         case = self._checks.case()
         try:
-            finding = next(case.put(check, limits) for check, limits in case.asked if check.name == self.name)
+            finding = next(case.put(check, limits) for check, limits in case.checks if check.name == self.name)
         except TinydigitsError as error:  # the model ends the process
             pytest.fail(str(error), pytrace=False)
         facts = {"finding": finding.status, "measured": finding.measured, "limit": finding.limit}
         self.user_properties.extend(facts.items())
         if finding.status != "pass":
-            figures = ", ".join(filter(None, [finding.measured, finding.limit and f"limit: {finding.limit}"]))
-            lines = [f"{finding.status}: {figures}", finding.why, finding.advice and f"What to do: {finding.advice}"]
+            lines = [finding.sentence, finding.why, finding.advice and f"What to do: {finding.advice}"]
             pytest.fail("\n".join(filter(None, lines)), pytrace=False)
 
     def reportinfo(self) -> tuple[Path, None, str]:

@@ -31,10 +31,10 @@ def measured_points(
 
 def tuned_rows(*, shift_pixels: int = 0) -> list[Row]:
     """Those of gap-cnn-tuned, as if they had been asked with shifts."""
-    rows = [row.model_copy(deep=True) for row in load_rows(REFERENCE) if row.recipe == "gap-cnn-tuned"]
-    for row in rows:
-        row.verdict["target"]["test_time_shift_pixels"] = shift_pixels
-    return rows
+    rows = [row for row in load_rows(REFERENCE) if row.recipe == "gap-cnn-tuned"]
+    targets = (row.verdict.target.model_copy(update={"test_time_shift_pixels": shift_pixels}) for row in rows)
+    verdicts = (row.verdict.model_copy(update={"target": target}) for row, target in zip(rows, targets, strict=True))
+    return [row.model_copy(update={"verdict": verdict}) for row, verdict in zip(rows, verdicts, strict=True)]
 
 
 def test_a_point_is_the_mean_of_all_its_rows_and_says_how_to_check_it() -> None:
@@ -84,7 +84,7 @@ def test_a_mean_that_is_the_aim_has_reached_it() -> None:
 
 
 def test_a_record_of_nine_views_says_what_one_gives_and_whether_that_reaches_the_aim() -> None:
-    sha = tuned_rows()[0].verdict["target"]["weights_sha256"]
+    sha = tuned_rows()[0].verdict.target.weights_sha256
 
     def told(shift_pixels: int, correct: int | None) -> str:
         shipped = {} if correct is None else {"gap-cnn-tuned": Shipped(sha, correct, 10_000)}
@@ -104,7 +104,7 @@ def test_shipped_weights_that_are_not_those_of_their_row_are_named() -> None:
             note = f"\n`{point.recipe}`: the weights that come with the package are of another training"
             assert (note in page) == point.is_retrained
     rows = [*load_rows(REFERENCE), *load_rows(RESULTS / "records")]
-    judged = {row.recipe: row.verdict["target"]["weights_sha256"] for row in rows if row.seed == 0}
+    judged = {row.recipe: row.verdict.target.weights_sha256 for row in rows if row.seed == 0}
     points = {point.recipe: point for point in frontier.load_points()}
     for name, shipped in views.load().items():
         assert points[name].is_retrained == (judged[name] != shipped.weights_sha256)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -13,10 +14,11 @@ import tinydigits.recipe
 from benchmarks.__main__ import main
 from benchmarks.results_page import Claims, Structure, System, results_page
 from benchmarks.rows import Row, load_rows
+from tests.conftest import verify_and_keep
 from tinydigits.errors import TinydigitsError
 from tinydigits.run import Run
 from tinydigits.train import train
-from tinydigits.verify import keep, verify
+from tinydigits.verdict import JudgedData
 
 CLAIMS = Claims(
     source="mnist",
@@ -40,7 +42,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     record = run.record
     record.recipe["epochs"] = tinydigits.recipe.load("digits").epochs  # the rest would be 39 more of the same
     run.write_record(record)
-    keep(verify(run.folder, threads=1))
+    verify_and_keep(run.folder, threads=1)
     return run
 
 
@@ -52,7 +54,12 @@ def run(finished: Run, tmp_path: Path) -> Run:
 @pytest.fixture
 def row(finished: Run) -> Row:
     """A real row, of a run on the bundled digits."""
-    return Row(record=finished.record, verdict=json.loads(finished.file("verdict.json").read_text(encoding="utf-8")))
+    assert finished.verdict is not None
+    return Row(record=finished.record, verdict=finished.verdict)
+
+
+def with_verdict(row: Row, **changes: object) -> Row:
+    return row.model_copy(update={"verdict": row.verdict.model_copy(update=changes)})
 
 
 def measured(
@@ -63,14 +70,15 @@ def measured(
     loaded = tinydigits.recipe.load(recipe, [f"seed={seed}", *settings])
     row.record.recipe = loaded.model_dump(mode="json", exclude_none=True)
     row.record.epochs, row.record.seconds.training = loaded.epochs, seconds
-    row.verdict["target"]["trained_on"] = "mnist"
-    row.verdict["data"] = [{"source": "mnist", "split": "test", "num_images": 10_000, "sha256": "5"}]
-    for finding in row.verdict["findings"]:
-        finding["status"] = "pass"
-        if finding["check"] == "accuracy":
-            finding["details"] |= {"correct": correct, "seen": 10_000, "data_sha256": "5"}
-    row.verdict["verdict"] = "holds"
-    return row
+    counts = {"correct": correct, "seen": 10_000, "data_sha256": "5"}
+    return with_verdict(
+        row, target=row.verdict.target.model_copy(update={"trained_on": "mnist"}),
+        data=(JudgedData(source="mnist", split="test", num_images=10_000, sha256="5"),),
+        findings=tuple(
+            replace(finding, status="pass", details=counts if finding.check == "accuracy" else {})
+            for finding in row.verdict.findings
+        ),
+    )  # fmt: skip
 
 
 def cells(page: str, name: str) -> list[str]:
@@ -116,9 +124,9 @@ def test_a_mean_that_is_the_claim_holds_it(row: Row) -> None:
 
 def test_broken_checks_are_named(row: Row) -> None:
     bad = measured(row, "gap-cnn", 0, 9_939)
-    bad.verdict["verdict"] = "does not hold"
-    bad.verdict["findings"][0]["status"] = "fail"
-    check = bad.verdict["findings"][0]["check"]
+    first, *others = bad.verdict.findings
+    bad = with_verdict(bad, findings=(replace(first, status="fail"), *others))
+    check = first.check
     page = results_page([bad], CLAIMS)
     assert cells(page, "verdict")[0] == f"contract digits holds for 0 of 1 ({check} fail)"
 
@@ -142,13 +150,13 @@ def test_rows_that_do_not_belong_together_are_refused(row: Row) -> None:
     with pytest.raises(TinydigitsError, match="another model"):
         results_page([one], CLAIMS, {"gap-cnn": Structure(9_275, (46, 46), 1)})
     other = measured(row, "gap-cnn", 1, 9_940)
-    other.verdict["data"][0]["source"] = "digits"
+    digits = other.verdict.data[0].model_copy(update={"source": "digits"})
+    other = with_verdict(other, data=(digits,))
     with pytest.raises(TinydigitsError, match="other test images"):
         results_page([one, other], CLAIMS)
     with pytest.raises(TinydigitsError, match="no system names"):
         results_page([one, measured(row, "rf29-cnn", 0, 9_800)], CLAIMS)
-    untested = measured(row, "gap-cnn", 1, 9_940)
-    untested.verdict["data"] = []
+    untested = with_verdict(measured(row, "gap-cnn", 1, 9_940), data=())
     with pytest.raises(TinydigitsError, match="did not ask"):
         results_page([one, untested], CLAIMS)
 

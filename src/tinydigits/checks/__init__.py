@@ -17,15 +17,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from tinydigits.checks._examples import Example
-from tinydigits.checks._finding import Finding, Limits, Status
 from tinydigits.checks._images import ImageLimits
+from tinydigits.checks._limits import Limits
 from tinydigits.checks._subject import Subject, Training, isolated_random_state, logits_of
 from tinydigits.contract import Contract
 from tinydigits.errors import EndsProcess, TinydigitsError, explain_validation, foreign_code, unknown_name
 from tinydigits.trace import Contradiction
+from tinydigits.verdict import Finding
 
 __all__ = [
-    "Check", "Example", "Finding", "Limits", "Status", "Subject", "Training",
+    "Check", "Example", "Limits", "Subject", "Training",
     "bind", "get", "isolated_random_state", "logits_of", "names", "run",
 ]  # fmt: skip
 
@@ -51,7 +52,7 @@ def names() -> list[str]:
     >>> "model.parameters" in names()
     True
     """
-    return sorted(_found())
+    return sorted(_checks())
 
 
 def get(name: str) -> Check:
@@ -60,9 +61,9 @@ def get(name: str) -> Check:
     >>> get("model.parameters").doc.splitlines()[0]
     'How many numbers the model learns.'
     """
-    if name not in _found():
+    if name not in _checks():
         raise unknown_name("checks", name, names(), kind="check")
-    return _found()[name]
+    return _checks()[name]
 
 
 def bind(contract: Contract) -> list[tuple[Check, Limits]]:
@@ -75,8 +76,10 @@ def bind(contract: Contract) -> list[tuple[Check, Limits]]:
     it says nothing else itself. Raises TinydigitsError, with the contract and the key, for a check, a key or a value
     that does not fit.
     """
-    asked = contract.limits(names())
-    return [(get(name), _limits(contract, get(name), _inherited(asked, name) | asked[name])) for name in asked]
+    limits_of = contract.limits(names())
+    return [
+        (get(name), _parsed(contract, get(name), _inherited(limits_of, name) | limits_of[name])) for name in limits_of
+    ]
 
 
 def run(check: Check, subject: Subject, limits: Limits | Mapping[str, Any]) -> Finding:
@@ -90,11 +93,11 @@ def run(check: Check, subject: Subject, limits: Limits | Mapping[str, Any]) -> F
     """
     bound = limits if isinstance(limits, Limits) else check.limits.model_validate(dict(limits))
     bound = bound.for_subject(subject)
-    found = _put(check, subject, bound)
+    finding = _put(check, subject, bound)
     if isinstance(bound, ImageLimits):
-        found = bound.name_training_set(found, subject)
-    advice = "" if found.status == "pass" else found.advice or check.advice
-    return replace(found, check=check.name, limit=found.limit or bound.text(), advice=advice)
+        finding = bound.name_training_set(finding, subject)
+    advice = "" if finding.status == "pass" else finding.advice or check.advice
+    return replace(finding, check=check.name, limit=finding.limit or bound.text(), advice=advice)
 
 
 def _put(check: Check, subject: Subject, limits: Limits) -> Finding:
@@ -119,24 +122,26 @@ def _put(check: Check, subject: Subject, limits: Limits) -> Finding:
             )  # fmt: skip
 
 
-def _inherited(asked: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
+def _inherited(tables: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
     """What the check around this one says of the images, as far as this one can be told the same."""
-    around = asked.get(name.rpartition(".")[0], {})
+    around = tables.get(name.rpartition(".")[0], {})
     shared = ImageLimits.model_fields.keys() & get(name).limits.model_fields.keys() & around.keys()
     return {key: around[key] for key in shared}
 
 
-def _limits(contract: Contract, check: Check, given: dict[str, Any]) -> Limits:
+def _parsed(contract: Contract, check: Check, values: dict[str, Any]) -> Limits:
     where = f"contract {contract.name}: {check.name}"
     try:
-        return check.limits.model_validate(given)
+        return check.limits.model_validate(values)
     except ValidationError as error:
         within = [name.rpartition(".")[2] for name in names() if name.startswith(f"{check.name}.")]
-        raise explain_validation(where, error, given, lambda location: [*check.limits.model_fields, *within]) from error
+        raise explain_validation(
+            where, error, values, lambda location: [*check.limits.model_fields, *within]
+        ) from error
 
 
 @cache
-def _found() -> dict[str, Check]:
+def _checks() -> dict[str, Check]:
     checks = {}
     for entry in pkgutil.iter_modules(__path__):
         if entry.name.startswith("_"):

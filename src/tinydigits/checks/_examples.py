@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tinydigits.checks._finding import Status
 from tinydigits.checks._subject import Subject
 from tinydigits.data import ImageSet
+from tinydigits.verdict import Status
 
 __all__ = ["Example", "asked", "small", "small_images", "small_model"]
 
@@ -44,9 +44,9 @@ def small_model(*, batch_norm: bool = True, dropout: float = 0.5, num_classes: i
     )
 
 
-def small(model: nn.Module | None = None, **facts: Any) -> Subject:
+def small(model: nn.Module | None = None, **fields: Any) -> Subject:
     """A subject of 8×8 images: `small_model`, or another."""
-    return Subject(small_model() if model is None else model, **({"name": "small", "input_shape": (1, 8, 8)} | facts))
+    return Subject(small_model() if model is None else model, **({"name": "small", "input_shape": (1, 8, 8)} | fields))
 
 
 def small_images(num_images: int = 200) -> ImageSet:
@@ -71,11 +71,11 @@ class Brightness(nn.Module):
 
 
 def asked(
-    num_wrong: int = 0, num_images: int = 200, *, sharpness: float = 1.0, model: nn.Module | None = None, **facts: Any
+    num_wrong: int = 0, num_images: int = 200, *, sharpness: float = 1.0, model: nn.Module | None = None, **fields: Any
 ) -> Subject:
     """A trained subject that gets so many of the ten classes of `small_images` wrong."""
     images = small_images(num_images)
     return Subject(
         model or Brightness(num_wrong, sharpness), name="brightness", mean=0.0, std=1.0, trained=True,
-        load_images=lambda source, split: images, **facts,
+        load_images=lambda source, split: images, **fields,
     )  # fmt: skip

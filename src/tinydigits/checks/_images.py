@@ -10,14 +10,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 
 from tinydigits import data
-from tinydigits.checks import _finding
-from tinydigits.checks._finding import Finding, Status
+from tinydigits.checks import _limits
 from tinydigits.checks._subject import Subject
 from tinydigits.data import ImageSet
 from tinydigits.errors import DataUnavailable, TinydigitsError
 from tinydigits.evaluate import Evaluation
 from tinydigits.stats import Interval, images_to_decide, shortfall, wilson_interval
 from tinydigits.text import source_label
+from tinydigits.verdict import Finding, Status
 
 __all__ = [
     "ImageLimits",
@@ -39,7 +39,7 @@ Margin = Annotated[float, Field(ge=0, lt=1)]
 """A difference of shares, at most: the whole of 1 would allow everything."""
 
 
-class ImageLimits(_finding.Limits):
+class ImageLimits(_limits.Limits):
     """Which images are asked, and how sure a finding must be."""
 
     source: str | None = Field(

@@ -33,7 +33,7 @@ def asks_for(call: Callable[[], Any]) -> list[str]:
     Random generators that the call moved are named too. Every Python call and every call of a C function in this thread
     is seen, by Python's profiling hook.
     """
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
 
     def see(frame: FrameType, event: str, argument: Any) -> None:
         if event == "c_call":
@@ -49,7 +49,7 @@ def asks_for(call: Callable[[], Any]) -> list[str]:
             seen = room not in _BOOKKEEPING and room not in _WORLD
             seen &= name.partition(".")[0] in _WORLD or name in _FUNCTIONS
         if seen:
-            found[name] = None
+            names[name] = None
 
     before = _generators()
     profile = sys.getprofile()
@@ -59,7 +59,7 @@ def asks_for(call: Callable[[], Any]) -> list[str]:
     finally:
         sys.setprofile(profile)
     moved = [name for name, state in _generators().items() if state != before[name]]
-    return [*found, *(f"random numbers of {name}" for name in moved)]
+    return [*names, *(f"random numbers of {name}" for name in moved)]
 
 
 def _name(function: Any) -> str:

@@ -21,11 +21,11 @@ from pydantic import Field
 from torch import nn
 
 from tinydigits.checks._examples import Example, asked, small
-from tinydigits.checks._finding import Finding, Status
 from tinydigits.checks._images import ImageLimits, Share, answers, interval_text, judge_interval, percent
 from tinydigits.checks._subject import Subject
 from tinydigits.stats import images_to_decide, mean_and_sd, mean_interval, seeds_to_decide, shortfall, wilson_interval
 from tinydigits.trace import fingerprint
+from tinydigits.verdict import Finding, Status
 
 NAME = "accuracy"
 ADVICE = (
@@ -128,19 +128,19 @@ def _would_decide(needed: int | None, what: str) -> str:
 
 def _distinct(trainings: Sequence[Subject]) -> list[Subject]:
     """Each set of weights once: a copied run is no further seed."""
-    found: dict[int, Subject] = {}
+    distinct: dict[int, Subject] = {}
     for training in trainings:
-        found.setdefault(fingerprint(training.model), training)
-    return list(found.values())
+        distinct.setdefault(fingerprint(training.model), training)
+    return list(distinct.values())
 
 
 def _group(*num_wrong: int) -> Subject:
     """Trainings that get so many of the ten classes wrong; their weights differ."""
 
-    def training(number: int, wrong: int, **facts: Any) -> Subject:
-        found = asked(wrong, **facts)
-        found.model.seed = nn.Parameter(torch.tensor([float(number)]))
-        return found
+    def training(number: int, wrong: int, **fields: Any) -> Subject:
+        subject = asked(wrong, **fields)
+        subject.model.seed = nn.Parameter(torch.tensor([float(number)]))
+        return subject
 
     siblings = [training(number, wrong) for number, wrong in enumerate(num_wrong[1:], start=1)]
     return training(0, num_wrong[0], siblings=lambda: siblings)

@@ -12,10 +12,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from tinydigits.checks._examples import Example, asked, small
-from tinydigits.checks._finding import Finding, Status
 from tinydigits.checks._images import ImageLimits, Margin, answers, judge_interval
 from tinydigits.checks._subject import Subject
 from tinydigits.stats import mcnemar, paired_interval
+from tinydigits.verdict import Finding, Status
 
 NAME = "accuracy.baseline"
 ADVICE = "The finding's details name images that only the baseline gets right; a margin says what loss is allowed."

@@ -12,9 +12,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tinydigits.checks._examples import Example, asked, small
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._images import ImageLimits, Margin, answers
 from tinydigits.checks._subject import Subject
+from tinydigits.verdict import Finding
 
 NAME = "accuracy.calibration"
 ADVICE = (

@@ -12,10 +12,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tinydigits.checks._examples import Example, asked, small
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._images import ImageLimits, Share, answers, judge_mean_and_worst, percent
 from tinydigits.checks._subject import Subject
 from tinydigits.data import ImageSet
+from tinydigits.verdict import Finding
 
 NAME = "accuracy.shifted"
 ADVICE = 'Shift the training images (`[[augment]]` with `name = "affine"`), or pool over all positions at the end.'

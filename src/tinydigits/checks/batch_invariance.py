@@ -9,10 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small, small_model
-from tinydigits.checks._finding import Count, Finding, Tolerance
+from tinydigits.checks._limits import Count, Tolerance
 from tinydigits.checks._subject import Subject, logits_of
+from tinydigits.verdict import Finding
 
 NAME = "behaviour.batch_invariance"
 ADVICE = "Let each image be answered by itself: no statistics over the batch in eval mode, no use of its order or size."
@@ -22,7 +23,7 @@ ADVICE = "Let each image be answered by itself: no statistics over the batch in 
 _NUM_IMAGES = 100
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`true`, or `{tolerance = 1e-4, batch_sizes = [1, 7, 32]}`; the difference is relative to the largest answer."""
 
     tolerance: Tolerance = Field(1e-4, description="the largest difference, relative to the largest answer")

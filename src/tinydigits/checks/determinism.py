@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
 from tinydigits.checks._world import asks_for
+from tinydigits.verdict import Finding
 
 NAME = "behaviour.determinism"
 # More calls than an evaluation of 10,000 images in batches of 100 makes.
@@ -27,7 +27,7 @@ ADVICE = (
 )
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`true`, or `{train = false}` to ask for eval mode only."""
 
     train: bool = Field(True, description="whether two training steps of one seed are compared, too")
@@ -45,13 +45,13 @@ def check(subject: Subject, limits: Limits) -> Finding:
             )
         alone = [logits_of(model, images_BCHW[:1]) for _ in range(_NUM_CALLS)]
         answers.append(logits_of(model, images_BCHW))
-        asked = asks_for(lambda: logits_of(model, images_BCHW))
+        sources = asks_for(lambda: logits_of(model, images_BCHW))
     different = [(one, other) for one, *others in (answers, alone) for other in others if not torch.equal(one, other)]
     if different:
         spread = max(float((other - one).abs().max()) for one, other in different)
         return Finding(NAME, "fail", f"answers differ by {spread:.1e}", "the same bits", "in eval mode")
-    if asked:
-        why = f"the forward pass asks for {', '.join(asked)}"
+    if sources:
+        why = f"the forward pass asks for {', '.join(sources)}"
         return Finding(NAME, "fail", "more than images and weights", "the same bits", why)
     if limits.train and True in subject.modes and any(p.requires_grad for p in subject.model.parameters()):
         first, second = _gradients(subject, images_BCHW), _gradients(subject, images_BCHW)

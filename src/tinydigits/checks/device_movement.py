@@ -15,17 +15,18 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small, small_model
-from tinydigits.checks._finding import Finding, Tolerance
+from tinydigits.checks._limits import Tolerance
 from tinydigits.checks._subject import Subject, logits_of
+from tinydigits.verdict import Finding
 
 NAME = "behaviour.device_movement"
 NEEDS = ("devices",)
 ADVICE = "Make every tensor that the model keeps a parameter or a buffer, and new ones with `device=images.device`."
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`true`, or `{tolerance = 1e-3}`: the largest difference, relative to the largest answer."""
 
     tolerance: Tolerance = Field(1e-3, description="the largest difference, relative to the largest answer")

@@ -7,8 +7,9 @@ counted as it went: more images than epochs × training images do not fit into t
 from __future__ import annotations
 
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import Finding, Range
+from tinydigits.checks._limits import Range
 from tinydigits.checks._subject import Subject, Training
+from tinydigits.verdict import Finding
 
 NAME = "training.epochs"
 ADVICE = "Train again within the budget: set `epochs` in the recipe, then `tinydigits train`."

@@ -12,16 +12,16 @@ from typing import Any
 from pydantic import Field
 from torch import Tensor
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small, small_model
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject
+from tinydigits.verdict import Finding
 
 NAME = "model.file_size"
 ADVICE = "Fewer parameters make a smaller file; checkpoints that hold optimizer state are larger than weights."
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`{max_kb = 100}`, of 1,000 bytes."""
 
     max_kb: float = Field(gt=0, description="the largest size, in kB of 1,000 bytes")

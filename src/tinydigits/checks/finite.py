@@ -6,16 +6,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small, small_model
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
+from tinydigits.verdict import Finding
 
 NAME = "behaviour.finite"
 ADVICE = "Guard divisions, logarithms and square roots with a small constant; clamp what can grow without bound."
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`true`, or `{factor = 100.0}`: how far beyond white the brightest input goes."""
 
     factor: float = Field(100.0, ge=1, description="how many times as bright the brightest images are")

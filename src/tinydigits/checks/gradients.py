@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small, small_model
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
 from tinydigits.errors import TinydigitsError
 from tinydigits.trace import Layer, Trace
+from tinydigits.verdict import Finding
 
 NAME = "behaviour.gradients"
 NEEDS = ("train",)
@@ -36,7 +36,7 @@ _FLOOR = {torch.float64: 1e-12, torch.float32: 1e-6}
 _FAINT, _STEP, _LEAST_SLOPE = 1e-4, 1e-4, 1e-7
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`true`, or `{batch_size = 16, frozen = "allow", bias_before_batch_norm = "fail"}`."""
 
     batch_size: int = Field(16, ge=2, description="how many images are asked")
@@ -121,8 +121,8 @@ def _cut(subject: Subject, batch_size: int, names: list[str]) -> list[str]:
                     parameters[name].add_(direction, alpha=step)
                     losses.append(float(loss()))
             measured = abs(losses[0] - losses[1]) / (2 * _STEP)
-            told = abs(float((gradient * direction).sum())) if gradient is not None else 0.0
-            if measured > max(1e3 * told, _LEAST_SLOPE):
+            analytic = abs(float((gradient * direction).sum())) if gradient is not None else 0.0
+            if measured > max(1e3 * analytic, _LEAST_SLOPE):
                 cut.append(name)
         return cut
 
@@ -130,23 +130,23 @@ def _cut(subject: Subject, batch_size: int, names: list[str]) -> list[str]:
 def _biases_before_batch_norm(subject: Subject) -> set[str]:
     """Biases that reach nothing but BatchNorm, which takes any shift away: their gradient is zero by algebra."""
     try:
-        found = subject.trace
+        trace = subject.trace
     except TinydigitsError:
         return set()
     shift_only = {"max_pool", "reshape", "global_average_pool", "global_max_pool"}
     biases: set[str] = set()
-    for layer in found.layers:
+    for layer in trace.layers:
         if {"conv", "linear"} & set(layer.kinds):
-            following = _following(found, layer.name)
+            following = _following(trace, layer.name)
             while following and all(nxt.kind in shift_only for nxt in following):
-                following = [later for nxt in following for later in _following(found, nxt.name)]
+                following = [later for nxt in following for later in _following(trace, nxt.name)]
             if following and all(nxt.kind in {"batch_norm", "instance_norm"} for nxt in following):
                 biases |= {name for name in layer.parameter_names if name.rpartition(".")[2] == "bias"}
     return biases
 
 
-def _following(found: Trace, name: str) -> list[Layer]:
-    return [layer for layer in found.layers if name in layer.inputs]
+def _following(trace: Trace, name: str) -> list[Layer]:
+    return [layer for layer in trace.layers if name in layer.inputs]
 
 
 class _Detached(nn.Module):

@@ -14,17 +14,18 @@ from typing import Any
 from pydantic import Field, model_validator
 from torch import nn
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import Count, Finding
+from tinydigits.checks._limits import Count
 from tinydigits.checks._subject import Subject, logits_of
 from tinydigits.data.model_input import Levels, levels_of_range
+from tinydigits.verdict import Finding
 
 NAME = "shapes.input"
 ADVICE = "Size the layers and the flattened width for it; `tinydigits models show MODEL` prints each layer's output."
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`true`, or `{shape = [3, 32, 32], mean = 0.5, std = 0.5, batch_sizes = [1, 2, 16]}`; without the batch.
 
     >>> Limits(range=(-1, 1)).says()
@@ -51,8 +52,8 @@ class Limits(_finding.Limits):
     def says(self) -> dict[str, Any]:
         """What is said of the input, by the fields of `Subject`."""
         mean, std = levels_of_range(*self.range) if self.range is not None else (self.mean, self.std)
-        said = {"input_shape": self.shape, "mean": mean, "std": std, "resize": self.resize}
-        return {name: value for name, value in said.items() if value is not None}
+        fields = {"input_shape": self.shape, "mean": mean, "std": std, "resize": self.resize}
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 def check(subject: Subject, limits: Limits) -> Finding:
@@ -61,7 +62,7 @@ def check(subject: Subject, limits: Limits) -> Finding:
     text = "×".join(map(str, subject.input_shape))
     if "batches" in subject.lacks and len(limits.batch_sizes) > 1:
         return Finding(NAME, "fail", "one batch size", f"takes {text}", subject.lacks["batches"])
-    taken: list[int] = []
+    accepted: list[int] = []
     with subject.borrow() as model:
         for batch_size in limits.batch_sizes:
             try:
@@ -70,8 +71,8 @@ def check(subject: Subject, limits: Limits) -> Finding:
                 return Finding(
                     NAME, "fail", f"refuses {batch_size}×{text}", f"takes {text}", f"{type(error).__name__}: {error}"
                 )
-            taken.append(batch_size)
-    return Finding(NAME, "pass", f"takes {text}", f"takes {text}", f"in batches of {', '.join(map(str, taken))}")
+            accepted.append(batch_size)
+    return Finding(NAME, "pass", f"takes {text}", f"takes {text}", f"in batches of {', '.join(map(str, accepted))}")
 
 
 def _of_16_pixels() -> nn.Module:

@@ -17,11 +17,11 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import Finding, Status
 from tinydigits.checks._own_process import measure_elsewhere
 from tinydigits.checks._subject import Subject
+from tinydigits.verdict import Finding, Status
 
 NAME = "latency"
 ADVICE = (
@@ -30,7 +30,7 @@ ADVICE = (
 _NUM_BLOCKS = 5
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`{max_ms = 100, percentile = 95, threads = 1, batch_size = 1}`; at most `runs` calls, within `budget_seconds`."""
 
     max_ms: float = Field(gt=0, description="the most milliseconds for one batch")

@@ -14,17 +14,17 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor, nn
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small, small_model
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject
 from tinydigits.trace import KINDS
+from tinydigits.verdict import Finding
 
 NAME = "model.layers"
 ADVICE = "A layer counts when its result reaches the output: one that is only constructed, or thrown away, does not."
 
 
-def _known(kind: str) -> str:
+def _known_kind(kind: str) -> str:
     if kind not in KINDS:
         import difflib
 
@@ -33,10 +33,10 @@ def _known(kind: str) -> str:
     return kind
 
 
-Kind = Annotated[str, AfterValidator(_known)]
+Kind = Annotated[str, AfterValidator(_known_kind)]
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`{require = ["batch_norm", "dropout"], forbid = ["linear"]}`."""
 
     require: tuple[Kind, ...] = Field((), description="kinds that must be there and act")
@@ -54,25 +54,25 @@ class Limits(_finding.Limits):
 
 def check(subject: Subject, limits: Limits) -> Finding:
     """Look each kind up, try whether it acts, and name the layers that should not be there."""
-    found = subject.trace
-    kinds = found.kinds
+    trace = subject.trace
+    kinds = trace.kinds
     hidden = {
         kind: subject.lacks[kind]
         for kind in dict.fromkeys([*limits.require, *limits.forbid])
         if kind in subject.lacks and not kinds[kind]
     }
-    lacking = {kind: found.lacks(kind, moved=not subject.trained) for kind in limits.require if kind not in hidden}
-    surplus = {kind: found.places(kind) for kind in limits.forbid}
+    lacking = {kind: trace.lacks(kind, moved=not subject.trained) for kind in limits.require if kind not in hidden}
+    surplus = {kind: trace.places(kind) for kind in limits.forbid}
     wrong = [why for why in lacking.values() if why]
     wrong += [f"{kind} at {', '.join(places)}" for kind, places in surplus.items() if places]
-    asked = dict.fromkeys([*limits.require, *limits.forbid])
+    kinds_named = dict.fromkeys([*limits.require, *limits.forbid])
     words = [f"needs {kind}" for kind in limits.require] + [f"no {kind}" for kind in limits.forbid]
-    measured, limit = ", ".join(f"{kind} {kinds[kind]}" for kind in asked), ", ".join(words)
+    measured, limit = ", ".join(f"{kind} {kinds[kind]}" for kind in kinds_named), ", ".join(words)
     if not wrong and hidden:
         why = "; ".join(f"{kind} cannot be told: {reason}" for kind, reason in hidden.items())
         return Finding.not_run(NAME, why, limit=limit, advice="Verify the model's class with --weights, or its run.")
-    if not wrong and limits.forbid and found.opaque_ops:
-        why = f"what {', '.join(found.opaque_ops)} does inside cannot be read"
+    if not wrong and limits.forbid and trace.opaque_ops:
+        why = f"what {', '.join(trace.opaque_ops)} does inside cannot be read"
         return Finding(NAME, "undecided", measured, limit, why, {"kinds": dict(kinds)})
     return Finding.judge(
         NAME, not wrong, measured=measured, limit=limit, why="; ".join(wrong), details={"kinds": dict(kinds)},
@@ -81,8 +81,8 @@ def check(subject: Subject, limits: Limits) -> Finding:
 
 
 def _advise(missing: list[str], surplus: list[str]) -> str:
-    asked = {"Add": missing, "Take out": surplus}
-    return " ".join([*(f"{verb} {' and '.join(kinds)}." for verb, kinds in asked.items() if kinds), ADVICE])
+    kinds_by_verb = {"Add": missing, "Take out": surplus}
+    return " ".join([*(f"{verb} {' and '.join(kinds)}." for verb, kinds in kinds_by_verb.items() if kinds), ADVICE])
 
 
 class _Decoy(nn.Module):

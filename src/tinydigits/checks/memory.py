@@ -13,18 +13,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._own_process import measure_elsewhere
 from tinydigits.checks._subject import Subject
+from tinydigits.verdict import Finding
 
 NAME = "memory"
 ADVICE = "Smaller batches and fewer channels in the first layers, where maps are large, take less."
 _NUM_BATCHES = 20
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`{max_mb = 500, batch_size = 100, threads = 1}`, `{max_mb = 50, count = "model"}`."""
 
     max_mb: float = Field(gt=0, description="the largest peak, in MB of 1,000,000 bytes")

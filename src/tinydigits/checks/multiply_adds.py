@@ -7,8 +7,9 @@ from the graph, so a layer that is called twice costs twice.
 from __future__ import annotations
 
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import Finding, Range
+from tinydigits.checks._limits import Range
 from tinydigits.checks._subject import Subject
+from tinydigits.verdict import Finding
 
 NAME = "model.multiply_adds"
 ADVICE = "Pool or stride earlier, use fewer channels there, or make the convolution separable."
@@ -20,15 +21,15 @@ class Limits(Range):
 
 def check(subject: Subject, limits: Limits) -> Finding:
     """Add up the layers, and name the dearest when it is too much."""
-    found = subject.trace
-    holds = limits.holds(found.macs)
-    dearest = sorted(found.layers, key=lambda layer: -layer.macs)[:3]
+    trace = subject.trace
+    holds = limits.holds(trace.macs)
+    dearest = sorted(trace.layers, key=lambda layer: -layer.macs)[:3]
     why = "" if holds else "most in " + ", ".join(f"{layer.path or layer.name} {layer.macs:,}" for layer in dearest)
-    over = found.macs - (limits.max or found.macs)
+    over = trace.macs - (limits.max or trace.macs)
     advice = f"{over:,} too many; {dearest[0].path or dearest[0].name} costs most. {ADVICE}" if over > 0 else ""
     return Finding.judge(
-        NAME, holds, measured=f"{found.macs:,}", limit=limits.text(), why=why, details={"macs": found.macs},
-        value=found.macs, advice=advice,
+        NAME, holds, measured=f"{trace.macs:,}", limit=limits.text(), why=why, details={"macs": trace.macs},
+        value=trace.macs, advice=advice,
     )  # fmt: skip
 
 

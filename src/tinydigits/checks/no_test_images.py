@@ -12,18 +12,18 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, Training
 from tinydigits.data import ImageSet, Origin
 from tinydigits.data.duplicates import find_duplicates
+from tinydigits.verdict import Finding
 
 NAME = "training.no_test_images"
 ADVICE = "Take these images out of the training images, and train again."
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`true`, or `{test = "mnist", max_near = 3}`: another test set than the run's own, one that has some by nature."""
 
     test: str | None = Field(None, description="another test set than the run's own")
@@ -49,17 +49,18 @@ def check(subject: Subject, limits: Limits) -> Finding:
         )  # fmt: skip
     train = subject.load(subject.trained_on.source, "train")
     test = subject.load_images(limits.test or subject.trained_on.source, "test")
-    found = find_duplicates(train.images_NHW, test.images_NHW)
-    holds = not found.exact and len(found.near) <= limits.max_near
-    examples = ", ".join(f"{index} = training {place}" for place, index in (found.exact + found.near)[:3])
+    duplicates = find_duplicates(train.images_NHW, test.images_NHW)
+    holds = not duplicates.exact and len(duplicates.near) <= limits.max_near
+    examples = ", ".join(f"{index} = training {place}" for place, index in (duplicates.exact + duplicates.near)[:3])
     return Finding.judge(
-        NAME, holds, measured=f"{len(found.exact):,} exact, {len(found.near):,} near",
+        NAME, holds, measured=f"{len(duplicates.exact):,} exact, {len(duplicates.near):,} near",
         why=f"{len(train):,} training and {len(test):,} test images" + (examples and f"; test image {examples}"),
         details={
-            "exact": len(found.exact), "near": len(found.near), "pairs": (found.exact + found.near)[:100],
+            "exact": len(duplicates.exact), "near": len(duplicates.near),
+            "pairs": (duplicates.exact + duplicates.near)[:100],
             "train_sha256": train.sha256, "test_sha256": test.sha256,
         },
-        value=float(len(found.exact) + len(found.near)),
+        value=float(len(duplicates.exact) + len(duplicates.near)),
     )  # fmt: skip
 
 

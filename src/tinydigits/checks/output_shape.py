@@ -5,16 +5,16 @@ from __future__ import annotations
 from pydantic import Field
 from torch import nn
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small, small_model
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
+from tinydigits.verdict import Finding
 
 NAME = "shapes.output"
 ADVICE = "End with one number for each class, as in `nn.Linear(width, 10)`; flatten what is left of rows and columns."
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`true`, or `{classes = 10}`."""
 
     classes: int | None = Field(

@@ -16,17 +16,17 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tinydigits import data
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small, small_model
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
+from tinydigits.verdict import Finding
 
 NAME = "behaviour.overfit_batch"
 NEEDS = ("train",)
 ADVICE = "Look for layers that lose what they were given (a ReLU at the end, too narrow a bottleneck, much dropout)."
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`true`, or `{steps = 300, lr = 0.01}` of Adam."""
 
     steps: int = Field(300, ge=1, description="training steps at most")

@@ -17,10 +17,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tinydigits.checks._examples import Example, small, small_model
-from tinydigits.checks._finding import Finding, Range
+from tinydigits.checks._limits import Range
 from tinydigits.checks._subject import Subject
 from tinydigits.errors import TinydigitsError
 from tinydigits.trace import Contradiction, Trace, inventory
+from tinydigits.verdict import Finding
 
 NAME = "model.parameters"
 ADVICE = "Use fewer channels, pool to 1×1 before a linear layer, or make a convolution separable."
@@ -43,37 +44,37 @@ class Limits(Range):
 def check(subject: Subject, limits: Limits) -> Finding:
     """Count, and name the layers that hold the most when there are too many."""
     try:
-        found = subject.trace
+        trace = subject.trace
     except Contradiction:
         raise
     except TinydigitsError as error:
         return _without_graph(subject, limits, error)
-    number = found.num_constants
-    number += found.num_parameters + found.num_buffer_weights if limits.count == "total" else found.num_trainable
+    number = trace.num_constants
+    number += trace.num_parameters + trace.num_buffer_weights if limits.count == "total" else trace.num_trainable
     beside = []
-    num_frozen = found.num_parameters - found.num_trainable
+    num_frozen = trace.num_parameters - trace.num_trainable
     if num_frozen:
         beside.append(f"{num_frozen:,} " + ("of them frozen" if limits.count == "total" else "frozen ones left out"))
-    if found.num_unused:
-        beside.append(f"{found.num_unused:,} that the output does not depend on")
-    if found.num_constants:
-        beside.append(f"{found.num_constants:,} outside parameters() and buffers()")
-    if found.num_buffer_weights:
-        beside.append(f"{found.num_buffer_weights:,} in buffers that are no running statistics")
-    if found.num_buffers - found.num_buffer_weights:
-        beside.append(f"{found.num_buffers - found.num_buffer_weights:,} in running statistics do not count")
-    has_spare = limits.unused is not None and found.num_unused > limits.unused
+    if trace.num_unused:
+        beside.append(f"{trace.num_unused:,} that the output does not depend on")
+    if trace.num_constants:
+        beside.append(f"{trace.num_constants:,} outside parameters() and buffers()")
+    if trace.num_buffer_weights:
+        beside.append(f"{trace.num_buffer_weights:,} in buffers that are no running statistics")
+    if trace.num_buffers - trace.num_buffer_weights:
+        beside.append(f"{trace.num_buffers - trace.num_buffer_weights:,} in running statistics do not count")
+    has_spare = limits.unused is not None and trace.num_unused > limits.unused
     holds = limits.holds(number) and not has_spare
     if not limits.holds(number):
-        largest = sorted(found.layers, key=lambda layer: -layer.num_parameters)[:3]
+        largest = sorted(trace.layers, key=lambda layer: -layer.num_parameters)[:3]
         names = ", ".join(f"{layer.path or layer.name} {layer.num_parameters:,}" for layer in largest)
         beside.append(f"most are in {names}")
     return Finding.judge(
         NAME, holds, measured=f"{number:,}", limit=limits.text(), why="; ".join(beside), value=number,
-        advice="" if holds else _advise(found, number, limits),
+        advice="" if holds else _advise(trace, number, limits),
         details={
-            "total": found.num_parameters, "trainable": found.num_trainable, "unused": found.num_unused,
-            "constants": found.num_constants, "buffers": found.num_buffers, "buffer_weights": found.num_buffer_weights,
+            "total": trace.num_parameters, "trainable": trace.num_trainable, "unused": trace.num_unused,
+            "constants": trace.num_constants, "buffers": trace.num_buffers, "buffer_weights": trace.num_buffer_weights,
         },
     )  # fmt: skip
 
@@ -91,13 +92,13 @@ def _without_graph(subject: Subject, limits: Limits, error: TinydigitsError) -> 
     )  # fmt: skip
 
 
-def _advise(found: Trace, number: int, limits: Limits) -> str:
+def _advise(trace: Trace, number: int, limits: Limits) -> str:
     if limits.holds(number):
         return "Use every parameter in `forward`, or delete it."
     most = limits.max if limits.equals is None else limits.equals
     if most is None or number <= most:
         return f"{(limits.min or most or 0) - number:,} parameters are missing."
-    largest = max(found.layers, key=lambda layer: layer.num_parameters)
+    largest = max(trace.layers, key=lambda layer: layer.num_parameters)
     share = f"{largest.path or largest.name} ({largest.kind}) holds {largest.num_parameters:,} of {number:,}"
     return f"{number - most:,} too many; {share}. {ADVICE}"
 

@@ -12,17 +12,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small, small_model
-from tinydigits.checks._finding import Finding, Tolerance
+from tinydigits.checks._limits import Tolerance
 from tinydigits.checks._subject import Subject, logits_of
 from tinydigits.evaluate import Output, recognise_output
+from tinydigits.verdict import Finding
 
 NAME = "behaviour.probabilities"
 ADVICE = "Give logits, log-probabilities or probabilities over the classes (dimension 1), and nothing in between."
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`true`, or `{output = "log_probabilities", tolerance = 1e-4}`."""
 
     output: Output | Literal["any"] = Field("any", description="what the answers must be")

@@ -14,9 +14,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import Finding, Range, Status
+from tinydigits.checks._limits import Range
 from tinydigits.checks._subject import Subject
 from tinydigits.errors import TinydigitsError
+from tinydigits.verdict import Finding, Status
 
 NAME = "model.receptive_field"
 ADVICE = (
@@ -30,14 +31,14 @@ class Limits(Range):
 
 def check(subject: Subject, limits: Limits) -> Finding:
     """Compare both sides of the field; where an operation is not known, what gradients reach and an upper bound."""
-    found = subject.trace
-    rows, columns = found.receptive_field
+    trace = subject.trace
+    rows, columns = trace.receptive_field
     measured = f"{rows}×{columns}"
-    details: dict[str, Any] = {"rows": rows, "columns": columns, "exact": found.exact}
+    details: dict[str, Any] = {"rows": rows, "columns": columns, "exact": trace.exact}
     holds = limits.holds(rows) and limits.holds(columns)
     wants_width = limits.min is not None or limits.equals is not None
     try:
-        own, possible = found.reach(moved=not subject.trained)
+        own, possible = trace.reach(moved=not subject.trained)
     except TinydigitsError:  # no gradient confirms it
         own = possible = (0, 0)
     details |= {"reached": own, "reachable": possible}
@@ -51,14 +52,14 @@ def check(subject: Subject, limits: Limits) -> Finding:
     if wants_width and holds and own != possible:
         why += f", where other weights would reach {possible[0]}×{possible[1]}"
         return Finding(NAME, "fail", measured, limits.text(), why, details)
-    if not found.exact:
-        why += f"; only an upper bound is known, because of {', '.join(found.unknown_ops)}"
+    if not trace.exact:
+        why += f"; only an upper bound is known, because of {', '.join(trace.unknown_ops)}"
         least = limits.min is None or min(own) >= limits.min
         most = limits.max is None or max(rows, columns) <= limits.max
         beyond = limits.min is not None and min(rows, columns) < limits.min
         beyond |= limits.max is not None and max(own) > limits.max
         status: Status = "fail" if beyond else "pass" if least and most and limits.equals is None else "undecided"
-        advice = f"Write {', '.join(found.unknown_ops)} as convolutions, pools or matrix products."
+        advice = f"Write {', '.join(trace.unknown_ops)} as convolutions, pools or matrix products."
         return Finding(NAME, status, f"{reached} to {measured}", limits.text(), why, details, advice=advice)
     return Finding.judge(
         NAME, holds, measured=measured, limit=limits.text(), why=why, details=details, value=min(rows, columns)

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from tinydigits import models
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small, small_model
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, isolated_random_state, logits_of
 from tinydigits.trace import inventory, set_mode
+from tinydigits.verdict import Finding
 
 NAME = "behaviour.save_and_load"
 NEEDS = ("state",)
@@ -27,7 +27,7 @@ ADVICE = "Keep all that decides the answer in parameters and buffers, so that `s
 _CHANGE = 0.1
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`true`."""
 
 

@@ -11,11 +11,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small, small_model
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
 from tinydigits.trace import inventory
+from tinydigits.verdict import Finding
 
 NAME = "behaviour.train_eval"
 NEEDS = ("train",)
@@ -23,7 +23,7 @@ ADVICE = "Let `train()` and `eval()` switch dropout and BatchNorm, nothing else;
 _TOLERANCE = 1e-5
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`true`, or `{passes = 8}`: how often dropout with a small p is given the chance to show."""
 
     passes: int = Field(8, ge=2, description="how many passes in train mode are compared")

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small, small_model
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, logits_of
+from tinydigits.verdict import Finding
 
 NAME = "behaviour.train_step"
 NEEDS = ("train",)
@@ -19,7 +19,7 @@ ADVICE = (
 )
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`true`, or `{steps = 5, lr = 0.001, batch_size = 32}` of Adam on random labels."""
 
     steps: int = Field(5, ge=1, description="how many training steps are made")

@@ -6,8 +6,9 @@ This is the budget itself: an epoch of 60,000 images is 60,000, whatever a train
 from __future__ import annotations
 
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import Finding, Range
+from tinydigits.checks._limits import Range
 from tinydigits.checks._subject import Subject, Training
+from tinydigits.verdict import Finding
 
 NAME = "training.images_seen"
 ADVICE = "Train for fewer epochs (`tinydigits train --epochs …`)."

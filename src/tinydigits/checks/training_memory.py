@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, Training
+from tinydigits.verdict import Finding
 
 NAME = "training.memory"
 ADVICE = 'Train with a smaller `data.batch_size`, or with `precision = "bf16"`.'
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`{max_mb = 1_000}`."""
 
     max_mb: float = Field(gt=0, description="the largest peak, in MB of 1,000,000 bytes")

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tinydigits.checks import _finding
+from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small
-from tinydigits.checks._finding import Finding
 from tinydigits.checks._subject import Subject, Training
+from tinydigits.verdict import Finding
 
 NAME = "training.seconds"
 ADVICE = (
@@ -19,7 +19,7 @@ ADVICE = (
 )
 
 
-class Limits(_finding.Limits):
+class Limits(_limits.Limits):
     """`{max = 60}`."""
 
     max: float = Field(gt=0, description="the most seconds")

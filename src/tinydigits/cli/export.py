@@ -47,17 +47,20 @@ def export(
     from tinydigits import export as exports
     from tinydigits import models, pretrained
     from tinydigits.errors import TinydigitsError, unknown_name
-    from tinydigits.run import code_note, is_run_name, open_run
+    from tinydigits.run import is_run_name, open_run
+    from tinydigits.verdict import code_note
 
-    known = exports.formats()
+    known_formats = exports.formats()
     is_shipped = words[0] in pretrained.names()
     is_run = is_shipped or is_run_name(words[0], out)
     formats = words[is_run:]
     if not formats:
-        raise TinydigitsError("export", "no format named", expected=f"one or more of {', '.join(known)}")
+        raise TinydigitsError("export", "no format named", expected=f"one or more of {', '.join(known_formats)}")
     for name in formats:
-        if name not in [*known, "all"]:
-            raise unknown_name("export", name, known, kind="format" if is_run or len(words) > 1 else "run or format")
+        if name not in [*known_formats, "all"]:
+            raise unknown_name(
+                "export", name, known_formats, kind="format" if is_run or len(words) > 1 else "run or format"
+            )
     run = pretrained.find(words[0]).run if is_shipped else open_run(words[0] if is_run else None, out)
     if model is not None:
         models.allow(model, lasting=True)
@@ -73,7 +76,7 @@ def export(
             f"the run's accuracy is of answers averaged over shifts of up to {trained.shift_pixels} px; the files "
             "are asked once, and theirs may be lower or higher"
         )
-    if trained.code is not None and (note := code_note({"code_differs": trained.code.changed})):
+    if trained.code is not None and (note := code_note(trained.code.changed)):
         typer.echo(note)
     named = f" --model {shlex.quote(model)}" if model is not None else ""
     typer.echo(printable(f"next: tinydigits verify {words[0] if is_shipped else run.folder}{named}"))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from tinydigits.errors import TinydigitsError
+from tinydigits.verdict import Verdict
 
 __all__ = ["commands_stopped", "tell_github"]
 
@@ -32,7 +33,7 @@ def commands_stopped(stream: TextIO) -> Iterator[None]:
         print(f"\n::{token}::", file=stream, flush=True)
 
 
-def tell_github(verdict: Mapping[str, Any], before: Mapping[str, Any] | None, stream: TextIO) -> None:
+def tell_github(verdict: Verdict, before: Verdict | None, stream: TextIO) -> None:
     """Fill the summary and the outputs where the runner names files for them; annotate what does not pass.
 
     Does nothing outside GitHub's runner. The output is `verdict`: holds, does not hold or undecided.
@@ -42,7 +43,7 @@ def tell_github(verdict: Mapping[str, Any], before: Mapping[str, Any] | None, st
     from tinydigits.report import render
 
     _append("GITHUB_STEP_SUMMARY", render("markdown", verdict, before) + "\n")
-    _append("GITHUB_OUTPUT", f"verdict={verdict['verdict']}\n")
+    _append("GITHUB_OUTPUT", f"verdict={verdict.word}\n")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         print(render("annotations", verdict), end="", file=stream, flush=True)
 

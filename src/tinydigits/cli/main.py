@@ -143,17 +143,17 @@ def _explain(error: BaseException) -> int:
         import traceback
 
         traceback.print_exception(error)
-    told = error if isinstance(error, TinydigitsError) else _unforeseen(error)
-    is_stopped = isinstance(told, Interrupted)
-    print(f"{'stopped' if is_stopped else 'error'}: {told}", file=sys.stderr)
-    return 128 + told.signal_number if isinstance(told, Interrupted) else 2
+    shown = error if isinstance(error, TinydigitsError) else _unforeseen(error)
+    is_stopped = isinstance(shown, Interrupted)
+    print(f"{'stopped' if is_stopped else 'error'}: {shown}", file=sys.stderr)
+    return 128 + shown.signal_number if isinstance(shown, Interrupted) else 2
 
 
 def _unforeseen(error: BaseException) -> TinydigitsError:
     """What nobody has thought of, in a sentence."""
     if isinstance(error, typer.Exit | typer.Abort) or not isinstance(error, Exception):
-        said = " ".join(filter(None, [type(error).__name__, str(error)]))
-        return TinydigitsError("tinydigits", f"was ended by code that it ran ({said})", hint=_WHERE)
+        words = " ".join(filter(None, [type(error).__name__, str(error)]))
+        return TinydigitsError("tinydigits", f"was ended by code that it ran ({words})", hint=_WHERE)
     if isinstance(error, OSError) and error.strerror and isinstance(error.filename, str):
         return TinydigitsError(error.filename, error.strerror, hint=_WHERE)
     return TinydigitsError(f"unforeseen {type(error).__name__}", first_line(error), hint=_WHERE)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tinydigits.verdict import JudgedTarget
     from tinydigits.verify import InputSaid
 
 __all__ = ["parse_input", "parse_options", "parse_shape", "words"]
@@ -68,22 +69,25 @@ def parse_input(
     return InputSaid(**said)
 
 
-def words(facts: dict[str, Any]) -> str:
+def words(target: JudgedTarget) -> str:
     """How a verdict's target takes its images and answers, in one line.
 
-    >>> words({"input_shape": [1, 28, 28], "mean": 0.5, "std": 0.5, "output": "logits", "input_said_by": {}})
+    >>> from tinydigits.verdict import JudgedTarget
+    >>> words(JudgedTarget(kind="run", name="net", input_shape=(1, 28, 28), mean=0.5, std=0.5, output="logits"))
     'takes 1×28×28 as (grey - 0.5) / 0.5, gives logits'
     """
-    shape = "×".join(map(str, facts["input_shape"]))
-    line = f"takes {shape} as (grey - {_levels(facts['mean'])}) / {_levels(facts['std'])}"
-    if facts["output"] is not None:
-        line += f", gives {facts['output'].replace('_', '-')}"
-    assumed = {"input_shape": "--input", "mean": "--mean", "std": "--std"}
-    unsaid = [flag for name, flag in assumed.items() if facts["input_said_by"].get(name) == "nobody"]
-    return line + (f" (assumed; {', '.join(unsaid)} say otherwise)" if unsaid else "")
+    shape = "×".join(map(str, target.input_shape or ()))
+    line = f"takes {shape} as (grey - {_levels(target.mean)}) / {_levels(target.std)}"
+    if target.output is not None:
+        line += f", gives {target.output.replace('_', '-')}"
+    flags = {"input_shape": "--input", "mean": "--mean", "std": "--std"}
+    assumed = [flag for name, flag in flags.items() if target.input_origins.get(name) == "nobody"]
+    return line + (f" (assumed; {', '.join(assumed)} say otherwise)" if assumed else "")
 
 
-def _levels(levels: float | Sequence[float]) -> str:
+def _levels(levels: float | Sequence[float] | None) -> str:
+    if levels is None:
+        return "?"
     if isinstance(levels, int | float):
         return f"{levels:.4g}"
     return f"[{', '.join(f'{level:.4g}' for level in levels)}]"

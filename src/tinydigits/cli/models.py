@@ -40,15 +40,15 @@ def ls() -> None:
         trained.add_column(column, justify="right", no_wrap=True)
     shifted: dict[int, list[str]] = {}
     for name in pretrained.names():
-        found = pretrained.find(name)
-        record, (correct, seen) = found.run.record, found.test_counts
+        shipped = pretrained.find(name)
+        record, (correct, seen) = shipped.run.record, shipped.test_counts
         shift_pixels = record.recipe["evaluation"]["shift_pixels"]
         accuracy = f"{100 * correct / seen:.2f} %" + ("*" if shift_pixels else "")
         if shift_pixels:
             shifted.setdefault(shift_pixels, []).append(name)
         trained.add_row(
-            name, found.card.model, f"{record.num_parameters:,}", f"{record.num_buffers:,}",
-            f"{found.weights.stat().st_size:,}", accuracy, str(record.recipe["seed"]),
+            name, shipped.card.model, f"{record.num_parameters:,}", f"{record.num_buffers:,}",
+            f"{shipped.weights.stat().st_size:,}", accuracy, str(record.recipe["seed"]),
         )  # fmt: skip
     console.print(trained, highlight=False)
     for shift_pixels, names in shifted.items():
@@ -75,13 +75,13 @@ def show(
     from tinydigits.trace import trace
 
     with foreign_code(f"model {spec}", "when it is called"):
-        found = trace(models.build(spec), parse_shape(input_shape))
+        traced = trace(models.build(spec), parse_shape(input_shape))
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("layer", overflow="fold")
     table.add_column("kind", overflow="fold")
     for column in ("output", "parameters", "field", "multiply-adds"):
         table.add_column(column, justify="right", no_wrap=True)
-    for layer in found.layers:
+    for layer in traced.layers:
         if layer.kind not in _SILENT:
             table.add_row(
                 layer.path or layer.name, layer.kind, "×".join(map(str, layer.output_shape)),
@@ -90,15 +90,15 @@ def show(
             )  # fmt: skip
     console = plain_console()
     console.print(table)
-    trainable = "" if found.num_trainable == found.num_parameters else f" ({found.num_trainable:,} trainable)"
-    unused = f", {found.num_unused:,} that the output does not use" if found.num_unused else ""
-    exact = "" if found.exact else f" at most, because of {', '.join(found.unknown_ops)}"
+    trainable = "" if traced.num_trainable == traced.num_parameters else f" ({traced.num_trainable:,} trainable)"
+    unused = f", {traced.num_unused:,} that the output does not use" if traced.num_unused else ""
+    exact = "" if traced.exact else f" at most, because of {', '.join(traced.unknown_ops)}"
     for label, value in (
-        ("parameters", f"{found.num_parameters:,}{trainable}{unused}"),
-        ("buffers", f"{found.num_buffers:,}"),
-        ("multiply-adds", f"{found.macs:,} for one image"),
-        ("receptive field", f"{_field(found.receptive_field)} pixels{exact}"),
-        ("size of parameters", f"{found.num_parameters * 4:,} bytes as fp32, {found.num_parameters:,} as int8"),
+        ("parameters", f"{traced.num_parameters:,}{trainable}{unused}"),
+        ("buffers", f"{traced.num_buffers:,}"),
+        ("multiply-adds", f"{traced.macs:,} for one image"),
+        ("receptive field", f"{_field(traced.receptive_field)} pixels{exact}"),
+        ("size of parameters", f"{traced.num_parameters * 4:,} bytes as fp32, {traced.num_parameters:,} as int8"),
     ):
         console.print(f"{label:<20}{value}", highlight=False)
     console.print(f"next: tinydigits verify {spec} --contract under-25k")

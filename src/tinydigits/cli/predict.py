@@ -71,11 +71,11 @@ def predict(
     def answered() -> Iterator[Found]:
         for file in files:
             try:
-                found = list(classify_picture(file, classifier, many=many))
+                answers = list(classify_picture(file, classifier, many=many))
             except TinydigitsError as error:
                 complain(error)
             else:
-                yield file, found
+                yield file, answers
 
     if as_json:
         _write_json(answered(), show)
@@ -90,8 +90,8 @@ def _write_json(answered: Iterable[Found], show: bool) -> None:
     import json
 
     rows = []
-    for file, found in answered:
-        rows += [answer.as_dict(with_image=show) for answer in found] or [{"source": file, **_NOTHING}]
+    for file, answers in answered:
+        rows += [answer.as_dict(with_image=show) for answer in answers] or [{"source": file, **_NOTHING}]
     typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
 
 
@@ -101,12 +101,12 @@ def _write_csv(answered: Iterable[Found]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["source", "class", "probability", "runner_up", "runner_up_probability", "unsure", "left", "top",
                      "width", "height"])  # fmt: skip
-    for file, found in answered:
-        for answer in found:
+    for file, answers in answered:
+        for answer in answers:
             row = [answer.label, f"{answer.probability:.6f}", answer.runner_up,
                    f"{answer.runner_up_probability:.6f}", str(answer.is_unsure).lower()]  # fmt: skip
             writer.writerow([file, *row, *answer.box])
-        if not found:
+        if not answers:
             writer.writerow([file, *[""] * 9])
         sys.stdout.flush()
 
@@ -123,13 +123,13 @@ def _write_table(answered: Iterable[Found], files: list[str], classifier: Classi
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
     is_begun = False
-    for file, found in answered:
+    for file, answers in answered:
         if not is_begun:
             is_begun = True
             write(_COLUMNS)
-        if not found:
+        if not answers:
             write((printable(file), "none", "", "", "nothing is written here"))
-        for answer in found:
+        for answer in answers:
             note = "unsure: perhaps no digit" if answer.is_unsure else ""
             if answer.looks_like > 1:
                 note = f"looks like {answer.looks_like} digits: --many reads each"

@@ -52,7 +52,7 @@ def _find_runs(targets: list[str], out: Path) -> list[Run]:
     from tinydigits.errors import TinydigitsError
     from tinydigits.run import open_run, runs_in
 
-    found: dict[Path, Run] = {}
+    runs_by_folder: dict[Path, Run] = {}
     skipped = []
     for target in targets:
         try:
@@ -63,9 +63,9 @@ def _find_runs(targets: list[str], out: Path) -> list[Run]:
                 raise
             if not runs and not Path(target).is_file():  # runs/STUDY/* names the study's own files, too
                 skipped.append(f"{target}: {error.problem}")
-        found |= {run.folder.resolve(): run for run in runs}
+        runs_by_folder |= {run.folder.resolve(): run for run in runs}
     if skipped:
         typer.echo(printable(f"skipped {len(skipped)}: {'; '.join(skipped)}"), err=True)
-    if not found:
+    if not runs_by_folder:
         raise TinydigitsError("report", "none of these is a run", hint="tinydigits runs ls")
-    return list(found.values())
+    return list(runs_by_folder.values())

@@ -123,15 +123,15 @@ def show(target: Target = None, out: Out = Path("runs"), json: Json = False) -> 
     from rich.table import Table
 
     from tinydigits.cli.console import plain_console
-    from tinydigits.run import open_run, tested_counts, verdict_of
+    from tinydigits.run import open_run
 
     run = open_run(target, out)
     record = run.record
     if json:
         typer.echo(record.model_dump_json(indent=2))
         return
-    verdict = verdict_of(run)
-    seconds, machine, tested = record.seconds, record.machine, tested_counts(verdict or {})
+    verdict, seconds, machine = run.verdict, record.seconds, record.machine
+    tested = verdict.test_counts if verdict else None
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -144,7 +144,7 @@ def show(target: Target = None, out: Out = Path("runs"), json: Json = False) -> 
         ("epochs", f"{record.epochs} of {record.recipe['epochs']}, {record.images_seen:,} images seen"),
         ("accuracy", _accuracy(record)),
         ("test", f"{100 * tested[0] / tested[1]:.2f} % ({tested[0]:,} of {tested[1]:,})" if tested else "not asked"),
-        ("contract", f"{verdict['contract']['name']}: {verdict['verdict']}" if verdict else "not verified"),
+        ("contract", f"{verdict.contract.name}: {verdict.word}" if verdict else "not verified"),
         ("seconds", f"{seconds.training:.1f} training, {seconds.evaluation:.1f} evaluation"),
         ("peak memory", f"{record.peak_memory_bytes / 1e6:.0f} MB"),
         ("machine", f"{machine['processor']}, {machine['num_cores']} cores; {record.device}, {record.threads} threads"),
@@ -184,17 +184,17 @@ def diff(
         _print_json(runs, differences, pairs)
         return
     _print_differences(runs, differences)
-    for found in pairs:
-        low, high = 100 * found.interval.low, 100 * found.interval.high
+    for paired in pairs:
+        low, high = 100 * paired.interval.low, 100 * paired.interval.high
         typer.echo(
-            f"\non the same {found.seen:,} {found.what} images: both right {found.both_right:,}, only A {found.won:,}, "
-            f"only B {found.lost:,}, both wrong {found.both_wrong:,}\n"
-            f"  A - B = {100 * found.difference:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}; "
-            f"McNemar's p = {_p_value(found.p_value)}"
+            f"\non the same {paired.seen:,} {paired.what} images: both right {paired.both_right:,}, "
+            f"only A {paired.won:,}, only B {paired.lost:,}, both wrong {paired.both_wrong:,}\n"
+            f"  A - B = {100 * paired.difference:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}; "
+            f"McNemar's p = {_p_value(paired.p_value)}"
         )
     if not pairs:
         typer.echo("\nno set of images that both were asked and whose answers both keep")
-    unasked = [run for run, found in zip(runs, (one, other), strict=True) if not any(i[1] == "test" for i in found)]
+    unasked = [run for run, sets in zip(runs, (one, other), strict=True) if not any(key[1] == "test" for key in sets)]
     for run in unasked:
         typer.echo(printable(f"next: tinydigits verify {run.folder}"))
     if not unasked:
@@ -206,8 +206,9 @@ def _print_json(runs: list[Run], differences: list[Difference], pairs: list[Pair
     from dataclasses import asdict
 
     tests = [
-        asdict(found) | {"difference": found.difference, "p_value": found.p_value, "interval": asdict(found.interval)}
-        for found in pairs
+        asdict(paired)
+        | {"difference": paired.difference, "p_value": paired.p_value, "interval": asdict(paired.interval)}
+        for paired in pairs
     ]
     tree = {"runs": [str(run.folder) for run in runs], "differences": list(map(asdict, differences)), "paired": tests}
     typer.echo(json.dumps(tree, indent=1))

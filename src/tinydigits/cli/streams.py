@@ -33,22 +33,23 @@ def usable_streams() -> Iterator[None]:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 (open to the end)
     if sys.stdout is None:
         raise TinydigitsError("standard output", "is closed", hint=">/dev/null, where nobody wants to read it")
-    outputs = []
+    outputs = {}
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
-            outputs.append(_Output(stream.fileno()))
-            setattr(sys, name, _text_stream(stream, outputs[-1]))
+            outputs[name] = _Output(stream.fileno())
+            setattr(sys, name, _text_stream(stream, outputs[name]))
+    answer = sys.stdout
     columns = os.environ.get("COLUMNS", "")
     if columns and not (columns.isdigit() and int(columns) >= _NARROWEST):
         del os.environ["COLUMNS"]  # nothing can be shown in it: as wide as the terminal, or 80
     try:
         yield
     finally:
-        sys.stdout.flush()  # Python does it at its end, and nobody can tell then what fails
-        for failure in (output.failure for output in outputs if output.fileno() == 1):
-            if failure is not None:
-                raise TinydigitsError("standard output", f"cannot write: {failure.strerror}") from failure
+        answer.flush()  # Python does it at its end, and nobody can tell then what fails
+        failure = outputs["stdout"].failure if "stdout" in outputs else None
+        if failure is not None:
+            raise TinydigitsError("standard output", f"cannot write: {failure.strerror}") from failure
 
 
 def _text_stream(stream: io.TextIOWrapper, output: _Output) -> io.TextIOWrapper:

@@ -116,25 +116,25 @@ def join(
     _work(open_study(target, out, storage=storage), workers, threads, device)
 
 
-def _read(target: str, given: dict[str, Any], lists: dict[str, list[str]], verify: bool) -> Sweep:
+def _read(target: str, options: dict[str, Any], lists: dict[str, list[str]], verify: bool) -> Sweep:
     from tinydigits.errors import TinydigitsError
     from tinydigits.sweep import check, is_sweep, load
 
     if is_sweep(target):
-        if given or verify or any(lists.values()):
+        if options or verify or any(lists.values()):
             raise TinydigitsError(
                 f"sweep {target}", "is a file that says all of it", hint=f"tinydigits sweeps cp {target} mine.toml"
             )
         return load(target)
     name = Path(target).stem if target.endswith(".toml") else target
-    tree = given | {"name": name, "recipe": target, "verify": verify}
+    tree = options | {"name": name, "recipe": target, "verify": verify}
     tree["set"] = _values("--set", lists["--set"], many=False)
     tree["vary"] = _values("--vary", lists["--vary"], many=True)
     tree["search"] = {
         key: text if ".." in text or not text else _split(text)
         for key, _, text in (option.partition("=") for option in lists["--search"])
     }
-    if "contract" in given and not (verify or tree["vary"] or tree["search"] or "seeds" in given):
+    if "contract" in options and not (verify or tree["vary"] or tree["search"] or "seeds" in options):
         tree["search"] = {"model": "", **_around_lr(target)}
     return check(tree)
 
@@ -142,13 +142,13 @@ def _read(target: str, given: dict[str, Any], lists: dict[str, list[str]], verif
 def _values(flag: str, options: list[str], *, many: bool) -> dict[str, Any]:
     from tinydigits.errors import TinydigitsError
 
-    found = {}
+    values = {}
     for option in options:
         key, equals, text = option.partition("=")
         if not equals or not key.strip() or not text:
             raise TinydigitsError(flag, got=option, expected="KEY=A,B" if many else "KEY=VALUE")
-        found[key.strip()] = _split(text) if many else _split(text, whole=True)[0]
-    return found
+        values[key.strip()] = _split(text) if many else _split(text, whole=True)[0]
+    return values
 
 
 def _split(text: str, *, whole: bool = False) -> list[Any]:

@@ -20,17 +20,17 @@ __all__ = ["watch"]
 @contextlib.contextmanager
 def watch() -> Iterator[Callable[[Standing], None]]:
     """What is to be told each time that somebody looks where the study stands."""
-    said: set[int] = set()
+    shown: set[int] = set()
 
     def new(standing: Standing) -> list[Row]:
-        rows = [row for row in standing.done if row.slot not in said]
-        said.update(row.slot for row in rows)
+        rows = [row for row in standing.done if row.slot not in shown]
+        shown.update(row.slot for row in rows)
         return rows
 
     if not sys.stdout.isatty():
 
         def say(standing: Standing) -> None:
-            first = not said
+            first = not shown
             rows = new(standing)
             if first and len(rows) > 1:
                 typer.echo(f"{len(rows)} trials were there already; {_state(standing)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -14,7 +14,8 @@ from tinydigits.cli import model_input
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tinydigits.verify import Verdict
+    from tinydigits.verdict import Verdict
+    from tinydigits.verify import Case
 
 _COLOURS = {"pass": "green", "fail": "red", "undecided": "yellow", "not run": "yellow"}
 _WIDTH_WITHOUT_TERMINAL = 160
@@ -90,8 +91,7 @@ def verify(
     from tinydigits.cli.console import plain_console
     from tinydigits.cli.github import commands_stopped, tell_github
     from tinydigits.errors import TinydigitsError
-    from tinydigits.verify import Retraining, keep
-    from tinydigits.verify import verify as judge
+    from tinydigits.verify import Retraining, keep, prepare
 
     if not retrain and (recipe or train or seeds):
         raise TinydigitsError("verify", "--recipe, --train and --seeds say how to train anew", hint="--retrain")
@@ -101,27 +101,27 @@ def verify(
     files = {"json": json, "junit": junit, "markdown": markdown, "badge": badge}
     printed = _printed(files)
     before = _earlier(compare, out)
-    stream = sys.stderr if printed else sys.stdout
-    console = plain_console(stderr=printed is not None)  # standard output is then the file's alone
+    # Taken now: a target that is a script may put a file of its own in place of them.
+    output, words = sys.stdout, sys.stdout if printed is None else sys.stderr
+    console = plain_console(file=words)  # standard output is the printed file's alone
     if not console.is_terminal:
-        console = plain_console(stderr=printed is not None, width=_WIDTH_WITHOUT_TERMINAL)
-    with commands_stopped(stream), console.status("verifying") as status:
-        verdict = judge(
+        console = plain_console(file=words, width=_WIDTH_WITHOUT_TERMINAL)
+    with commands_stopped(words), console.status("verifying") as status:
+        case = prepare(
             target, contract, weights=weights, options=model_input.parse_options(settings), model=model,
             said=model_input.parse_input(input_shape, mean, std, levels, resize),
             out=out, source=data, device=device, threads=threads,
             retraining=Retraining(recipe, train, seeds) if retrain else None, on_training=status.update,
-            on_finding=lambda finding: status.update(f"{finding.check}: {finding.status}"),
         )  # fmt: skip
-    _print(console, verdict, model)
-    tree = verdict.tree()
-    _write(files, tree, before)
-    tell_github(tree, before, stream)
-    keep(verdict)
-    if verdict.run is not None:
-        from tinydigits.report import write_run_report  # which imports matplotlib: only where it draws
+        verdict = case.judge(lambda finding: status.update(f"{finding.check}: {finding.status}"))
+    _print(console, case, verdict, model)
+    _write(files, verdict, before, output)
+    tell_github(verdict, before, words)
+    keep(case, verdict)
+    if case.run is not None:
+        from tinydigits.report import write_run_report
 
-        write_run_report(verdict.run)  # now with the test images' pictures and the verdict
+        write_run_report(case.run)  # now with the test images' pictures and the verdict
     return verdict.exit_code
 
 
@@ -135,13 +135,13 @@ def _collect_rarely() -> None:
     atexit.register(gc.freeze)
 
 
-def _earlier(file: Path | None, out: Path) -> Mapping[str, Any] | None:
+def _earlier(file: Path | None, out: Path) -> Verdict | None:
     if file is None:
         return None
-    from tinydigits.report import load_verdict
     from tinydigits.run import at_latest
+    from tinydigits.verdict import load
 
-    return load_verdict(at_latest(file, out))
+    return load(at_latest(file, out))
 
 
 def _printed(files: Mapping[str, Path | None]) -> str | None:
@@ -154,7 +154,7 @@ def _printed(files: Mapping[str, Path | None]) -> str | None:
     return named[0] if named else None
 
 
-def _write(files: Mapping[str, Path | None], tree: Mapping[str, Any], before: Mapping[str, Any] | None) -> None:
+def _write(files: Mapping[str, Path | None], verdict: Verdict, before: Verdict | None, output: TextIO) -> None:
     if not any(files.values()):
         return
     from tinydigits.report import render
@@ -162,18 +162,16 @@ def _write(files: Mapping[str, Path | None], tree: Mapping[str, Any], before: Ma
 
     for name, path in files.items():
         if str(path) == "-":
-            typer.echo(render(name, tree, before), nl=False)
+            typer.echo(render(name, verdict, before), file=output, nl=False)
         elif path is not None:
-            write_output(path, render(name, tree, before))
+            write_output(path, render(name, verdict, before))
 
 
-def _print(console: Console, verdict: Verdict, model: str | None) -> None:
+def _print(console: Console, case: Case, verdict: Verdict, model: str | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
     from tinydigits.errors import printable
-    from tinydigits.escape import quoted
-    from tinydigits.run import code_note
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("check", "measured", "limit", "finding"):
@@ -190,32 +188,25 @@ def _print(console: Console, verdict: Verdict, model: str | None) -> None:
         console.print("\nwhat to do")
         for finding in advised:
             console.print(Text.assemble(("  " + finding.check, "bold"), f": {finding.advice}"))
-    counts = {status: sum(f.status == status for f in verdict.findings) for status in _COLOURS}
-    words = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
     colour = {"holds": "green", "does not hold": "red"}.get(verdict.word, "yellow")
-    console.print(
-        Text.assemble(
-            f"\n{quoted(verdict.target['name'])} against {quoted(verdict.contract.name)}: ",
-            (verdict.word, f"bold {colour}"),
-            f" ({words})",
-        )
-    )
-    if note := code_note(verdict.target):
-        console.print(Text(note, style="yellow"))
+    names = verdict.headline.removesuffix(verdict.word)
+    console.print(Text.assemble(f"\n{names}", (verdict.word, f"bold {colour}"), f" ({verdict.summary})"))
+    if verdict.target.code_note:
+        console.print(Text(verdict.target.code_note, style="yellow"))
     console.print(model_input.words(verdict.target), highlight=False)
-    if verdict.run is not None:
-        console.print(printable(f"report: {verdict.run.folder}/report.md"), highlight=False)
-    for step in _next_steps(verdict, model):
+    if case.run is not None:
+        console.print(printable(f"report: {case.run.folder}/report.md"), highlight=False)
+    for step in _next_steps(case, verdict, model):
         console.print(printable(f"next: {step}"))
 
 
-def _next_steps(verdict: Verdict, model: str | None) -> list[str]:
-    if verdict.run is not None:
+def _next_steps(case: Case, verdict: Verdict, model: str | None) -> list[str]:
+    if case.run is not None:
         named = f" --model {shlex.quote(model)}" if model is not None else ""
-        return [f"tinydigits export {verdict.run.folder} pth{named}"]
-    if not verdict.target.get("model"):
+        return [f"tinydigits export {case.run.folder} pth{named}"]
+    if not verdict.target.model:
         return []
-    steps = [f"tinydigits models show {verdict.target['model']}"]
+    steps = [f"tinydigits models show {verdict.target.model}"]
     if any(finding.status == "not run" for finding in verdict.findings):
-        steps.append(f"tinydigits train --model {verdict.target['model']}")
+        steps.append(f"tinydigits train --model {verdict.target.model}")
     return steps

@@ -83,12 +83,12 @@ def load(source: str, split: str, *, allow_download: bool = True) -> ImageSet:
         raise TinydigitsError(f"data {source}", got=f"split {split!r}", expected="'train' or 'test'")
     if source not in sources.names() and _is_path(source):
         return load_folder(Path(source), split)
-    found = sources.get(source)
-    images_NHW, labels_N = found.read(split, allow_download=allow_download)
-    expected = found.info.num_train if split == "train" else found.info.num_test
+    data_source = sources.get(source)
+    images_NHW, labels_N = data_source.read(split, allow_download=allow_download)
+    expected = data_source.info.num_train if split == "train" else data_source.info.num_test
     if len(labels_N) != expected:
         raise TinydigitsError(f"{source} {split}", got=f"{len(labels_N)} images", expected=expected)
-    return ImageSet(source, split, images_NHW, labels_N, found.info.classes)
+    return ImageSet(source, split, images_NHW, labels_N, data_source.info.classes)
 
 
 def locate(source: str) -> str:

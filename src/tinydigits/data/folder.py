@@ -173,17 +173,17 @@ def _find_pictures(folder: Path, split: str) -> tuple[_Pictures, list[str]]:
 
 def _split_folders(folder: Path) -> dict[str, Path]:
     """The folders of a set's splits, "train" among them; none where its folders are classes."""
-    found: dict[str, Path] = {}
+    by_role: dict[str, Path] = {}
     for path in _folders(folder):
         role = _SPLITS.get(path.name.lower())
-        if role in found:
-            got = f"{found[role].name}/ and {path.name}/"
+        if role in by_role:
+            got = f"{by_role[role].name}/ and {path.name}/"
             raise TinydigitsError(folder, got=got, expected=f"one folder for {role}")
         if role:
-            found[role] = path
-    if "train" in found and _folders(found["train"]):
-        return found
-    others = [path for role, path in found.items() if role != "train"]  # "train" alone is a class: of vehicles, say
+            by_role[role] = path
+    if "train" in by_role and _folders(by_role["train"]):
+        return by_role
+    others = [path for role, path in by_role.items() if role != "train"]  # "train" alone is a class: of vehicles, say
     if others:
         raise TinydigitsError(folder, got=f"{others[0].name}/ without train/<class>/", expected=_LAYOUT)
     return {}
@@ -208,16 +208,16 @@ def _list(root: Path) -> tuple[_Pictures, Counter[str]]:
     pictures: _Pictures = {}
     left_out: Counter[str] = Counter()
     for folder in _folders(root):
-        found: list[tuple[str, Path]] = []
+        paths: list[tuple[str, Path]] = []
         for path in files_below(folder):
             within = path.relative_to(folder)
             if any(part.lower() in _SPLITS for part in within.parts[:-1]):
                 raise TinydigitsError(path.parent, "a split within a class", expected=_LAYOUT)
             if path.suffix.lower() in SUFFIXES:
-                found.append((within.as_posix(), path))
+                paths.append((within.as_posix(), path))
             else:
                 left_out[path.suffix.lower() or "without a suffix"] += 1
-        pictures[folder.name] = [path for _, path in sorted(found, key=lambda pair: _natural(pair[0]))]
+        pictures[folder.name] = [path for _, path in sorted(paths, key=lambda pair: _natural(pair[0]))]
     loose = [path for path in root.iterdir() if path.is_file() and not is_clutter(path.name)]
     left_out["outside the class folders"] = sum(path.suffix.lower() in SUFFIXES for path in loose)
     return pictures, +left_out  # without kinds of which there are none

@@ -78,14 +78,14 @@ class OriginalFiles(Source):
 
     def _paths(self, allow_download: bool) -> dict[str, Path]:
         """All four files, also when only two are wanted: a damaged test set is worth knowing before training."""
-        found = {original.role: self._find(original) for original in self.originals}
-        missing = [original for original in self.originals if not found[original.role]]
+        paths = {original.role: self._find(original) for original in self.originals}
+        missing = [original for original in self.originals if not paths[original.role]]
         if missing and not allow_download:
             files = ", ".join(original.published.file for original in missing)
             raise DataUnavailable(self.info.name, f"not on this machine ({files}), and no download is allowed")
         fetch(self.info.name, [original.published for original in missing], self.info.mirrors)
         cache = cache_folder(self.info.name)
-        return {original.role: found[original.role] or cache / original.published.file for original in self.originals}
+        return {original.role: paths[original.role] or cache / original.published.file for original in self.originals}
 
     def _find(self, original: Original) -> Path | None:
         for folder, is_shared in self._own_folders():

@@ -10,8 +10,9 @@ from typing import Any
 from tinydigits import data
 from tinydigits.escape import code, markdown
 from tinydigits.export.trained import Trained
-from tinydigits.run import Record, code_note, verdict_of
+from tinydigits.run import Record
 from tinydigits.text import source_alias, source_label
+from tinydigits.verdict import Verdict
 
 __all__ = ["NEEDS", "write"]
 
@@ -27,7 +28,7 @@ def write(trained: Trained, folder: Path) -> Path:
     """
     assert trained.run is not None  # see NEEDS
     record = trained.run.record
-    verdict = verdict_of(trained.run) or {}
+    verdict = trained.run.verdict
     front = ["---", *_front_matter(trained, verdict), "---"]
     sections = [*_sections(trained, record, verdict)]
     path = folder / f"{trained.stem}-card.md"
@@ -35,17 +36,7 @@ def write(trained: Trained, folder: Path) -> Path:
     return path
 
 
-def _accuracies(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, int, int]]:
-    """Source, split, correct and seen of every data set that the verdict asked."""
-    sets = {entry["sha256"]: entry for entry in verdict.get("data", [])}
-    for finding in verdict.get("findings", []):
-        details = finding["details"]
-        if {"correct", "seen", "data_sha256"} <= set(details) and details["data_sha256"] in sets:
-            entry = sets[details["data_sha256"]]
-            yield entry["source"], entry["split"], details["correct"], details["seen"]
-
-
-def _front_matter(trained: Trained, verdict: Mapping[str, Any]) -> Iterator[str]:
+def _front_matter(trained: Trained, verdict: Verdict | None) -> Iterator[str]:
     known = [trained.origin.source] if trained.origin.source in data.names() else []
     yield "library_name: tinydigits"
     yield "pipeline_tag: image-classification"
@@ -53,20 +44,21 @@ def _front_matter(trained: Trained, verdict: Mapping[str, Any]) -> Iterator[str]
     if known:
         yield f"datasets: {_yaml(known)}"
     yield "metrics: [accuracy]"
-    results = list(_accuracies(verdict))
-    shift = verdict.get("target", {}).get("test_time_shift_pixels", 0)
+    results = list(verdict.counted()) if verdict else []
+    shift = verdict.target.test_time_shift_pixels if verdict else 0
     name = f", name: {_yaml(f'accuracy, averaged over shifts of up to {shift} px')}" if shift else ""
     if results:
         yield "model-index:"
         yield f"- name: {_yaml(trained.stem)}"
         yield "  results:"
-    for asked, split, correct, seen in results:
+    for result in results:
+        source = result.data.source
         yield "  - task: {type: image-classification}"
         # A folder's name is not that of a data set that others could look up.
-        kind = asked if asked in data.names() else "imagefolder"
-        dataset = {"name": source_alias(asked), "type": kind, "split": split}
+        kind = source if source in data.names() else "imagefolder"
+        dataset = {"name": source_alias(source), "type": kind, "split": result.data.split}
         yield f"    dataset: {_yaml(dataset)}"
-        yield f"    metrics: [{{type: accuracy, value: {correct / seen:.6g}{name}}}]"
+        yield f"    metrics: [{{type: accuracy, value: {result.correct / result.seen:.6g}{name}}}]"
 
 
 def _in_words(source: str) -> str:
@@ -79,7 +71,7 @@ def _yaml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _sections(trained: Trained, record: Record, verdict: Mapping[str, Any]) -> Iterator[str]:
+def _sections(trained: Trained, record: Record, verdict: Verdict | None) -> Iterator[str]:
     card, stem, recipe = trained.card, trained.stem, record.recipe
     height, width = card.input_shape[1:]
     yield f"# {stem}"
@@ -118,27 +110,27 @@ def _sections(trained: Trained, record: Record, verdict: Mapping[str, Any]) -> I
     )
 
 
-def _results(verdict: Mapping[str, Any], source: str) -> Iterator[str]:
-    if not verdict:
+def _results(verdict: Verdict | None, source: str) -> Iterator[str]:
+    if verdict is None:
         return
     yield "| check | measured | limit | finding |"
     yield "| --- | --- | --- | --- |"
-    sources = {source, *(entry["source"] for entry in verdict["data"])}
-    for finding in verdict["findings"]:
-        limit = finding["limit"]
-        for asked in sources:  # the card is given away, and does not tell where a folder lies
-            limit = limit.replace(source_label(asked), source_alias(asked))
-        cells = map(markdown, (finding["check"], finding["measured"], limit, finding["status"]))
+    sources = {source, *(data.source for data in verdict.data)}
+    for finding in verdict.findings:
+        limit = finding.limit
+        for name in sources:  # the card is given away, and does not tell where a folder lies
+            limit = limit.replace(source_label(name), source_alias(name))
+        cells = map(markdown, (finding.check, finding.measured, limit, finding.status))
         yield f"| {' | '.join(cells)} |"
     yield ""
     yield (
-        f"Measured by `tinydigits verify` on {verdict['verified_at'][:10]} against the contract "
-        f"{code(verdict['contract']['name'])}: {verdict['verdict']}."
+        f"Measured by `tinydigits verify` on {verdict.verified_at[:10]} against the contract "
+        f"{code(verdict.contract.name)}: {verdict.word}."
     )
-    if note := code_note(verdict["target"]):
+    if note := verdict.target.code_note:
         yield ""
         yield f"In that verdict, {markdown(note)}."
-    if shift := verdict["target"].get("test_time_shift_pixels", 0):
+    if shift := verdict.target.test_time_shift_pixels:
         yield ""
         yield (
             f"Test-time augmentation: the accuracy is of answers averaged over all shifts of up to {shift} px. An "

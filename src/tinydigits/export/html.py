@@ -71,14 +71,14 @@ def load(path: Path) -> Answer:
         raise NotAsked(str(path), "Node, which asks the page, is not installed", hint="apt install nodejs")
     num_classes = len(_classes(path))
     process = subprocess.Popen([node, "-e", _ASK, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    given, taken = process.stdin, process.stdout
-    assert given is not None and taken is not None
+    to_node, from_node = process.stdin, process.stdout
+    assert to_node is not None and from_node is not None
 
     def answer(images_NHW: np.ndarray) -> np.ndarray:
         num = len(images_NHW)
-        given.write(num.to_bytes(4, "little") + images_NHW.tobytes())
-        given.flush()
-        content = taken.read(4 * num * num_classes)
+        to_node.write(num.to_bytes(4, "little") + images_NHW.tobytes())
+        to_node.flush()
+        content = from_node.read(4 * num * num_classes)
         if len(content) < 4 * num * num_classes:
             raise TinydigitsError(str(path), "the page's script failed in Node")
         return np.frombuffer(content, "<f4").reshape(num, num_classes)

@@ -49,16 +49,16 @@ class Parity:
         return self.correct_before - self.correct_after <= MAX_DROP * self.seen
 
     def __str__(self) -> str:
-        facts = (
+        sentences = (
             f"same class on {self.same:,} of {self.seen:,} {source_label(self.source)} test images, "
             f"largest probability difference {self.largest_difference:.1e}"
         )
         if self.rule == "accuracy":
             before, after = (100 * correct / self.seen for correct in (self.correct_before, self.correct_after))
-            facts += (
+            sentences += (
                 f", accuracy {before:.2f} → {after:.2f} % ({after - before:+.2f} points; {-100 * MAX_DROP:g} allowed)"
             )
-        return f"parity {'holds' if self.holds else 'does not hold'}: {facts}"
+        return f"parity {'holds' if self.holds else 'does not hold'}: {sentences}"
 
 
 def compare(trained: Trained, answer: Answer, rule: Rule) -> Parity:
@@ -72,7 +72,7 @@ def compare(trained: Trained, answer: Answer, rule: Rule) -> Parity:
     596
     """
     test = trained.images("test")
-    before_NK, after_NK = (_ask(asked, test.images_NHW) for asked in (trained.answer, answer))
+    before_NK, after_NK = (_ask(answer_of, test.images_NHW) for answer_of in (trained.answer, answer))
     before_N, after_N = before_NK.argmax(axis=1), after_NK.argmax(axis=1)
     difference = float(np.abs(before_NK - after_NK).max())
     return Parity(

@@ -204,17 +204,17 @@ class _Norm(torch.autograd.Function):
     """Gives memory that is not filled yet; `_batch_norm` does that."""
 
     @staticmethod
-    def forward(ctx: Any, order: Order, features: Tensor, weight: Tensor, bias: Tensor, found: Tensor) -> Tensor:
+    def forward(ctx: Any, order: Order, features: Tensor, weight: Tensor, bias: Tensor, statistics: Tensor) -> Tensor:
         ctx.order, ctx.with_relu = order, False
-        ctx.save_for_backward(features, weight, bias, found)
+        ctx.save_for_backward(features, weight, bias, statistics)
         return order.new(features.shape)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        (features, weight, bias, found), gradient = ctx.saved_tensors, ctx.order.of(gradients[0])
+        (features, weight, bias, statistics), gradient = ctx.saved_tensors, ctx.order.of(gradients[0])
         to_features, to_weight = ctx.order.new(features.shape), torch.empty_like(weight)
         to_bias = torch.empty_like(bias)
-        mean, _, scale = found
+        mean, _, scale = statistics
         ctx.order.kernels.norm_back(
             len(weight), features.numel() // len(weight) // LANES, ctx.with_relu, _address(features),
             _address(gradient), _address(weight), _address(bias), _address(mean), _address(scale),
@@ -233,20 +233,20 @@ def _batch_norm(
     fits = mode.order.takes(input) and mode.order.has(input) and weight.dtype == bias.dtype == torch.float32
     if not (fits and training) or running_mean is None or running_var is None:
         return None
-    found = torch.empty(3, len(weight))  # mean, biased variance and 1/sd of each channel
-    out = _Norm.apply(mode.order, input, weight, bias, found)
+    statistics = torch.empty(3, len(weight))  # mean, biased variance and 1/sd of each channel
+    out = _Norm.apply(mode.order, input, weight, bias, statistics)
     node = out.grad_fn
 
     def make(with_relu: bool) -> None:
         node.with_relu = with_relu
         mode.order.kernels.norm(
             len(weight), input.numel() // len(weight) // LANES, with_relu, eps, _address(input), _address(weight),
-            _address(bias), _address(out), *(_address(row) for row in found), torch.get_num_threads(),
+            _address(bias), _address(out), *(_address(row) for row in statistics), torch.get_num_threads(),
         )  # fmt: skip
         count = input.numel() // len(weight)
         with torch.no_grad():
-            running_mean.lerp_(found[0], momentum)
-            running_var.lerp_(found[1] * (count / (count - 1)), momentum)
+            running_mean.lerp_(statistics[0], momentum)
+            running_var.lerp_(statistics[1] * (count / (count - 1)), momentum)
 
     mode.waiting = out, make
     return out

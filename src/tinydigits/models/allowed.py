@@ -112,8 +112,8 @@ def choose_code(
             where, f"its model is {printable(spec)}, and there is no such file beside it or in the current folder",
             hint=_saying_yes(command, f"path/to/{Path(place).name}:{class_name}"),
         )  # fmt: skip
-    found = [Code(f"{path}:{class_name}", _differences(f"{path}:{class_name}", spec, recorded)) for path in places]
-    code = next((code for code in found if not code.changed), found[0])
+    candidates = [Code(f"{path}:{class_name}", _differences(f"{path}:{class_name}", spec, recorded)) for path in places]
+    code = next((code for code in candidates if not code.changed), candidates[0])
     if code.changed:
         raise TinydigitsError(
             where, f"{printable(', '.join(code.changed))} changed since it was trained, and changed code is run only "
@@ -167,10 +167,10 @@ def _files(spec: str) -> dict[str, Path]:
         return {}
     if place.endswith(".py"):
         path = Path(place).absolute()
-        own, folders, found = None, [str(path.parent)], {path.name: path}
+        own, folders, files = None, [str(path.parent)], {path.name: path}
         waiting = [] if path.parent.name in ("site-packages", "dist-packages") else [*_imports("", path)]
     else:
-        own, folders, found, waiting = place.partition(".")[0], sys.path, {}, [place]
+        own, folders, files, waiting = place.partition(".")[0], sys.path, {}, [place]
         if not any(module == place for module, _ in _modules(place, folders)):
             raise ImportError(place)
     seen: set[str] = set()
@@ -179,9 +179,9 @@ def _files(spec: str) -> dict[str, Path]:
             if module not in seen and own in (None, module.partition(".")[0]):
                 seen.add(module)
                 folder = module if _is_package(path) else module.rpartition(".")[0]
-                found[f"{folder.replace('.', '/')}/{path.name}".lstrip("/")] = path
+                files[f"{folder.replace('.', '/')}/{path.name}".lstrip("/")] = path
                 waiting += _imports(module, path)
-    return found
+    return files
 
 
 def forget_namesakes(spec: str) -> None:

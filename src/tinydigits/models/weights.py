@@ -173,20 +173,20 @@ def _fit_weights(model: nn.Module, state: dict[str, Tensor], where: str) -> None
         if not fits and all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
     firsts = _first_names(model, wanted)
-    given = {firsts[name]: tensor for name, tensor in state.items() if name in firsts}
-    state = {name: given[first] for name, first in firsts.items() if first in given} | state
-    facts = []
+    by_first_name = {firsts[name]: tensor for name, tensor in state.items() if name in firsts}
+    state = {name: by_first_name[first] for name, first in firsts.items() if first in by_first_name} | state
+    problems = []
     for word, keys in (("lacks", wanted.keys() - state.keys()), ("has besides", state.keys() - wanted.keys())):
         if keys:
-            facts.append(f"{word} {_list(sorted(keys))}")
+            problems.append(f"{word} {_list(sorted(keys))}")
     lazy = {name for name, tensor in wanted.items() if isinstance(tensor, UninitializedParameter | UninitializedBuffer)}
-    facts += [
+    problems += [
         f"{key} is {_shape(state[key])} and should be {_shape(wanted[key])}"
         for key in sorted(wanted.keys() & state.keys() - lazy) if state[key].shape != wanted[key].shape
     ][:_NUM_NAMED]  # fmt: skip
     where_to = f"does not fit {type(model).__name__}"
-    if facts:
-        raise TinydigitsError(where, f"{where_to}: {'; '.join(facts)}")
+    if problems:
+        raise TinydigitsError(where, f"{where_to}: {'; '.join(problems)}")
     try:
         model.load_state_dict(state)
     except RuntimeError as error:  # a model with loading rules of its own

@@ -81,5 +81,5 @@ def _operation(where: str, node: OnnxNode, constants: dict[str, np.ndarray]) -> 
         scale = gain / np.sqrt(variance + node.attributes.get("epsilon", 1e-5))
         op, inputs = "Affine", [inputs[0], f"{output}/scale", f"{output}/shift"]
         constants |= {inputs[1]: scale, inputs[2]: bias - mean * scale}
-    kept = {key: value for key, value in node.attributes.items() if key in _KEPT}
-    return {"op": op, "inputs": inputs, "output": output, **kept}
+    attributes = {key: value for key, value in node.attributes.items() if key in _KEPT}
+    return {"op": op, "inputs": inputs, "output": output, **attributes}

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tinydigits.errors import unknown_name
 
 if TYPE_CHECKING:
     from tinydigits.models import WeightsCard
     from tinydigits.run import Run
+    from tinydigits.verdict import Verdict
 
 __all__ = ["Pretrained", "find", "names"]
 
@@ -64,11 +65,11 @@ class Pretrained:
         return read_card(self.weights)
 
     @property
-    def verdict(self) -> dict[str, Any]:
-        """The verdict that the weights had when they were put here; `tinydigits verify NAME` asks again."""
-        from tinydigits.run import read_verdict
+    def verdict(self) -> Verdict:
+        """The verdict that the weights had when they were put here; `tinydigits verify NAME` judges again."""
+        from tinydigits.verdict import load
 
-        return read_verdict(self.run.file("verdict.json"))
+        return load(self.run.file("verdict.json"))
 
     @property
     def test_counts(self) -> tuple[int, int]:
@@ -78,8 +79,9 @@ class Pretrained:
         >>> seen
         10000
         """
-        details = next(found["details"] for found in self.verdict["findings"] if found["check"] == "accuracy")
-        return int(details["correct"]), int(details["seen"])
+        counts = self.verdict.test_counts
+        assert counts is not None  # what is shipped has been counted
+        return counts
 
 
 def names() -> list[str]:

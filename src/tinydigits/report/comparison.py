@@ -14,8 +14,9 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.escape import markdown
 from tinydigits.report import text
 from tinydigits.report.command import what_decides
-from tinydigits.run import Answers, Paired, Record, Run, answers_of, pair, settings_of, tested_counts, verdict_of
+from tinydigits.run import Answers, Paired, Record, Run, answers_of, pair, settings_of
 from tinydigits.stats import Interval, adjust_holm, mean_interval, wilson_interval
+from tinydigits.verdict import Verdict
 
 __all__ = ["Compared", "Comparison", "Entry", "Pair", "compare", "comparison_page"]
 
@@ -31,7 +32,7 @@ class Entry:
     number: int
     run: Run
     record: Record
-    verdict: Mapping[str, Any] | None
+    verdict: Verdict | None
     counts: Mapping[str, tuple[int, int]]
     settings: Mapping[str, Any]
 
@@ -129,13 +130,12 @@ def compare(runs: Sequence[Run]) -> Comparison:
 
 
 def _entry(number: int, run: Run) -> Entry:
-    record, verdict = run.record, verdict_of(run)
+    record, verdict = run.record, run.verdict
     counts: dict[str, tuple[int, int]] = {}
     if record.result:
         counts[record.result.split] = (record.result.correct, record.result.seen)
-    tested = tested_counts(verdict or {})
-    if tested:
-        counts["test"] = tested
+    if verdict and verdict.test_counts:
+        counts["test"] = verdict.test_counts
     return Entry(number, run, record, verdict, counts, settings_of(record))
 
 
@@ -174,7 +174,7 @@ def runs_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]
             counts = entry.counts.get(split)
             interval = f" ({text.interval(wilson_interval(*counts))})" if counts else ""
             row.append(text.percent(counts[0] / counts[1]) + interval if counts else "")
-        row.append(f"{entry.verdict['contract']['name']}: {entry.verdict['verdict']}" if entry.verdict else "")
+        row.append(f"{entry.verdict.contract.name}: {entry.verdict.word}" if entry.verdict else "")
         row += [f"{record.num_parameters:,}", str(record.epochs), f"{record.seconds.training:,.1f}"]
         row += [record.recipe["name"], str(record.recipe["seed"])]
         rows.append(row)
@@ -257,7 +257,7 @@ def comparison_page(comparison: Comparison, title: str, folder: Path) -> str:
         parts += ["## Settings that differ", text.table(*settings_table(comparison))]
     if comparison.placed():
         name = f"Parameters against {comparison.split} accuracy"
-        parts += [f"## {name}", text.picture("frontier.png", name)]
+        parts += [f"## {name}", text.picture("frontier.svg", name)]
     if comparison.has_seeds:
         parts += ["## Over seeds", text.table(*groups_table(comparison)), SEEDS_NOTE]
     if comparison.pairs:

@@ -4,19 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from tinydigits.errors import TinydigitsError
 from tinydigits.report import text
-from tinydigits.report.curves import Line
-from tinydigits.report.sheets import Mistakes
 from tinydigits.run import Record, Run, arrays_of
 from tinydigits.stats import reliability_bins
 from tinydigits.text import source_label
+from tinydigits.verdict import Verdict
 
-__all__ = ["Curves", "SetAnswers", "count_of", "facts", "own_answers", "read_curves", "tested_answers"]
+__all__ = [
+    "Curves",
+    "Line",
+    "Mistakes",
+    "SetAnswers",
+    "count_of",
+    "facts",
+    "own_answers",
+    "read_curves",
+    "tested_answers",
+]
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """Wrongly answered images, the surest first; `probability` is that of the wrong answer, 0 to 1."""
+
+    images_NHW: np.ndarray
+    labels_N: np.ndarray
+    predicted_N: np.ndarray
+    probability_N: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -81,20 +99,18 @@ def _mistakes(arrays: Mapping[str, np.ndarray]) -> Mistakes:
     return Mistakes(*(arrays[f"mistakes_{part}"] for part in parts))
 
 
-def tested_answers(run: Run, verdict: Mapping[str, Any] | None) -> SetAnswers | None:
-    """What the verifier was answered on the test images, where it asked them of these weights."""
-    asked = [data for data in (verdict or {}).get("data", []) if data["split"] == "test"]
+def tested_answers(run: Run, verdict: Verdict | None) -> SetAnswers | None:
+    """What the model answered to the test images when these weights were verified."""
+    test = verdict.test_data if verdict else None
     arrays = arrays_of(run, "predictions.npz")
-    if not asked or not arrays or int(arrays["confusion"].sum()) != asked[0]["num_images"]:
+    if verdict is None or test is None or not arrays or int(arrays["confusion"].sum()) != test.num_images:
         return None
-    found = [finding["details"] for finding in (verdict or {})["findings"] if finding["check"] == "accuracy"]
-    error = found[0].get("calibration_error") if found else None
     return SetAnswers(
-        asked[0]["source"],
+        test.source,
         "test",
         arrays["confusion"],
         _mistakes(arrays),
-        calibration_error=error,
+        calibration_error=verdict.calibration_error,
         reliability=_reliability(arrays),
     )
 
@@ -103,6 +119,31 @@ def _reliability(arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
     if not {"labels", "predicted", "probability"} <= arrays.keys():
         return None
     return reliability_bins(arrays["probability"], arrays["labels"] == arrays["predicted"])
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve: values against images seen.
+
+    `num_images` is how many images one value of an accuracy stands for. A noisy line is drawn faint, under its mean
+    over a twentieth of it to either side, which is what is named at its end.
+    """
+
+    name: str
+    images_seen: Sequence[float]
+    values: Sequence[float]
+    num_images: int = 1
+    noisy: bool = False
+
+    @property
+    def trend(self) -> list[float]:
+        """The values, or their running mean where they are noisy."""
+        if not self.noisy:
+            return list(self.values)
+        # Even to both sides at the start, where the values fall fast.
+        reaches = [min(index, len(self.values) // 20) for index in range(len(self.values))]
+        windows = (self.values[index - reach : index + reach + 1] for index, reach in enumerate(reaches))
+        return [sum(window) / len(window) for window in windows]
 
 
 @dataclass(frozen=True)

@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tinydigits.report._matplotlib import in_default_style
+from tinydigits.report.charts import frontier_chart
 from tinydigits.report.comparison import compare, comparison_page
-from tinydigits.report.comparison_picture import draw_comparison
 from tinydigits.report.html import html_page
 from tinydigits.report.run_report import write_run_report
-from tinydigits.report.style import png_bytes
 from tinydigits.run import Run, write_atomic
 
 __all__ = ["write_reports"]
 
 
-@in_default_style
 def write_reports(runs: Sequence[Run], folder: Path) -> list[Path]:
     """Write `report.md` and `report.html`: of one run into the run, of several into `folder`, and give their paths.
 
-    Of several, `frontier.png` stands beside them, and each run's own `report.md` and pictures are written, too. Raises
+    Of several, `frontier.svg` stands beside them, and each run's own `report.md` and pictures are written, too. Raises
     TinydigitsError where a run is damaged.
     """
     if len(runs) == 1:
@@ -34,7 +31,7 @@ def write_reports(runs: Sequence[Run], folder: Path) -> list[Path]:
     write_atomic(folder / "report.html", html_page(runs, title, folder))
     found = compare(runs)
     if found.placed():
-        write_atomic(folder / "frontier.png", png_bytes(draw_comparison(found, title)))
+        write_atomic(folder / "frontier.svg", frontier_chart(found, title).file())
     write_atomic(folder / "report.md", comparison_page(found, title, folder))
     for run in runs:
         if not (run.folder / "report.md").is_file():

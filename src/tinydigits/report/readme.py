@@ -8,8 +8,7 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.escape import code, markdown
 from tinydigits.report import text
 from tinydigits.report.command import train_command
-from tinydigits.report.verdict import count
-from tinydigits.run import Run, code_note, verdict_of
+from tinydigits.run import Run
 
 __all__ = ["BEGIN", "END", "fill_readme"]
 
@@ -29,15 +28,15 @@ def fill_readme(page: str, run: Run, where: str = "README.md") -> str:
     """
     if not _PART.search(page):
         raise TinydigitsError(where, "has no place for a verdict", hint=f"a line {BEGIN} and after it a line {END}")
-    verdict = verdict_of(run)
+    verdict = run.verdict
     if verdict is None:
         hint = f"tinydigits verify {run.folder}"
         raise TinydigitsError(f"run {run.folder}", "has no verdict of these weights", hint=hint)
     record = run.record
-    rows = [[finding[key] for key in ("check", "measured", "limit", "status")] for finding in verdict["findings"]]
+    rows = [[finding.check, finding.measured, finding.limit, finding.status] for finding in verdict.findings]
     parts = [
-        f"Contract {markdown(verdict['contract']['name'])}: **{verdict['verdict']}** ({count(verdict)}).",
-        *filter(None, [markdown(code_note(verdict["target"]))]),
+        f"Contract {markdown(verdict.contract.name)}: **{verdict.word}** ({verdict.summary}).",
+        *filter(None, [markdown(verdict.target.code_note)]),
         text.table(["check", "measured", "limit", "finding"], rows),
         f"Trained by {code(train_command(record))} in {text.duration(record.seconds.training)}"
         f" on {markdown(record.machine.get('processor', 'an unknown processor'))},"

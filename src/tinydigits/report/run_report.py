@@ -4,36 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from tinydigits.errors import printable
 from tinydigits.escape import markdown
 from tinydigits.report import text
-from tinydigits.report._matplotlib import in_default_style
 from tinydigits.report.breakdown import calibration_table, classes_table
+from tinydigits.report.charts import augmented_sheet, confusion_chart, curves_chart, filters_sheet, mistakes_sheet
 from tinydigits.report.command import train_command
-from tinydigits.report.confusion import draw_confusion
-from tinydigits.report.curves import draw_curves
-from tinydigits.report.kept import (
-    Curves,
-    SetAnswers,
-    count_of,
-    facts,
-    own_answers,
-    read_curves,
-    tested_answers,
-)
-from tinydigits.report.sheets import draw_augmented, draw_filters, draw_mistakes
-from tinydigits.report.style import png_bytes
+from tinydigits.report.kept import Curves, SetAnswers, count_of, facts, own_answers, read_curves, tested_answers
+from tinydigits.report.svg import Chart
 from tinydigits.report.verdict.markdown import findings
-from tinydigits.run import Record, Run, arrays_of, code_note, verdict_of
+from tinydigits.run import Record, Run, arrays_of
 from tinydigits.stats import wilson_interval
 from tinydigits.text import source_label
+from tinydigits.verdict import Verdict
 
-__all__ = ["write_run_report"]
+__all__ = ["answer_charts", "filters_chart", "write_run_report"]
 
 _STATUS = {
     "running": "The training has not ended yet.",
@@ -48,7 +36,6 @@ _CALIBRATION = (
 )
 
 
-@in_default_style
 def write_run_report(run: Run) -> Path:
     """Write `report.md` into the run, with the pictures it shows, and give its path.
 
@@ -57,9 +44,9 @@ def write_run_report(run: Run) -> Path:
     tinydigits.errors.TinydigitsError: run runs/20260101_120000_two-conv_s0: incomplete: it has no record.json
       try: tinydigits runs ls
 
-    `curves.png`, `augmented.png`, `filters.png`, `confusion.png` and `mistakes.png` come from what the training kept;
+    `curves.svg`, `augmented.svg`, `filters.svg`, `confusion.svg` and `mistakes.svg` come from what the training kept;
     the last two are of its validation images, or of the training images where none were held out. Once `tinydigits
-    verify` has asked the test images, `confusion-test.png` and `mistakes-test.png` stand beside them. Of a run without
+    verify` has asked the test images, `confusion-test.svg` and `mistakes-test.svg` stand beside them. Of a run without
     an end, what there is so far is shown. Raises TinydigitsError where the run has no record, or a file of it is
     damaged.
     """
@@ -68,11 +55,10 @@ def write_run_report(run: Run) -> Path:
     sections = []
     curves = read_curves(run, record)
     if curves is not None:
-        run.write("curves.png", png_bytes(_curves(record, name, curves)))
-        sections.append(_section("Curves", "curves.png", f"Loss, accuracy and learning rate of {name}"))
+        sections.append(_section(run, "Curves", "curves.svg", _curves(record, name, curves)))
     samples = arrays_of(run, "samples.npz")
     own = own_answers(record, samples)
-    verdict = verdict_of(run)
+    verdict = run.verdict
     tested = tested_answers(run, verdict)
     for answers, suffix in ((tested, "-test"), (own, "")):
         if answers is not None:
@@ -80,7 +66,8 @@ def write_run_report(run: Run) -> Path:
     if "augmented_images" in samples:
         sections.append(_write_augmented(run, record, samples))
     if samples.get("filters", np.empty(0)).size:
-        sections.append(_write_filters(run, record, samples["filters"]))
+        filters = filters_chart(record, samples["filters"])
+        sections.append(_section(run, "The first layer's filters", "filters.svg", filters))
     page = [
         f"# {markdown(name)}",
         *_headline(record, own, tested, verdict),
@@ -105,40 +92,46 @@ def _recipe_file(run: Run) -> str:
 # The pictures.
 
 
-def _curves(record: Record, name: str, found: Curves) -> Figure:
+def _curves(record: Record, name: str, curves: Curves) -> Chart:
     batch_sizes = record.recipe["data"]["batch_size"]
     sizes = f"batches of {batch_sizes}" if isinstance(batch_sizes, int) else "batches of changing size"
-    return draw_curves(
+    return curves_chart(
         name,
         f"{record.recipe['model']['name']}, {record.num_parameters:,} parameters, "
         f"{record.recipe['optimizer']['name']}, {sizes}, "
         f"{count_of(record.epochs, 'epoch')} of {record.num_train:,} images",
-        loss=found.loss, accuracy=found.accuracy, lr=found.lr, num_train=found.num_train, end=found.end,
-    )  # fmt: skip
+        curves,
+    )
+
+
+def answer_charts(record: Record, answers: SetAnswers) -> tuple[Chart, Chart]:
+    """The confusion matrix of what was answered on one set, and the sheet of its worst mistakes."""
+    wrong, shown = answers.seen - answers.correct, min(40, len(answers.mistakes.labels_N))
+    what = f"{record.recipe['name']}, seed {record.recipe['seed']}: {answers.what}"
+    counts = f"{answers.correct:,} of {answers.seen:,} right ({text.percent(answers.correct / answers.seen)})"
+    which = f"the {shown} surest of {wrong:,} mistakes" if shown < wrong else _all_mistakes(wrong)
+    return (
+        confusion_chart(what, f"{counts}, {wrong:,} wrong", answers.confusion_KK, record.classes),
+        mistakes_sheet(what, f"{which}: label → answer, and its probability", answers.mistakes, record.classes),
+    )
+
+
+def filters_chart(record: Record, filters: np.ndarray) -> Chart:
+    """The sheet of the first layer's filters."""
+    shape = "×".join(map(str, filters.shape[1:]))
+    note = f"{count_of(len(filters), 'filter')} of {shape}; blue is below zero, orange above, one scale for all"
+    return filters_sheet(f"{record.recipe['name']}: the first layer's filters", note, filters)
 
 
 def _write_answers(run: Run, record: Record, answers: SetAnswers, suffix: str) -> Iterator[str]:
     """Draw what was answered on one set, write the two pictures, give their sections."""
-    wrong = answers.seen - answers.correct
-    what = f"{record.recipe['name']}, seed {record.recipe['seed']}: {answers.what}"
-    counts = f"{answers.correct:,} of {answers.seen:,} right ({text.percent(answers.correct / answers.seen)})"
-    confusion = draw_confusion(what, f"{counts}, {wrong:,} wrong", answers.confusion_KK, record.classes)
-    run.write(f"confusion{suffix}.png", png_bytes(confusion))
-    shown = min(40, len(answers.mistakes.labels_N))
-    which = f"the {shown} surest of {wrong:,} mistakes" if shown < wrong else _all_mistakes(wrong)
-    sheet = draw_mistakes(
-        what, f"{counts}; {which}; label → answer, and the probability given to it", answers.mistakes, record.classes
-    )
-    run.write(f"mistakes{suffix}.png", png_bytes(sheet))
-    yield _section(
-        f"Confusion on {answers.what} images", f"confusion{suffix}.png", f"Confusion matrix on {answers.what} images"
-    )
+    confusion, mistakes = answer_charts(record, answers)
+    yield _section(run, f"Confusion on {answers.what} images", f"confusion{suffix}.svg", confusion)
     yield f"### Class by class\n\n{text.table(*classes_table(answers.confusion_KK, record.classes))}"
     if answers.reliability is not None:
         yield f"### Calibration\n\n{text.table(*calibration_table(answers.reliability))}\n\n{_CALIBRATION}"
-    yield _section(
-        f"Worst mistakes on {answers.what} images", f"mistakes{suffix}.png", f"Worst mistakes on {answers.what} images"
-    )
+    if len(answers.mistakes.labels_N):
+        yield _section(run, f"Worst mistakes on {answers.what} images", f"mistakes{suffix}.svg", mistakes)
 
 
 def _all_mistakes(wrong: int) -> str:
@@ -147,37 +140,25 @@ def _all_mistakes(wrong: int) -> str:
 
 def _write_augmented(run: Run, record: Record, samples: Mapping[str, np.ndarray]) -> str:
     steps = ", ".join(step["name"] for step in record.recipe.get("augment", [])) or "no augmentation"
-    sheet = draw_augmented(
-        f"{record.recipe['name']}: training images as the model sees them", f"{record.source_label} train; {steps}",
+    title = "Training images as the model sees them"
+    sheet = augmented_sheet(
+        f"{record.recipe['name']}: {title.lower()}", f"{record.source_label} train; {steps}",
         samples["augmented_images"], samples["augmented_labels"], record.classes,
     )  # fmt: skip
-    run.write("augmented.png", png_bytes(sheet))
-    return _section(
-        "Training images as the model sees them",
-        "augmented.png",
-        f"Augmented {record.source_label} train images ({steps})",
-    )
+    return _section(run, title, "augmented.svg", sheet)
 
 
-def _write_filters(run: Run, record: Record, filters: np.ndarray) -> str:
-    shape = "×".join(map(str, filters.shape[1:]))
-    sheet = draw_filters(
-        f"{record.recipe['name']}: the first layer's filters",
-        f"{count_of(len(filters), 'filter')} of {shape}; blue is below zero, orange above, one scale for all", filters,
-    )  # fmt: skip
-    run.write("filters.png", png_bytes(sheet))
-    return _section("The first layer's filters", "filters.png", f"{count_of(len(filters), 'filter')} of {shape}")
-
-
-def _section(title: str, file: str, alt: str) -> str:
-    return f"## {markdown(title)}\n\n{text.picture(file, alt)}"
+def _section(run: Run, title: str, file: str, chart: Chart) -> str:
+    """Write a chart into the run, and give its section of the page."""
+    run.write(file, chart.file())
+    return f"## {markdown(title)}\n\n{text.picture(file, f'{chart.title}. {chart.note}')}"
 
 
 # The words.
 
 
 def _headline(
-    record: Record, own: SetAnswers | None, tested: SetAnswers | None, verdict: Mapping[str, Any] | None
+    record: Record, own: SetAnswers | None, tested: SetAnswers | None, verdict: Verdict | None
 ) -> Iterator[str]:
     if record.status != "finished":
         yield f"{_STATUS[record.status]} {count_of(record.epochs, 'epoch')} of {record.recipe['epochs']} are done."
@@ -192,7 +173,7 @@ def _headline(
         if answers.source != record.source:
             yield f"It was trained on {markdown(record.source_label)}."
     if verdict is not None:
-        yield f"Contract {markdown(verdict['contract']['name'])}: **{markdown(verdict['verdict'])}**."
+        yield f"Contract {markdown(verdict.contract.name)}: **{verdict.word}**."
     elif own is not None:
         yield "The test images have not been asked yet: `tinydigits verify` does that."
 
@@ -217,10 +198,10 @@ def _results(own: SetAnswers | None, tested: SetAnswers | None) -> Iterator[str]
         yield "The interval is Wilson's: how far a set of this size lets the share be known. Seeds vary beside it."
 
 
-def _verdict_table(verdict: Mapping[str, Any] | None) -> Iterator[str]:
+def _verdict_table(verdict: Verdict | None) -> Iterator[str]:
     if verdict is None:
         return
-    yield f"## Contract {markdown(verdict['contract']['name'])}: {markdown(verdict['verdict'])}"
-    if note := code_note(verdict["target"]):
+    yield f"## Contract {markdown(verdict.contract.name)}: {verdict.word}"
+    if note := verdict.target.code_note:
         yield f"**{markdown(note)}**"
     yield from findings(verdict)

@@ -36,13 +36,12 @@ def accuracy_ticks(
     return [(place, within[place]) for place in spread(sorted(within, reverse=True), at_least)]
 
 
-def log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
+def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
     """Where the ticks of a logarithmic scale stand, as powers of ten, and their names."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     factors = (1, 2, 5) if math.log10(high / low) < 1.6 else (1, 3) if math.log10(high / low) < 3.2 else (1,)
     values = [factor * 10.0**decade for decade in decades for factor in factors]
-    values = [value for value in values if low / 1.2 <= value <= high * 1.2]
-    return [math.log10(value) for value in values], [f"{value:g}" for value in values]
+    return [(math.log10(value), f"{value:g}") for value in values if low / 1.2 <= value <= high * 1.2]
 
 
 def size_ticks(low: float, high: float) -> list[tuple[float, str]]:

@@ -17,17 +17,15 @@ from tinydigits.run.listing import (
     parse_condition,
     select,
     sort_rows,
-    tested_counts,
     value_of,
 )
 from tinydigits.run.lookup import at_latest, is_run_name, open_run, runs_in
 from tinydigits.run.removal import find_removable, remove
-from tinydigits.run.verdict import code_note, read_verdict, verdict_of
 from tinydigits.run.writing import write_atomic, write_new, write_output
 
 __all__ = [
     "COLUMNS", "FORMAT", "Answers", "Difference", "Listing", "Paired", "Record", "Result", "Run", "Seconds",
-    "answers_of", "arrays_of", "at_latest", "code_note", "create", "find_differences", "find_removable", "is_run_name",
-    "leaves", "list_runs", "open_run", "pair", "parse_condition", "read_verdict", "remove", "runs_in", "select",
-    "settings_of", "sort_rows", "tested_counts", "value_of", "verdict_of", "write_atomic", "write_new", "write_output",
+    "answers_of", "arrays_of", "at_latest", "create", "find_differences", "find_removable", "is_run_name",
+    "leaves", "list_runs", "open_run", "pair", "parse_condition", "remove", "runs_in", "select",
+    "settings_of", "sort_rows", "value_of", "write_atomic", "write_new", "write_output",
 ]  # fmt: skip

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from tinydigits.archive import require_honest
 from tinydigits.errors import TinydigitsError
 from tinydigits.run.folder import Run
-from tinydigits.run.verdict import verdict_of
 from tinydigits.stats import Interval, mcnemar, paired_interval
 from tinydigits.text import source_label
 
@@ -85,13 +84,13 @@ def answers_of(run: Run) -> list[Answers]:
     file is damaged.
     """
     found = []
-    verdict = verdict_of(run)
-    asked = next((data for data in (verdict or {}).get("data", []) if data["split"] == "test"), None)
-    tested = arrays_of(run, "predictions.npz") if asked else {}
-    if asked and "labels" in tested and len(tested["labels"]) == asked["num_images"]:
+    verdict = run.verdict
+    test = verdict.test_data if verdict else None
+    tested = arrays_of(run, "predictions.npz") if test else {}
+    if test and "labels" in tested and len(tested["labels"]) == test.num_images:
         wrong = (tested["labels"] != tested["predicted"]).nonzero()[0].tolist()
-        images = ("test", asked["num_images"], asked["sha256"])
-        found.append(Answers(asked["source"], images, frozenset(wrong)))
+        images = ("test", test.num_images, test.sha256)
+        found.append(Answers(test.source, images, frozenset(wrong)))
     samples = arrays_of(run, "samples.npz")
     record = run.record if "wrong_index" in samples else None
     if record is not None and record.result is not None:

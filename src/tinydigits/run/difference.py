@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tinydigits.run.folder import Record, Run
-from tinydigits.run.listing import tested_counts
-from tinydigits.run.verdict import verdict_of
 
 __all__ = ["Difference", "find_differences", "leaves", "settings_of"]
 
@@ -63,12 +61,11 @@ def _facts(run: Run) -> _Facts:
         facts[("result", f"{result.split} accuracy")] = result.accuracy
         facts[("result", f"{result.split} loss")] = result.loss
         facts[("result", f"{result.split} calibration error")] = result.calibration_error
-    verdict = verdict_of(run) or {}
-    counts = tested_counts(verdict)
-    if counts:
-        facts[("result", "test accuracy")] = counts[0] / counts[1]
+    verdict = run.verdict
+    if verdict and verdict.test_counts:
+        facts[("result", "test accuracy")] = verdict.test_counts[0] / verdict.test_counts[1]
     if verdict:
-        facts[("result", "verdict")] = f"{verdict['contract']['name']}: {verdict['verdict']}"
+        facts[("result", "verdict")] = f"{verdict.contract.name}: {verdict.word}"
     facts |= {("result", f"seconds of {key.replace('_', '-')}"): value for key, value in record["seconds"].items()}
     facts[("result", "peak_memory_bytes")] = record["peak_memory_bytes"]
     return facts

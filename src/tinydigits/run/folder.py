@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import re
@@ -14,12 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
+from tinydigits.documents import load_document
 from tinydigits.errors import TinydigitsError
 from tinydigits.run.source import source_of
 from tinydigits.run.writing import discard, sync_folder, write_atomic, write_error
-from tinydigits.text import json_tree, read_text, source_label
+from tinydigits.text import source_label
+from tinydigits.verdict import Verdict
+from tinydigits.verdict import load as load_verdict
 
 __all__ = ["FORMAT", "Record", "Result", "Run", "Seconds", "create", "point_latest"]
 
@@ -146,16 +150,20 @@ class Run:
         path = self.folder / "record.json"
         if not path.is_file():
             raise TinydigitsError(f"run {self.folder}", "incomplete: it has no record.json", hint="tinydigits runs ls")
-        try:
-            tree = json_tree(read_text(path), f"{path}: damaged record")
-            if isinstance(tree, dict) and isinstance(tree.get("format"), int) and tree["format"] > FORMAT:
-                raise TinydigitsError(
-                    f"run {self.folder}", "written by a newer version of tinydigits",
-                    got=f"format {tree['format']}", expected=f"at most {FORMAT}", hint="a newer tinydigits",
-                )  # fmt: skip
-            return Record.model_validate(tree)
-        except ValidationError as error:
-            raise TinydigitsError(f"{path}", f"damaged record: {error.errors()[0]['msg']}") from error
+        return load_document(path, Record, newest=FORMAT)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict on these very weights; None for a run that was not verified since its weights were written.
+
+        Raises TinydigitsError where it is damaged or newer than this version reads.
+        """
+        path, weights = self.folder / "verdict.json", self.folder / "weights.safetensors"
+        if not path.is_file() or not weights.is_file():
+            return None
+        verdict = load_verdict(path)
+        is_of_these = verdict.target.weights_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
+        return verdict if is_of_these else None
 
     def file(self, name: str) -> Path:
         """A file of the run; raises TinydigitsError where it is missing."""

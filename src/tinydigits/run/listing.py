@@ -11,16 +11,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinydigits.errors import TinydigitsError, printable, unknown_name
+from tinydigits.documents import parse_document
+from tinydigits.errors import TinydigitsError, first_line, printable, unknown_name
 from tinydigits.run.folder import FORMAT
 from tinydigits.run.lookup import LATEST, runs_in, start_of
 from tinydigits.run.source import source_of
+from tinydigits.verdict import FORMAT as VERDICT_FORMAT
+from tinydigits.verdict import Verdict
 
-__all__ = ["COLUMNS", "Listing", "list_runs", "parse_condition", "select", "sort_rows", "tested_counts", "value_of"]
+__all__ = ["COLUMNS", "Listing", "list_runs", "parse_condition", "select", "sort_rows", "value_of"]
 
 Row = Mapping[str, Any]
 """A run's columns; its whole recipe stands under `settings`, as `optimizer.lr` and the like."""
 
+_UNREADABLE = (
+    TinydigitsError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError, ZeroDivisionError,
+)  # fmt: skip
 _DEEPEST = 3  # runs/STUDY/PART/RUN: what lies deeper is not looked for
 
 
@@ -32,21 +38,17 @@ class Listing:
     skipped: dict[str, str] = field(default_factory=dict)
 
 
-def _verdict_word(record: Row, verdict: Row) -> Any:
-    return verdict.get("verdict")
-
-
-def _test_accuracy(record: Row, verdict: Row) -> Any:
-    counts = tested_counts(verdict)
-    return counts[0] / counts[1] if counts else None
-
-
-def _accuracy(record: Row, verdict: Row) -> Any:
+def _accuracy(record: Row, verdict: Verdict | None) -> Any:
     result = record.get("result")
     return result["correct"] / result["seen"] if result else None
 
 
-_READ: dict[str, Callable[[Row, Row], Any]] = {
+def _test_accuracy(record: Row, verdict: Verdict | None) -> Any:
+    counts = verdict.test_counts if verdict else None
+    return counts[0] / counts[1] if counts else None
+
+
+_READ: dict[str, Callable[[Row, Verdict | None], Any]] = {
     "recipe": lambda record, verdict: record["recipe"]["name"],
     "model": lambda record, verdict: record["recipe"]["model"]["name"],
     "data": lambda record, verdict: source_of(record["source"], record["recipe"]),
@@ -56,7 +58,7 @@ _READ: dict[str, Callable[[Row, Row], Any]] = {
     "accuracy": _accuracy,
     "split": lambda record, verdict: record["result"]["split"] if record.get("result") else None,
     "test": _test_accuracy,
-    "verdict": _verdict_word,
+    "verdict": lambda record, verdict: verdict and verdict.word,
     "seconds": lambda record, verdict: round(record["seconds"]["training"], 3),
     "state": lambda record, verdict: record["status"],
     "started": lambda record, verdict: record["started_at"],
@@ -72,9 +74,9 @@ def list_runs(out: str | Path = "runs") -> Listing:
     >>> list_runs("nowhere").rows
     []
 
-    Reads `record.json` and `verdict.json` of each run, and takes both at their word. Accuracies are shares of 1,
-    seconds those of training. Hidden folders and links are left alone; a folder that has no run in it, or a run that
-    cannot be read, is in `skipped` with the reason, and so is a folder `latest` that is not the newest run.
+    Reads `record.json`, which it takes at its word, and `verdict.json`, without looking at the weights. Accuracies are
+    shares of 1, seconds those of training. Hidden folders and links are left alone; a folder that has no run in it, or
+    a run that cannot be read, is in `skipped` with the reason, and so is a folder `latest` that is not the newest run.
     """
     listing = Listing()
     if Path(out).is_dir():
@@ -99,7 +101,7 @@ def _list_folder(folder: str, prefix: str, depth: int, listing: Listing) -> bool
         path, label = f"{folder}/{name}", f"{prefix}{name}"
         try:
             row = _read_row(path, label)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError, ZeroDivisionError) as error:
+        except _UNREADABLE as error:
             listing.skipped[printable(label)] = _reason(error)
             found = True
             continue
@@ -115,21 +117,14 @@ def _list_folder(folder: str, prefix: str, depth: int, listing: Listing) -> bool
     return found
 
 
-class _Unreadable(ValueError):
-    """Why a run is passed over."""
-
-
 def _read_row(path: str, label: str) -> dict[str, Any] | None:
     record = _read_json(f"{path}/record.json")
     if record is None:
         return None
     if record["format"] > FORMAT:
-        raise _Unreadable("written by a newer version of tinydigits")
-    try:
-        verdict = _read_json(f"{path}/verdict.json") or {}
-        tested_counts(verdict)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _Unreadable("damaged verdict.json") from error
+        raise TinydigitsError("written by a newer version of tinydigits")
+    tree = _read_json(f"{path}/verdict.json")
+    verdict = tree if tree is None else parse_document(tree, Verdict, "verdict", newest=VERDICT_FORMAT)
     row: dict[str, Any] = {"run": printable(label)}
     for column, read in _READ.items():
         value = read(record, verdict)
@@ -152,25 +147,7 @@ def _reason(error: Exception) -> str:
         return error.strerror or str(error)
     if isinstance(error, KeyError):
         return f"damaged record: no {error.args[0]}"
-    return str(error) if isinstance(error, _Unreadable) else "damaged record"
-
-
-def tested_counts(verdict: Row) -> tuple[int, int] | None:
-    """Right answers and images asked, where a verdict counted the whole test split of the run's own data set.
-
-    >>> tested_counts({"target": {"trained_on": "mnist"}, "data": [
-    ...     {"source": "mnist", "split": "test", "sha256": "ab"}], "findings": [
-    ...     {"check": "accuracy", "details": {"data_sha256": "ab", "correct": 99, "seen": 100}}]})
-    (99, 100)
-    """
-    own = verdict.get("target", {}).get("trained_on")
-    tested = [data for data in verdict.get("data", []) if data["split"] == "test"]
-    asked = next((data["sha256"] for data in tested if own in (None, data.get("source"))), None)
-    for finding in verdict.get("findings", []):
-        details = finding["details"]
-        if asked and finding["check"] == "accuracy" and details.get("data_sha256") == asked and details.get("seen"):
-            return int(details["correct"]), int(details["seen"])
-    return None
+    return first_line(error) if isinstance(error, TinydigitsError) else "damaged record"
 
 
 # Filtering and sorting.

@@ -109,11 +109,11 @@ def create_app(
                 if number and await request.is_disconnected():
                     break
                 most = min(bounds.pixels, pixels_left)
-                found, num_pixels = await asyncio.to_thread(
+                read_answers, num_pixels = await asyncio.to_thread(
                     _read, file, classifier, many, most, bounds.digits - len(answers)
                 )
             pixels_left -= num_pixels
-            answers += [{"picture": number, **answer} for answer in found]
+            answers += [{"picture": number, **answer} for answer in read_answers]
         return answers
 
     # The query is read and described by hand: the framework takes as long for it as the model for its answer.
@@ -146,8 +146,8 @@ def create_app(
     async def list_models() -> list[dict[str, Any]]:
         """The models to choose among."""
         return [
-            {"name": name, "classes": found.classes, "source": found.source, "default": name == default}
-            for name, found in opened.items()
+            {"name": name, "classes": opened_model.classes, "source": opened_model.source, "default": name == default}
+            for name, opened_model in opened.items()
         ]
 
     @app.get("/health", responses=_ALWAYS, response_description="It does")

@@ -38,15 +38,15 @@ def describe(openapi: dict[str, Any], answer: dict[str, Any]) -> str:
         _code(json.dumps(answer, indent=1, ensure_ascii=False)),
     ]
     for path, methods in openapi["paths"].items():
-        for method, found in methods.items():
-            text = _prose(found.get("description", "")).replace("\n\n", "</p><p>")
+        for method, operation in methods.items():
+            text = _prose(operation.get("description", "")).replace("\n\n", "</p><p>")
             parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{text}</p>")
-            query = [(f"?{one['name']}=", one.get("description", "")) for one in found.get("parameters", [])]
+            query = [(f"?{one['name']}=", one.get("description", "")) for one in operation.get("parameters", [])]
             bodies = [
                 (kind, one["schema"].get("description", ""))
-                for kind, one in found.get("requestBody", {}).get("content", {}).items()
+                for kind, one in operation.get("requestBody", {}).get("content", {}).items()
             ]
-            answers = [(code, one["description"]) for code, one in found["responses"].items()]
+            answers = [(code, one["description"]) for code, one in operation["responses"].items()]
             lists = (("query", query), ("body", bodies), ("answer", answers))
             parts.append("<dl>" + "".join(_terms(of, terms) for of, terms in lists) + "</dl>")
     return (

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 
 from tinydigits import checks, contract, models
-from tinydigits.checks import Finding, Subject, Training
+from tinydigits.checks import Subject, Training
 from tinydigits.errors import TinydigitsError
 from tinydigits.recipe import Recipe
+from tinydigits.verdict import Finding
 
 __all__ = ["broken_limits"]
 

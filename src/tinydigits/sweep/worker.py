@@ -248,12 +248,13 @@ class Worker:
             "parameters": record.num_parameters, "training_seconds": round(record.seconds.training, 3),
         }  # fmt: skip
         if self.study.sweep.verify:
-            from tinydigits.verify import keep, verify
+            from tinydigits.verify import keep, prepare
 
-            verdict = verify(run.folder, threads=self.threads or record.threads)
-            keep(verdict)
+            case = prepare(run.folder, threads=self.threads or record.threads)
+            verdict = case.judge()
+            keep(case, verdict)
             facts["verdict"] = verdict.word
-            for (_, split), (images, answers) in [*verdict.evaluations.items()][:1]:
+            for (_, split), (images, answers) in [*case.evaluations.items()][:1]:
                 facts |= {"split": split, "correct": int(answers.correct), "seen": len(images)}
         return facts
 

@@ -32,36 +32,36 @@ def multiply_adds(node: Node, views: dict[Node, View]) -> int:
 
     A matrix product written as a broadcast multiplication and a sum counts as what it is.
     """
-    name, given = op_name(node), arguments(node)
+    name, args = op_name(node), arguments(node)
     output = _tensor(node)
     if output is None:
         return 0
     numel = output.numel() // BATCH_SIZE
     if name in _CONVOLUTIONS:
-        return numel * prod(_shape(given["weight"])[1:])
+        return numel * prod(_shape(args["weight"])[1:])
     if name in _TRANSPOSED:
-        return prod(_shape(given["input"])) // BATCH_SIZE * prod(_shape(given["weight"])[1:])
+        return prod(_shape(args["input"])) // BATCH_SIZE * prod(_shape(args["weight"])[1:])
     if name in ("linear", "addmm"):
-        return numel * _shape(given["weight" if name == "linear" else "mat1"])[-1]
+        return numel * _shape(args["weight" if name == "linear" else "mat1"])[-1]
     if name in _PRODUCTS:
         return numel * _shape(node.all_input_nodes[0])[-1]
     if name == "scaled_dot_product_attention":
-        query, key = _shape(given["query"]), _shape(given["key"])
+        query, key = _shape(args["query"]), _shape(args["key"])
         return prod(query[:-1]) // BATCH_SIZE * key[-2] * (query[-1] + output.shape[-1])
     if name == "einsum":
-        return _of_einsum(given)
+        return _of_einsum(args)
     if name in _RECURRENT:
-        return _of_recurrent(given)
+        return _of_recurrent(args)
     if name == "bilinear":
-        return numel * prod(_shape(given["weight"])[1:])
+        return numel * prod(_shape(args["weight"])[1:])
     if name in ("cdist", "_cdist_forward"):
-        return numel * _shape(given["x1"])[-1]
+        return numel * _shape(args["x1"])[-1]
     if name in _COMPOSED:
         return _counted(node) // BATCH_SIZE
     if name in ("mul", "sub") and _is_outer(node, output):
         return numel
     if name in ("sum", "mean"):
-        return _of_weighted_sum(node, given, views)
+        return _of_weighted_sum(node, args, views)
     return 0
 
 
@@ -76,20 +76,20 @@ def _shape(value: Any) -> tuple[int, ...]:
     return tuple(tensor.shape) if tensor is not None and tensor.ndim else (1,)
 
 
-def _of_einsum(given: dict[str, Any]) -> int:
-    terms = given["equation"].replace(" ", "").partition("->")[0].split(",")
+def _of_einsum(args: dict[str, Any]) -> int:
+    terms = args["equation"].replace(" ", "").partition("->")[0].split(",")
     lengths = {
         letter: num
-        for term, t in zip(terms, given["tensors"], strict=True)
+        for term, t in zip(terms, args["tensors"], strict=True)
         for letter, num in zip(term, _shape(t), strict=False)
     }
     return prod(lengths.values()) // BATCH_SIZE if len(terms) > 1 else 0
 
 
-def _of_recurrent(given: dict[str, Any]) -> int:
+def _of_recurrent(args: dict[str, Any]) -> int:
     """Every step multiplies by each of the weight matrices once."""
-    steps = _shape(given["input"])[1 if given.get("batch_first") else 0]
-    return steps * sum(prod(_shape(weight)) for weight in given["params"] if len(_shape(weight)) == 2)
+    steps = _shape(args["input"])[1 if args.get("batch_first") else 0]
+    return steps * sum(prod(_shape(weight)) for weight in args["params"] if len(_shape(weight)) == 2)
 
 
 def _counted(node: Node) -> int:
@@ -115,7 +115,7 @@ def _is_gate(shapes: list[tuple[int, ...]]) -> bool:
     return all(shape[0] == BATCH_SIZE and len(shape) == 4 for shape in shapes) and shapes[0][1] == shapes[1][1]
 
 
-def _of_weighted_sum(node: Node, given: dict[str, Any], views: dict[Node, View]) -> int:
+def _of_weighted_sum(node: Node, args: dict[str, Any], views: dict[Node, View]) -> int:
     """A sum over what was just multiplied by weights that differ along the summed axes."""
     source = node.all_input_nodes[0]
     moved = False
@@ -125,7 +125,7 @@ def _of_weighted_sum(node: Node, given: dict[str, Any], views: dict[Node, View])
     product = _tensor(source)
     if op_name(source) != "mul" or not factors or product is None or _is_outer(source, product):
         return 0
-    dims = given.get("dim")
+    dims = args.get("dim")
     dims = range(product.ndim) if moved or dims in (None, []) else [dims] if isinstance(dims, int) else dims
     weights = (1,) * product.ndim + _shape(factors[0])
     varies = any(weights[-product.ndim :][d % product.ndim] > 1 for d in dims)

@@ -80,7 +80,7 @@ def _shape(node: Node) -> tuple[int, ...]:
 
 
 def _step(node: Node, sources: list[View], views: dict[Node, View], graph: Graph) -> View:
-    name, given, shape = op_name(node), arguments(node), _shape(node)
+    name, args, shape = op_name(node), arguments(node), _shape(node)
     first = sources[0]
     pointwise = torch.Tag.pointwise in getattr(node.target, "tags", ())
     if pointwise or name in _NO_MIXING:
@@ -91,33 +91,33 @@ def _step(node: Node, sources: list[View], views: dict[Node, View], graph: Graph
         axes = regroup(first.axes, shape)
         return first.give_up(shape) if axes is None else replace(first, axes=axes)
     if name in ("conv1d", "conv2d", "convolution", "max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d"):
-        return _window(name, node, given, first, shape)
+        return _window(name, node, args, first, shape)
     if name.startswith("max_pool2d_with") or name.startswith("max_pool1d_with"):
-        return _window("max_pool2d", node, given, first, shape)
+        return _window("max_pool2d", node, args, first, shape)
     if name.startswith("adaptive_"):
         return _adaptive(name, first, shape)
     if name in _REDUCTIONS:
         how = "average" if name in _AVERAGES else "max" if name in _MAXIMA else "other"
         how = "weighted" if how == "average" and _is_weighted(node, name, views, graph) else how
-        return _reduce(how, given, first, shape)
+        return _reduce(how, args, first, shape)
     if name in ("linear", "addmm"):
-        source = _view_of(given.get("input") if name == "linear" else given.get("mat1"), views) or first
+        source = _view_of(args.get("input") if name == "linear" else args.get("mat1"), views) or first
         seen = source.without([len(source.axes) - 1], "weighted", keepdim=False)
         return replace(seen, axes=(*seen.axes, *plain(shape[-1:])))
     if name in ("matmul", "mm", "bmm"):
         return _matmul(node, views, shape)
     if name == "einsum":
-        return _einsum(given, views, shape, graph)
+        return _einsum(args, views, shape, graph)
     if name in ("permute", "transpose", "t", "swapaxes", "movedim", "numpy_T"):
-        return _permute(name, given, first, shape)
+        return _permute(name, args, first, shape)
     if name in ("cat", "concat"):
-        return _together(sources, shape, joined=given.get("dim", 0) % len(shape))
+        return _together(sources, shape, joined=args.get("dim", 0) % len(shape))
     if name in _RESIZES and len(first.axes) == len(shape):
-        return replace(first, axes=aligned(first, shape, step=given.get("step") or 1))
+        return replace(first, axes=aligned(first, shape, step=args.get("step") or 1))
     if name in ("select", "getitem", "unbind", "stack"):
-        return _select_or_stack(name, node, given, sources, shape)
+        return _select_or_stack(name, node, args, sources, shape)
     if name in ("softmax", "log_softmax", "softmin", "cumsum", "sort", "argsort", "_softmax", "_log_softmax"):
-        return first.mixed([given.get("dim", -1) % len(shape)]) if shape else first
+        return first.mixed([args.get("dim", -1) % len(shape)]) if shape else first
     if name.startswith("grid_sampler") and len(first.axes) == 4:  # from any position of the map to any other
         looked = first.mixed([2, 3])
         return _together([replace(looked, axes=aligned(first, shape)), *(s.give_up(shape) for s in sources[1:])], shape)
@@ -162,18 +162,18 @@ def _together(sources: list[View], shape: tuple[int, ...], joined: int | None = 
     return View(size, tuple(axes), pooled, all(s.exact for s in sources))
 
 
-def _window(name: str, node: Node, given: dict[str, Any], source: View, shape: tuple[int, ...]) -> View:
+def _window(name: str, node: Node, args: dict[str, Any], source: View, shape: tuple[int, ...]) -> View:
     num_dims = 1 if name.endswith("1d") else 2
     if name.startswith("conv"):
-        weight = given["weight"]
+        weight = args["weight"]
         kernel = list(_shape(weight)[2:])
         num_dims = len(kernel)
     else:
-        kernel = _per_dim(given["kernel_size"], num_dims)
-    stride = _per_dim(given.get("stride") or kernel, num_dims)
-    padding = given.get("padding", 0)
+        kernel = _per_dim(args["kernel_size"], num_dims)
+    stride = _per_dim(args.get("stride") or kernel, num_dims)
+    padding = args.get("padding", 0)
     padding = [0] * num_dims if isinstance(padding, str) else _per_dim(padding, num_dims)
-    dilation = _per_dim(given.get("dilation") or 1, num_dims)
+    dilation = _per_dim(args.get("dilation") or 1, num_dims)
     size, axes = list(source.size), list(source.axes)
     if name.startswith("conv"):
         axes[-num_dims - 1] = plain(shape[-num_dims - 1 : -num_dims])[0]
@@ -244,13 +244,13 @@ def _is_weighted(node: Node, name: str, views: dict[Node, View], graph: Graph) -
     return "sum" in name and all(views[factor].is_map for factor in source.all_input_nodes)
 
 
-def _reduce(how: str, given: dict[str, Any], source: View, shape: tuple[int, ...]) -> View:
+def _reduce(how: str, args: dict[str, Any], source: View, shape: tuple[int, ...]) -> View:
     num_axes = len(source.axes)
-    dims = given.get("dim")
-    if isinstance(dims, Node) or "other" in given:  # max(a, b): element by element
+    dims = args.get("dim")
+    if isinstance(dims, Node) or "other" in args:  # max(a, b): element by element
         return _together([source], shape)
     dims = list(range(num_axes)) if dims in (None, []) else [dims] if isinstance(dims, int) else list(dims)
-    return source.without([d % num_axes for d in dims], how, keepdim=bool(given.get("keepdim", False)))
+    return source.without([d % num_axes for d in dims], how, keepdim=bool(args.get("keepdim", False)))
 
 
 def _matmul(node: Node, views: dict[Node, View], shape: tuple[int, ...]) -> View:
@@ -267,13 +267,13 @@ def _matmul(node: Node, views: dict[Node, View], shape: tuple[int, ...]) -> View
     return _together(sources, shape)
 
 
-def _einsum(given: dict[str, Any], views: dict[Node, View], shape: tuple[int, ...], graph: Graph) -> View:
-    equation, tensors = given["equation"].replace(" ", ""), given["tensors"]
+def _einsum(args: dict[str, Any], views: dict[Node, View], shape: tuple[int, ...], graph: Graph) -> View:
+    equation, tensors = args["equation"].replace(" ", ""), args["tensors"]
     terms, _, result = equation.partition("->")
     letters = terms.split(",")
     if "." in equation or "->" not in equation:
-        known = [views[t] for t in tensors if t in views]
-        return _together(known, shape).give_up(shape)
+        read = [views[t] for t in tensors if t in views]
+        return _together(read, shape).give_up(shape)
     axis_of: dict[str, tuple[Atom, ...]] = {}
     reduced: list[View] = []
     for term, tensor in zip(letters, tensors, strict=True):
@@ -300,12 +300,12 @@ def _einsum(given: dict[str, Any], views: dict[Node, View], shape: tuple[int, ..
     return together
 
 
-def _permute(name: str, given: dict[str, Any], source: View, shape: tuple[int, ...]) -> View:
+def _permute(name: str, args: dict[str, Any], source: View, shape: tuple[int, ...]) -> View:
     order = list(range(len(source.axes)))
     if name == "permute":
-        order = [d % len(order) for d in given["dims"]]
+        order = [d % len(order) for d in args["dims"]]
     elif name in ("transpose", "swapaxes"):
-        a, b = (given[key] % len(order) for key in (("dim0", "dim1") if "dim0" in given else ("axis0", "axis1")))
+        a, b = (args[key] % len(order) for key in (("dim0", "dim1") if "dim0" in args else ("axis0", "axis1")))
         order[a], order[b] = order[b], order[a]
     elif name in ("t", "numpy_T"):
         order.reverse()
@@ -314,16 +314,16 @@ def _permute(name: str, given: dict[str, Any], source: View, shape: tuple[int, .
     return replace(source, axes=tuple(source.axes[i] for i in order))
 
 
-def _select_or_stack(name: str, node: Node, given: dict[str, Any], sources: list[View], shape: tuple[int, ...]) -> View:
+def _select_or_stack(name: str, node: Node, args: dict[str, Any], sources: list[View], shape: tuple[int, ...]) -> View:
     first = sources[0]
     if name == "getitem" and len(first.axes) == len(shape):
         return first
     if name == "stack":
-        dim = given.get("dim", 0) % len(shape)
+        dim = args.get("dim", 0) % len(shape)
         inner = _together(sources, shape[:dim] + shape[dim + 1 :])
         return replace(inner, axes=(*inner.axes[:dim], *plain(shape[dim : dim + 1]), *inner.axes[dim:]))
     if name in ("select", "unbind"):
-        dim = given.get("dim", 0) % len(first.axes)
+        dim = args.get("dim", 0) % len(first.axes)
         spatial = any(atom.dim is not None for atom in first.axes[dim])
         axes = first.axes[:dim] + first.axes[dim + 1 :]
         return replace(first, axes=axes, pooled=first.pooled | ({"part"} if spatial else set()))

@@ -79,8 +79,8 @@ def arguments(node: Node) -> dict[str, Any]:
     schema = getattr(node.target, "_schema", None)
     if schema is None:
         return {str(i): value for i, value in enumerate(node.args)} | node.kwargs
-    given = dict(zip((argument.name for argument in schema.arguments), node.args, strict=False)) | node.kwargs
-    return {argument.name: given.get(argument.name, argument.default_value) for argument in schema.arguments}
+    bound = dict(zip((argument.name for argument in schema.arguments), node.args, strict=False)) | node.kwargs
+    return {argument.name: bound.get(argument.name, argument.default_value) for argument in schema.arguments}
 
 
 def tensor_of(node: Node) -> Tensor | None:
@@ -158,9 +158,9 @@ def _live(program: torch.export.ExportedProgram, where: str, train: bool, held: 
     sharing: dict[Node, list[Node]] = {}
     written: dict[Node, list[Node]] = {}
     for node in nodes:
-        given = node.all_input_nodes
-        first = given[0] if given else None
-        inputs[node] = tuple(dict.fromkeys(source for a in given for source in (a, *written.get(root[a], ()))))
+        sources = node.all_input_nodes
+        first = sources[0] if sources else None
+        inputs[node] = tuple(dict.fromkeys(source for a in sources for source in (a, *written.get(root[a], ()))))
         in_place = node.op == "call_function" and is_in_place(node)
         root[node] = root[first] if first is not None and (in_place or op_name(node) in _VIEWS) else node
         if in_place:

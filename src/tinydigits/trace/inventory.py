@@ -42,7 +42,7 @@ def inventory(model: nn.Module) -> Inventory:
     >>> sorted(inventory(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))).parameters)
     ['0.bias', '0.weight', '1.bias', '1.weight']
     """
-    found = Inventory({}, {}, {})
+    held = Inventory({}, {}, {})
     waiting: list[tuple[str, nn.Module]] = [("", model)]
     visited: set[int] = set()
     while waiting:
@@ -50,13 +50,13 @@ def inventory(model: nn.Module) -> Inventory:
         if id(module) in visited:
             continue
         visited.add(id(module))
-        found.modules[path] = module
+        held.modules[path] = module
         prefix = f"{path}." if path else ""
         children, parameters, buffers = _tables(module)
-        found.parameters.update({prefix + name: p for name, p in parameters.items() if p is not None})
-        found.buffers.update({prefix + name: b for name, b in buffers.items() if b is not None})
+        held.parameters.update({prefix + name: p for name, p in parameters.items() if p is not None})
+        held.buffers.update({prefix + name: b for name, b in buffers.items() if b is not None})
         waiting += [(prefix + name, child) for name, child in reversed(children.items()) if child is not None]
-    return found
+    return held
 
 
 def _tables(module: nn.Module) -> tuple[dict[str, nn.Module], dict[str, Tensor], dict[str, Tensor]]:
@@ -124,7 +124,7 @@ def set_mode(model: nn.Module, train: bool) -> nn.Module:
 def listed(model: nn.Module) -> None:
     """Raise Contradiction unless `parameters()` and its like list what the model holds."""
     held = inventory(model)
-    for what, own, said in (
+    for what, own, method in (
         ("parameters()", held.parameters, lambda: model.parameters()),
         ("named_parameters()", held.parameters, lambda: (tensor for _, tensor in model.named_parameters())),
         ("buffers()", held.buffers, lambda: model.buffers()),
@@ -132,7 +132,7 @@ def listed(model: nn.Module) -> None:
         where = f"model {type(model).__name__}"
         unique = {id(tensor): tensor for tensor in own.values()}
         try:
-            named = {id(tensor): tensor for tensor in said()}
+            named = {id(tensor): tensor for tensor in method()}
         except Exception as error:  # a method of the model's own
             raise Contradiction(where, f"{what} fails: {first_line(error)}") from error
         if set(named) != set(unique):

@@ -163,17 +163,17 @@ def _module_path(node: Node) -> str:
 
 
 def _kinds(node: Node, output: Tensor, before: View | None, views: dict[Node, View], *, train: bool) -> tuple[str, ...]:
-    name, given, after = op_name(node), arguments(node), views[node]
+    name, args, after = op_name(node), arguments(node), views[node]
     kind = _KIND_OF_OP.get(name, name)
     extra: tuple[str, ...] = ()
     if kind == "conv":
-        groups = given.get("groups", 1)
-        channels = tensor_of(given["input"])
+        groups = args.get("groups", 1)
+        channels = tensor_of(args["input"])
         if groups > 1 and channels is not None and groups == channels.shape[1]:
             return "depthwise_conv", "conv"
-    if kind == "dropout" and not (_LEAST_DROPOUT <= given.get("p", 0) < 1 and given.get("train", True)):
+    if kind == "dropout" and not (_LEAST_DROPOUT <= args.get("p", 0) < 1 and args.get("train", True)):
         return ("no_dropout",)
-    if kind == "batch_norm" and train and not given["training"]:
+    if kind == "batch_norm" and train and not args["training"]:
         return ("frozen_batch_norm",)  # does not look at the batch even in train mode: a scale and a shift
     if kind == "reshape" and before is not None and output.ndim < len(before.axes):
         return ("flatten",)

@@ -55,8 +55,8 @@ class Trace:
 
     def places(self, kind: str) -> list[str]:
         """Where layers of a kind are, in either mode."""
-        found = [layer for layer in (*self.layers, *self.eval_layers) if kind in layer.kinds]
-        return list(dict.fromkeys(layer.path or layer.name for layer in found))
+        layers_of_kind = [layer for layer in (*self.layers, *self.eval_layers) if kind in layer.kinds]
+        return list(dict.fromkeys(layer.path or layer.name for layer in layers_of_kind))
 
     def lacks(self, kind: str, *, moved: bool) -> str:
         """Why the model has no layer of a kind that acts on its answers, empty when it has one.
@@ -71,14 +71,14 @@ class Trace:
             mode, layers = ("train", self.layers) if graph.train else ("eval", self.eval_layers)
             if kind == "dropout" and not graph.train:
                 continue
-            found = [layer for layer in layers if kind in layer.kinds]
-            if not found:
+            layers_of_kind = [layer for layer in layers if kind in layer.kinds]
+            if not layers_of_kind:
                 return f"no {kind} reaches the output" + (
                     " in eval mode" if self.graphs[0].train and not graph.train else ""
                 )
             nodes = {node.name: node for node in graph.nodes}
-            if not any(acts(graph, nodes[layer.name], self.input_shape, moved=moved) for layer in found):
-                places = ", ".join(dict.fromkeys(layer.path or layer.name for layer in found))
+            if not any(acts(graph, nodes[layer.name], self.input_shape, moved=moved) for layer in layers_of_kind):
+                places = ", ".join(dict.fromkeys(layer.path or layer.name for layer in layers_of_kind))
                 return f"{kind} at {places} has no effect on the answers in {mode} mode"
         return ""
 

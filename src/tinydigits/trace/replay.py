@@ -151,15 +151,19 @@ def _effect(
             torch.manual_seed(seed)
             return replay(graph, image, values=values, change=change)
 
-    kept: dict[Node, Tensor] = {}
-    before = run({other: partial(_keep, kept, other) for other in graph.operations})[graph.output].clone()
-    value = kept.get(node)
+    values_by_node: dict[Node, Tensor] = {}
+    before = run({other: partial(_keep, values_by_node, other) for other in graph.operations})[graph.output].clone()
+    value = values_by_node.get(node)
     if value is None or not _differs(value):
         return 0.0
     noise = torch.randn(value.shape, generator=generator).to(value.dtype)
     spread = value.std() if value.numel() > 1 else value.abs().mean()
     changed = value * (1 + 0.5 * noise) + 0.5 * spread * noise
-    equal = [other for other, found in kept.items() if found.shape == value.shape and torch.equal(found, value)]
+    equal = [
+        other
+        for other, candidate in values_by_node.items()
+        if candidate.shape == value.shape and torch.equal(candidate, value)
+    ]
     after = run({other: partial(_put, changed, is_in_place(other)) for other in equal})[graph.output]
     scale = float((before - before.mean(0)).abs().max()) or float(before.abs().max()) or 1.0
     difference = float((after - before).abs().max()) / scale
@@ -180,10 +184,10 @@ def _first(value: Any) -> Tensor | None:
     return value if isinstance(value, Tensor) and value.is_floating_point() else None
 
 
-def _keep(kept: dict[Node, Tensor], node: Node, result: Any) -> Any:
+def _keep(values_by_node: dict[Node, Tensor], node: Node, result: Any) -> Any:
     first = _first(result)
     if first is not None:
-        kept[node] = first.clone()
+        values_by_node[node] = first.clone()
     return result
 
 

@@ -61,8 +61,8 @@ def weigh(model: nn.Module, graphs: Sequence[Graph], views: Sequence[dict[Node, 
             if not _is_statistic(graph, node) and not _only_routes(graph, node, seen):
                 in_buffers[name] = graph.values[node]
         for node, tensor in graph.constants.items():
-            known = any(other.shape == tensor.shape and torch.equal(other, tensor) for other in constants)
-            if not known and not _only_routes(graph, node, seen):
+            is_copy = any(other.shape == tensor.shape and torch.equal(other, tensor) for other in constants)
+            if not is_copy and not _only_routes(graph, node, seen):
                 constants.append(tensor)
     buffers = sum(b.numel() for b in {id(b): b for b in held.buffers.values()}.values())
     alone = [tensor for tensor in (*in_buffers.values(), *constants) if _is_one_number(tensor)]

@@ -82,11 +82,11 @@ class World:
     def average_statistics(self, model: nn.Module) -> None:
         """Give every process the mean of the running statistics, where each has normalised by its own images."""
         buffers = [buffer for norm in batch_norms(model) for buffer in (norm.running_mean, norm.running_var)]
-        kept = [buffer for buffer in buffers if buffer is not None]
-        if self.size == 1 or not kept:
+        tracked = [buffer for buffer in buffers if buffer is not None]
+        if self.size == 1 or not tracked:
             return
-        means = self.sum(torch.cat(kept)) / self.size
-        for buffer, mean in zip(kept, means.split([len(buffer) for buffer in kept]), strict=True):
+        means = self.sum(torch.cat(tracked)) / self.size
+        for buffer, mean in zip(tracked, means.split([len(buffer) for buffer in tracked]), strict=True):
             buffer.copy_(mean)
 
     def sum(self, values: Tensor, weights: Sequence[float] | None = None) -> Tensor:

@@ -36,7 +36,7 @@ def recompute(model: nn.Module, names: Sequence[str], *, where: str = "model") -
     parts = dict(model.named_modules())
     for name in names:
         if name not in parts:
-            raise unknown_name(where, name, [known for known in parts if known], kind="module")
+            raise unknown_name(where, name, [path for path in parts if path], kind="module")
         module = parts[name]
         module.forward = partial(_forward, module, module.forward)
 
@@ -69,8 +69,8 @@ class _Recompute(torch.autograd.Function):
             with torch.autocast(kind, dtype, enabled=enabled):
                 output = ctx.again(own)
             wanted = [*([own] if own.requires_grad else []), *parameters]
-            found = torch.autograd.grad(output, wanted, gradients[0], allow_unused=True)
-        return (None, None, *([] if own.requires_grad else [None]), *found)
+            computed = torch.autograd.grad(output, wanted, gradients[0], allow_unused=True)
+        return (None, None, *([] if own.requires_grad else [None]), *computed)
 
 
 @contextlib.contextmanager

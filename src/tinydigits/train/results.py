@@ -45,9 +45,9 @@ def write_results(setup: Setup, state: State, run: Run, validation: Evaluation |
         state.average.measure_statistics(images_BCHW for images_BCHW, _ in whole_set)
         record.images_for_statistics = len(setup.train_set)
         evaluation = None
-    kept = state.average.model
+    averaged = state.average.model
     if evaluation is None:
-        evaluation = _evaluate(setup, state, kept, images)
+        evaluation = _evaluate(setup, state, averaged, images)
     record.result = Result(
         split="validation" if setup.validation_set else "train",
         seen=evaluation.seen,
@@ -64,8 +64,8 @@ def write_results(setup: Setup, state: State, run: Run, validation: Evaluation |
         mean=recipe.data.mean, std=recipe.data.std, recipe=recipe.name,
         data_sha256=record.data_sha256,
     )  # fmt: skip
-    run.write("weights.safetensors", models.weights_bytes(kept, card))
-    run.write("samples.npz", samples_bytes(evaluation, images, setup.batches, kept))
+    run.write("weights.safetensors", models.weights_bytes(averaged, card))
+    run.write("samples.npz", samples_bytes(evaluation, images, setup.batches, averaged))
     record.status = "finished"
     record.peak_memory_bytes = max(record.peak_memory_bytes, peak_memory_bytes())
     write_tables(state.ledger, run)

@@ -16,16 +16,18 @@ import torch
 from torch import nn
 
 from tinydigits import checks, contract, data, machine
-from tinydigits.checks import Check, Finding, Limits, Subject
+from tinydigits.checks import Check, Limits, Subject
 from tinydigits.contract import Contract
-from tinydigits.errors import TinydigitsError, foreign_code, printable
+from tinydigits.data import ImageSet
+from tinydigits.errors import TinydigitsError, foreign_code
+from tinydigits.evaluate import Evaluation
 from tinydigits.run import Run, at_latest, open_run
 from tinydigits.text import source_alias
 from tinydigits.train import limit_threads
+from tinydigits.verdict import Finding, JudgedContract, JudgedData, Verdict
 from tinydigits.verify import targets
 from tinydigits.verify.retrain import Retraining, contract_of, retrain
 from tinydigits.verify.targets import Asked, InputSaid, Target
-from tinydigits.verify.verdict import Verdict
 
 __all__ = ["Case", "prepare", "verify"]
 
@@ -37,17 +39,49 @@ class Case:
     """A target and a contract brought together, with the checks that are asked, none of them put yet.
 
     >>> case = prepare("two-conv", Contract(name="small", model={"parameters": {"max": 25_000}}))
-    >>> [case.put(check, limits).status for check, limits in case.asked]
+    >>> [case.put(check, limits).status for check, limits in case.checks]
     ['pass']
     """
 
     target: Target
     contract: Contract
-    asked: tuple[tuple[Check, Limits], ...]
+    checks: tuple[tuple[Check, Limits], ...]
+    threads: int | None
+    started: float
+
+    @property
+    def run(self) -> Run | None:
+        """The run that is judged, None where the target is none."""
+        return self.target.run
+
+    @property
+    def evaluations(self) -> dict[tuple[str, str], tuple[ImageSet, Evaluation]]:
+        """By source and split: the images that the model was evaluated on so far, and its answers."""
+        return self.target.subject.evaluations
 
     def put(self, check: Check, limits: Limits) -> Finding:
         """One check's finding; what several checks measure is measured once."""
         return checks.run(check, self.target.subject, limits)
+
+    def judge(self, on_finding: Callable[[Finding], None] = lambda finding: None) -> Verdict:
+        """Put every check, and gather the findings."""
+        subject, findings = self.target.subject, []
+        with limit_threads(self.threads):
+            for check, limits in self.checks:
+                findings.append(self.put(check, limits))
+                on_finding(findings[-1])
+            seconds, threads = round(time.perf_counter() - self.started, 3), torch.get_num_threads()
+        evaluated = tuple(
+            JudgedData(source=source, split=split, num_images=len(images), sha256=images.sha256)
+            for (source, split), (images, _) in self.evaluations.items()
+        )
+        return Verdict(
+            target=self.target.facts.model_copy(update={"output": _output(subject)}),
+            contract=JudgedContract(name=self.contract.name, sha256=self.contract.sha256, text=self.contract.text),
+            data=evaluated, findings=tuple(findings), verified_at=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            seconds=seconds, device=subject.device, threads=threads, machine=machine.describe_machine(),
+            versions=machine.describe_versions(),
+        )  # fmt: skip
 
 
 def verify(
@@ -87,29 +121,11 @@ def verify(
     run without weights, code that the user has not named, a model that cannot be built or does not answer in one row of
     classes, a training that fails.
     """
-    started = time.perf_counter()
-    with limit_threads(threads):
-        case = prepare(
-            target, contract_name, weights=weights, options=options, model=model, said=said, out=out, source=source,
-            device=device, threads=threads, retraining=retraining, on_training=on_training,
-        )  # fmt: skip
-        found, subject = case.target, case.target.subject
-        findings = []
-        for check, limits in case.asked:
-            findings.append(case.put(check, limits))
-            on_finding(findings[-1])
-        circumstances = {
-            "verified_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "seconds": round(time.perf_counter() - started, 3),
-            "device": subject.device, "threads": torch.get_num_threads(),
-            "machine": machine.describe_machine(), "versions": machine.describe_versions(),
-        }  # fmt: skip
-    asked_of = tuple(
-        {"source": name, "split": split, "num_images": len(images), "sha256": images.sha256}
-        for (name, split), (images, _) in subject.evaluations.items()
-    )
-    facts = {key: printable(fact) if isinstance(fact, str) else fact for key, fact in found.facts.items()}
-    facts["output"] = _output(subject)
-    return Verdict(facts, case.contract, tuple(findings), asked_of, circumstances, found.run, subject.evaluations)
+    case = prepare(
+        target, contract_name, weights=weights, options=options, model=model, said=said, out=out, source=source,
+        device=device, threads=threads, retraining=retraining, on_training=on_training,
+    )  # fmt: skip
+    return case.judge(on_finding)
 
 
 def prepare(
@@ -131,40 +147,43 @@ def prepare(
 
     The arguments and the errors are those of `verify`.
     """
-    asked = Asked(
-        at_latest(target, out) if isinstance(target, str | Path) else target, Path(out), device,
-        None if weights is None else Path(at_latest(weights, out)), options or {}, model,
-    )  # fmt: skip
-    found = None if retraining else targets.find(asked)
-    own_contract = found.contract if found else contract_of(asked, retraining)
-    agreed = _find_contract(contract_name, own_contract, asked.text or "the target")
-    if source is not None:
-        agreed = _with_source(agreed, source)
-    bound = checks.bind(agreed)
-    was_retrained = found is None
-    if found is None:
-        assert retraining is not None
-        found = retrain(asked, retraining, bound, source=source, threads=threads, on_training=on_training)
-    if source is None and contract_name is None and own_contract in contract.names():
-        agreed = _for_own_data(agreed, found.subject)
+    started = time.perf_counter()
+    with limit_threads(threads):
+        asked = Asked(
+            at_latest(target, out) if isinstance(target, str | Path) else target, Path(out), device,
+            None if weights is None else Path(at_latest(weights, out)), options or {}, model,
+        )  # fmt: skip
+        found = None if retraining else targets.find(asked)
+        own_contract = found.contract if found else contract_of(asked, retraining)
+        agreed = _find_contract(contract_name, own_contract, asked.text or "the target")
+        if source is not None:
+            agreed = _with_source(agreed, source)
         bound = checks.bind(agreed)
-    if was_retrained:
-        bound = _asked_of_a_training(bound, found)
-    subject = _with_data_at_hand(found.subject, bound)
-    if subject.trained_on is not None:
-        found = replace(found, facts=found.facts | {"trained_on": subject.trained_on.source})
+        was_retrained = found is None
+        if found is None:
+            assert retraining is not None
+            found = retrain(asked, retraining, bound, source=source, threads=threads, on_training=on_training)
+        if source is None and contract_name is None and own_contract in contract.names():
+            agreed = _for_own_data(agreed, found.subject)
+            bound = checks.bind(agreed)
+        if was_retrained:
+            bound = _asked_of_a_training(bound, found)
+        subject = _with_data_at_hand(found.subject, bound)
+        if subject.trained_on is not None:
+            facts = found.facts.model_copy(update={"trained_on": subject.trained_on.source})
+            found = replace(found, facts=facts)
 
-    judged = found.run
+        judged = found.run
 
-    def open_baseline(name: str) -> Subject:
-        opened = _baseline(name, asked, judged)
-        return replace(opened, trained_on=None, load_images=subject.load)  # both are asked the same images
+        def open_baseline(name: str) -> Subject:
+            opened = _baseline(name, asked, judged)
+            return replace(opened, trained_on=None, load_images=subject.load)  # both are asked the same images
 
-    subject = replace(subject, baseline=open_baseline)
-    found = replace(found, subject=subject).as_told(said, _said_by(bound))
-    if not any(check.name == "shapes.output" for check, _ in bound):
-        _must_answer_in_rows(found.subject)
-    return Case(found, agreed, tuple(bound))
+        subject = replace(subject, baseline=open_baseline)
+        found = replace(found, subject=subject).as_told(said, _said_by(bound))
+        if not any(check.name == "shapes.output" for check, _ in bound):
+            _must_answer_in_rows(found.subject)
+        return Case(found, agreed, tuple(bound), threads, started)
 
 
 def _baseline(name: str, asked: Asked, judged: Run | None) -> Subject:
@@ -194,7 +213,7 @@ def _find_contract(named: str | Path | Contract | None, own: str | None, target:
 
 def _asked_of_a_training(asked: list[tuple[Check, Limits]], found: Target) -> list[tuple[Check, Limits]]:
     """Every seed that was trained counts, and what was reached for comes to light, asked for or not."""
-    leak, num_seeds = checks.get("training.no_test_images"), found.facts["seeds"]
+    leak, num_seeds = checks.get("training.no_test_images"), found.facts.seeds or 1
     result = [
         (check, limits.model_copy(update={"seeds": max(num_seeds, limits.seeds)}))  # type: ignore[attr-defined]
         if check.name == "accuracy" else (check, limits)

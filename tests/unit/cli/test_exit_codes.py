@@ -189,6 +189,14 @@ def test_a_stream_that_is_closed_or_full_is_an_error_and_one_that_nobody_reads_i
         assert json.loads((here / "v.json").read_text(encoding="utf-8"))["exit_code"] == code
 
 
+def test_the_verdict_is_printed_though_the_model_is_a_script_that_redirects_what_it_prints(here: Path) -> None:
+    (here / "net.py").write_text(f"import sys\nsys.stdout = open('log', 'w')\nprint('epoch 1')\n{NET}", "utf-8")
+    done = tinydigits(f"tinydigits {VERBS['verify']} --json -")
+    assert done.returncode == 0 and json.loads(done.stdout)["verdict"] == "holds"
+    assert "net.py:Net against contract: holds" in done.stderr
+    assert (here / "log").read_text(encoding="utf-8") == "epoch 1\n"
+
+
 @pytest.mark.parametrize("columns", ["0", "5", "many"])
 def test_a_terminal_without_width_is_one_of_80_columns(columns: str) -> None:
     narrow, usual = (tinydigits(f"export COLUMNS={number}; tinydigits contracts ls") for number in (columns, "80"))

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.conftest import HOSTILE, must_be_inert, spoil
-from tinydigits import export, verify
+from tests.conftest import HOSTILE, must_be_inert, spoil, verify_and_keep
+from tinydigits import export
 from tinydigits.export import Trained
 from tinydigits.run import Run
 
@@ -37,8 +37,7 @@ def test_a_card_without_a_verdict_claims_nothing(copied: Run, tmp_path: Path) ->
 def test_the_verdicts_figures_are_on_the_card_until_the_weights_change(
     trained: Trained, copied: Run, tmp_path: Path
 ) -> None:
-    verdict = verify.verify(copied.folder, "digits")
-    verify.keep(verdict)
+    verdict = verify_and_keep(copied.folder, "digits")
     front, body = card_of(copied, tmp_path)
     (found,) = front["model-index"][0]["results"]
     assert found["dataset"] == {"name": "digits", "type": "digits", "split": "test"}
@@ -52,7 +51,7 @@ def test_the_verdicts_figures_are_on_the_card_until_the_weights_change(
 
 
 def test_what_strangers_named_stays_text_in_front_matter_and_prose(copied: Run, tmp_path: Path) -> None:
-    verify.keep(verify.verify(copied.folder, "digits"))
+    verify_and_keep(copied.folder, "digits")
     spoil(copied.folder)
     trained = export.of_run(copied)
     card = trained.card.model_copy(update={"classes": ["<b>|x", HOSTILE, "😀"], "model": f"{HOSTILE}.py:Net"})
@@ -66,7 +65,7 @@ def test_what_strangers_named_stays_text_in_front_matter_and_prose(copied: Run, 
 def test_test_time_augmentation_is_named(copied: Run, tmp_path: Path) -> None:
     text = copied.file("recipe.toml").read_text(encoding="utf-8")
     copied.write("recipe.toml", text.replace("shift_pixels = 0", "shift_pixels = 1"))
-    verify.keep(verify.verify(copied.folder, "digits"))
+    verify_and_keep(copied.folder, "digits")
     front, body = card_of(copied, tmp_path)
     assert "averaged over all shifts of up to 1 px" in body and "less accurate" not in body
     (found,) = front["model-index"][0]["results"]

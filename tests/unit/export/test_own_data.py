@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.conftest import APART, put_pictures
-from tinydigits import export, models, recipe, verify
+from tests.conftest import APART, put_pictures, verify_and_keep
+from tinydigits import export, models, recipe
 from tinydigits.cli.main import app
 from tinydigits.contract import Contract
 from tinydigits.data import load
@@ -33,7 +33,7 @@ def test_a_file_is_asked_the_runs_own_images_and_does_not_tell_where_they_lie(
     letters: Run, tmp_path: Path, name: str
 ) -> None:
     contract = Contract(name="open", accuracy={"min": 0.001, "source": letters.record.source})
-    verify.keep(verify.verify(letters.folder, contract))
+    verify_and_keep(letters.folder, contract)
     done = export.export(export.of_run(letters), name, tmp_path)
     if done.parity is not None:
         assert done.parity.seen == 60 and f" of 60 digits ({letters.record.source}) test images" in str(done.parity)

@@ -37,7 +37,7 @@ def test_weights_record_and_verdict_belong_together(name: str) -> None:
     record, verdict = found.run.record, found.verdict
     assert record.status == "finished" and is_shipped(record) and record.num_validation == 0
     assert (record.recipe["name"], record.recipe["seed"], found.card.recipe) == (name, SEED, name)
-    assert verdict["target"]["weights_sha256"] == hashlib.sha256(found.weights.read_bytes()).hexdigest()
+    assert verdict.target.weights_sha256 == hashlib.sha256(found.weights.read_bytes()).hexdigest()
     model, card = models.load_weights(found.weights)
     assert sum(parameter.numel() for parameter in model.parameters()) == record.num_parameters
     assert sum(buffer.numel() for buffer in model.buffers()) == record.num_buffers
@@ -121,4 +121,4 @@ def test_only_a_verified_run_of_the_fixed_seed_is_taken(tmp_path: Path, capsys: 
         place(run, tmp_path / "room")
     run.write("weights.safetensors", b"others")
     assert main(["collect", "pretrained", str(run.folder), "--to", str(tmp_path / "room")]) == 2
-    assert "of other weights" in capsys.readouterr().err
+    assert "no verdict of these weights" in capsys.readouterr().err

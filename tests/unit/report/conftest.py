@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import tinydigits.recipe
+from tests.conftest import verify_and_keep
 from tinydigits.contract import Contract
 from tinydigits.run import Run
 from tinydigits.train import train
-from tinydigits.verify import keep, verify
 
 CONTRACT = Contract(
     name="half",
@@ -33,7 +33,7 @@ def verified(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The same run with its verdict, which fails one check; not to be written to."""
     folder = tmp_path_factory.mktemp("verified") / trained.name
     shutil.copytree(trained.folder, folder)
-    keep(verify(folder, CONTRACT, threads=1))
+    verify_and_keep(folder, CONTRACT, threads=1)
     return Run(folder)
 
 

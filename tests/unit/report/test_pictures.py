@@ -1,54 +1,68 @@
-"""The pictures themselves: what is drawn where, and that no text runs into another or out of the picture."""
+"""The charts as files: what is drawn where, that no text runs into another, that they are read in light and dark."""
 
 from __future__ import annotations
 
+import base64
 import io
-import itertools
-import os
-import subprocess
-import sys
-from pathlib import Path
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 from PIL import Image
 
-from tinydigits.report.confusion import draw_confusion
-from tinydigits.report.curves import Line, draw_curves
-from tinydigits.report.sheets import Mistakes, draw_augmented, draw_mistakes
-from tinydigits.report.style import png_bytes
+from tinydigits.report.charts import augmented_sheet, confusion_chart, curves_chart, filters_sheet, mistakes_sheet
+from tinydigits.report.kept import Curves, Line, Mistakes
+from tinydigits.report.svg import Chart
 
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 DIGITS = tuple("0123456789")
-BLUE, ORANGE = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)
+SVG = "{http://www.w3.org/2000/svg}"
+
+# Texts that reach over the edge, or two of them over each other: boxes hold room for letters below the line.
+UNREADABLE = """() => {
+  const texts = [...document.querySelectorAll("text")].map((node) => [node.textContent, node.getBoundingClientRect()]);
+  const whole = document.documentElement.getBoundingClientRect(), found = [];
+  texts.forEach(([name, a], index) => {
+    if (a.left < 0 || a.top < 0 || a.right > whole.width || a.bottom > whole.height) found.push(name + " sticks out");
+    for (const [other, b] of texts.slice(index + 1)) {
+      const width = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      const height = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+      if (width > 2 && height > 4) found.push(name + " runs into " + other);
+    }
+  });
+  return found;
+}"""
 
 
-def pixels_of(figure: Figure) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(png_bytes(figure))).convert("RGB")).astype(int)
+@pytest.fixture(scope="module")
+def page(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Shows a chart's file as a browser does; its folder is `page.folder`."""
+    page = browser.new_page(viewport={"width": 1600, "height": 900})
+    page.folder = tmp_path_factory.mktemp("charts")
+    yield page
+    page.close()
 
 
-def count(pixels: np.ndarray, colour: tuple[int, int, int]) -> int:
-    return int((np.abs(pixels - np.array(colour)).sum(axis=2) < 12).sum())
+def must_be_readable(page: Any, chart: Chart) -> None:
+    (page.folder / "chart.svg").write_text(chart.file(), encoding="utf-8")
+    page.goto((page.folder / "chart.svg").as_uri())
+    assert page.evaluate(UNREADABLE) == []
 
 
-def assert_text_is_readable(figure: Figure) -> None:
-    """Every text stands inside the picture and none over another."""
-    figure.canvas.draw()
-    boxes = []
-    for text in figure.findobj(Text):
-        assert isinstance(text, Text)
-        if text.get_text() and text.get_visible():
-            boxes.append((text.get_text(), text.get_window_extent()))
-    whole = figure.bbox
-    for name, box in boxes:
-        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= whole.x1 and box.y1 <= whole.y1, f"{name} sticks out"
-    for (one, a), (other, b) in itertools.combinations(boxes, 2):
-        # Boxes hold room for letters that go below the line, so a point of overlap is none to the eye.
-        width = min(a.x1, b.x1) - max(a.x0, b.x0)
-        height = min(a.y1, b.y1) - max(a.y0, b.y0)
-        assert width <= 2 or height <= 2, f"{one} runs into {other}"
+def elements(chart: Chart, tag: str) -> list[ElementTree.Element]:
+    return list(ElementTree.fromstring(chart.file()).iter(f"{SVG}{tag}"))
+
+
+def texts(chart: Chart) -> list[str]:
+    return [element.text or "" for element in elements(chart, "text")]
+
+
+def images(chart: Chart) -> list[np.ndarray]:
+    files = [base64.b64decode(element.attrib["href"].split(",")[1]) for element in elements(chart, "image")]
+    return [np.asarray(Image.open(io.BytesIO(file))) for file in files]
 
 
 def confusion(num_classes: int, *mistakes: tuple[int, int, int], right: int = 980) -> np.ndarray:
@@ -65,41 +79,37 @@ def confusion(num_classes: int, *mistakes: tuple[int, int, int], right: int = 98
         FASHION,
         ("cat", "dog"),
         ("only",),
-        ("a name that is much longer than anybody would want", "$x_1$", "お茶"),
+        ("a name that is much longer than anybody would want", "$x_1$", "お茶\x1b"),
         tuple(f"class {i}" for i in range(47)),
         tuple(str(i) for i in range(120)),
     ],
     ids=["digits", "fashion", "two", "one", "odd", "47", "120"],
 )
-def test_confusion_is_readable_with_any_classes(names: tuple[str, ...]) -> None:
-    figure = draw_confusion("recipe, seed 0: set test", "9 of 10 right", confusion(len(names)), names)
-    assert_text_is_readable(figure)
+def test_confusion_is_readable_with_any_classes(page: Any, names: tuple[str, ...]) -> None:
+    must_be_readable(page, confusion_chart("recipe, seed 0: <set> test", "9 of 10 right", confusion(len(names)), names))
 
 
 def test_confusion_shows_a_single_mistake_and_counts_per_class() -> None:
-    clean = draw_confusion("", "", confusion(10), DIGITS)
-    marked = draw_confusion("", "", confusion(10, (4, 9, 1)), DIGITS)
-    differing = np.abs(pixels_of(clean) - pixels_of(marked)).sum(axis=2) > 0
-    assert differing.sum() > 72 * 72 * 0.9  # the whole cell changed its colour
-    texts = [text.get_text() for text in marked.findobj(Text) if isinstance(text, Text)]
-    assert texts.count("980") == 10
-    assert f"{100 * 980 / 981:.2f}" in texts  # recall of 4, precision of 9
-    assert texts.count("100.00") == 18
+    marked = confusion_chart("", "", confusion(10, (4, 9, 1)), DIGITS)
+    assert [rect.attrib["class"] for rect in elements(marked, "rect")].count("s3") == 1
+    assert texts(marked).count("980") == 10
+    assert f"{100 * 980 / 981:.2f}" in texts(marked)  # recall of 4, precision of 9
+    assert texts(marked).count("100.00") == 18
+    assert "4 answered 9: 1" in [title.text for title in elements(marked, "title")]
+    nearly = confusion_chart("", "", confusion(2, (0, 1, 1), right=59_999), ("a", "b"))
+    assert texts(nearly).count("99.998") == 2  # not called all
 
 
 def test_worse_mistakes_are_darker() -> None:
-    figure = draw_confusion("", "", confusion(10, (0, 1, 1), (0, 2, 5), (0, 3, 20)), DIGITS)
-    image = next(axes.images[0] for axes in figure.axes if axes.images)
-    colours = np.asarray(image.get_array())[0]
-    brightness = colours.sum(axis=1)
-    assert brightness[4] > brightness[1] > brightness[2] > brightness[3]
+    chart = confusion_chart("", "", confusion(10, (0, 1, 1), (0, 2, 5), (0, 3, 20)), DIGITS)
+    kinds = [rect.attrib["class"] for rect in elements(chart, "rect")]
+    assert [kind for kind in kinds if kind.startswith("s")] == ["s1", "s2", "s5"]
 
 
 def test_class_without_images_has_no_rate() -> None:
     counts = confusion(3, right=5)
     counts[1, 1] = 0
-    figure = draw_confusion("", "", counts, ("a", "b", "c"))
-    assert [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)].count("–") == 2
+    assert texts(confusion_chart("", "", counts, ("a", "b", "c"))).count("–") == 2
 
 
 def mistakes(num: int, num_classes: int = 10) -> Mistakes:
@@ -108,94 +118,99 @@ def mistakes(num: int, num_classes: int = 10) -> Mistakes:
         rng.integers(0, 256, (num, 28, 28)).astype(np.uint8),
         np.arange(num) % num_classes,
         (np.arange(num) + 1) % num_classes,
-        np.linspace(1, 0.3, num),
+        np.linspace(0.99996, 0.3, num),
     )
 
 
-@pytest.mark.parametrize("names", [DIGITS, FASHION], ids=["digits", "fashion"])
-@pytest.mark.parametrize("num", [0, 1, 9, 40, 64])
-def test_mistakes_are_readable(names: tuple[str, ...], num: int) -> None:
-    figure = draw_mistakes("recipe, seed 0: set test", "9 of 10 right", mistakes(num), names)
-    assert_text_is_readable(figure)
-
-
-def test_mistakes_are_drawn_pixel_by_pixel_with_label_and_answer() -> None:
-    some = mistakes(9)
-    figure = draw_mistakes("", "", some, DIGITS)
-    pixels = pixels_of(figure)
-    first = pixels[110 : 110 + 140, 40 : 40 + 140]
-    assert (first[2::5, 2::5] == some.images_NHW[0][..., None]).all()
-    texts = [text.get_text() for text in figure.texts]
-    assert "0 → 1" in texts and "8 → 9" in texts and "30.0 %" in texts
-    assert "99.99 %" in texts and "100.0 %" not in texts  # a mistake was not certain
-
-
-def test_no_mistakes_is_said() -> None:
-    assert "No mistakes." in [text.get_text() for text in draw_mistakes("", "", mistakes(0), DIGITS).texts]
-
-
-def test_augmented_images_stand_over_their_labels() -> None:
+@pytest.mark.parametrize(
+    "names", [DIGITS, FASHION, ("x" * 60, "お茶お茶お茶お茶お茶") * 5], ids=["digits", "fashion", "long"]
+)
+def test_sheets_are_readable(page: Any, names: tuple[str, ...]) -> None:
     some = mistakes(64)
-    figure = draw_augmented("title", "affine", some.images_NHW, some.labels_N, FASHION)
-    assert_text_is_readable(figure)
-    assert (pixels_of(figure)[111:194:3, 41:124:3] == some.images_NHW[0][..., None]).all()
+    must_be_readable(page, mistakes_sheet("recipe, seed 0: set test", "9 of 10 right", some, names))
+    must_be_readable(page, augmented_sheet("title", "affine", some.images_NHW, some.labels_N, names))
 
 
-def curves(*, validation: bool = True, epochs: int = 5, noisy: bool = False, last: float = 0.99) -> Figure:
+def test_pictures_are_kept_pixel_by_pixel_with_label_and_answer() -> None:
+    some = mistakes(9)
+    sheet = mistakes_sheet("", "", some, DIGITS)
+    assert all((shown == kept).all() for shown, kept in zip(images(sheet), some.images_NHW, strict=True))
+    assert "0 → 1" in texts(sheet) and "8 → 9" in texts(sheet) and "30.00 %" in texts(sheet)
+    assert "99.996 %" in texts(sheet)  # a mistake was not certain
+    augmented = augmented_sheet("", "", some.images_NHW, some.labels_N, FASHION)
+    assert (images(augmented)[8] == some.images_NHW[8]).all() and "Bag" in texts(augmented)
+
+
+def test_filters_are_blue_below_zero_and_orange_above() -> None:
+    sheet = filters_sheet("", "", np.array([[[[0.0, 2.0, -2.0]]]]))
+    assert images(sheet)[0].tolist() == [[[255, 255, 255], [213, 94, 0], [0, 114, 178]]]
+    assert [title.text for title in elements(sheet, "title")][1:] == ["Filter 0"]
+
+
+def curves(*, validation: bool = True, epochs: int = 5, noisy: bool = False, last: float = 0.99) -> Chart:
     rows = 200 if noisy else epochs
     seen = [(row + 1) * epochs * 1000 / rows for row in range(rows)]
     accuracy = [*(0.5 + 0.4 * row / rows for row in range(rows - 1)), last]
-    held_out = [Line("validation", seen[-1:], [0.1])], [Line("validation", seen[-1:], [last], 100)]
-    return draw_curves(
-        "recipe on set, seed 0", "model, 9,274 parameters",
-        loss=[Line("train", seen, [2 / (row + 1) for row in range(rows)], noisy=noisy), *held_out[0][:validation]],
-        accuracy=[Line("train", seen, accuracy, 1000, noisy=noisy), *held_out[1][:validation]],
+    held_out = [seen[-1:], [0.1]], [seen[-1:], [last]]
+    (loss_seen, losses), (accuracy_seen, accuracies) = held_out if validation else (([], []), ([], []))
+    return curves_chart("recipe on set, seed 0", "model, 9,274 parameters", Curves(
+        loss=(
+            Line("train", seen, [2 / (row + 1) for row in range(rows)], noisy=noisy),
+            Line("validation", loss_seen, losses),
+        ),
+        accuracy=(
+            Line("train", seen, accuracy, 1000, noisy=noisy), Line("validation", accuracy_seen, accuracies, 100),
+        ),
         lr=Line("learning rate", seen, [0.01] * rows), num_train=1000, end=epochs * 1000,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 @pytest.mark.parametrize("options", [{"epochs": 1}, {"epochs": 40}, {"noisy": True}, {"last": 1.0}, {"last": 0.98999}])
-def test_curves_are_readable(options: dict[str, float]) -> None:
-    assert_text_is_readable(curves(**options))  # type: ignore[arg-type]
+def test_curves_are_readable(page: Any, options: dict[str, float]) -> None:
+    must_be_readable(page, curves(**options))  # type: ignore[arg-type]
 
 
-def test_curves_have_a_line_for_validation_only_where_there_is_one() -> None:
-    assert count(pixels_of(curves(validation=True)), ORANGE) > 50
-    without = pixels_of(curves(validation=False))
-    assert count(without, ORANGE) == 0 and count(without, BLUE) > 500
-
-
-def test_ends_are_named_with_their_figures() -> None:
-    texts = [text.get_text() for text in curves(last=0.9876).findobj(Text) if isinstance(text, Text)]
-    assert "train 98.76 %" in texts and "validation 98.76 %" in texts and "validation 0.100" in texts
+def test_curves_name_their_ends_and_have_validation_only_where_there_is_one() -> None:
+    with_validation = texts(curves(last=0.9876))
+    assert {"train 98.76 %", "validation 98.76 %", "validation 0.100", "learning rate"} <= set(with_validation)
+    without = curves(validation=False)
+    assert not any(words.startswith("validation") for words in texts(without))
+    assert {line.attrib["class"] for line in elements(without, "polyline")} == {"line first"}
+    assert "train 99.998 %" in texts(curves(last=59_999 / 60_000))
 
 
 def test_all_right_has_its_place_and_name() -> None:
-    panel = curves(last=1.0).axes[1]
-    names = [label.get_text() for label in panel.get_yticklabels()]
-    assert "100 %" in names
-    places = panel.get_lines()[0].get_ydata()
-    assert np.isfinite(np.asarray(places)).all()
+    chart = curves(last=1.0, validation=False)
+    (tick,) = [float(element.attrib["y"]) for element in elements(chart, "text") if element.text == "100 %"]
+    ends = [element.attrib["points"].split(" ")[-1] for element in elements(chart, "polyline")]
+    assert float(ends[1].split(",")[1]) == pytest.approx(tick - 4)
 
 
-def test_noisy_line_is_named_by_its_mean() -> None:
+def test_noisy_line_is_faint_under_its_mean_by_which_it_is_named() -> None:
     line = Line("train", range(100), [0.0, 1.0] * 50, noisy=True)
     assert line.trend[0] == 0.0 and 0.4 < line.trend[50] < 0.6 and 0.4 < line.trend[-1] < 0.6
     assert Line("train", [1, 2], [0.0, 1.0]).trend == [0.0, 1.0]
+    kinds = [element.attrib["class"] for element in elements(curves(noisy=True, validation=False), "polyline")]
+    assert kinds == ["line first faint", "line first"] * 2 + ["line first"]
 
 
-@pytest.mark.parametrize("has_folder", [False, True], ids=["new", "user of matplotlib"])
-def test_the_list_of_fonts_is_in_the_cache_unless_the_user_has_a_folder(tmp_path: Path, has_folder: bool) -> None:
-    settings = tmp_path / "home" / ".config" / "matplotlib" / "matplotlibrc"
-    if has_folder:
-        settings.parent.mkdir(parents=True)
-        settings.write_text("lines.linewidth: 7\n", encoding="utf-8")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "MPL"))}
-    program = "import os, tinydigits.report, matplotlib as m; print(m.rcParams['lines.linewidth'], dict(os.environ))"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True,
-        env=kept | {"HOME": str(tmp_path / "home"), "TINYDIGITS_CACHE": str(tmp_path / "cache")},
-    )  # fmt: skip
-    assert done.stdout.startswith("7.0" if has_folder else "1.5") and "MPLCONFIGDIR" not in done.stdout
-    (written,) = tmp_path.rglob("fontlist-*.json")
-    assert written.relative_to(tmp_path).parts[0] == ("home" if has_folder else "cache")
+def test_a_file_has_its_title_and_note_in_words_and_follows_light_and_dark(page: Any) -> None:
+    chart = curves()
+    file = chart.file()
+    assert elements(chart, "title")[0].text == texts(chart)[0] == "recipe on set, seed 0"
+    assert elements(chart, "desc")[0].text == texts(chart)[1] == "model, 9,274 parameters"
+    assert "http" not in file.replace("http://www.w3.org/2000/svg", "") and not re.search(
+        r"<script|url\(|@import", file
+    )
+    # As GitHub shows it: a picture on a page, which follows the reader's scheme, with paper of its own.
+    (page.folder / "chart.svg").write_text(file, encoding="utf-8")
+    (page.folder / "readme.html").write_text("<img src='chart.svg'>", encoding="utf-8")
+    brightness = {}
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.goto((page.folder / "readme.html").as_uri())
+        shot = np.asarray(Image.open(io.BytesIO(page.locator("img").screenshot())).convert("L"))
+        brightness[scheme] = float(np.median(shot)), float(np.abs(shot - np.median(shot)).max())
+    page.emulate_media(color_scheme="light")
+    assert brightness["light"][0] > 250 and brightness["dark"][0] < 30
+    assert all(contrast > 150 for _, contrast in brightness.values())

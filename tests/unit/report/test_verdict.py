@@ -4,59 +4,59 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.conftest import HOSTILE
 from tests.end_to_end.github_runner import commands_of
+from tinydigits.cli.main import app
 from tinydigits.errors import TinydigitsError, printable
-from tinydigits.report import formats, load_verdict, render
+from tinydigits.report import formats, render
 from tinydigits.report.verdict import badge
+from tinydigits.run import Run
+from tinydigits.verdict import Finding, JudgedContract, JudgedData, JudgedTarget, Verdict, load
 
 NASTY = 'a|b <c> & "d"\x00 50 %\nnext, line: end'
 
 
-def finding(check: str, status: str = "pass", **facts: Any) -> dict[str, Any]:
-    return {"check": check, "status": status, "measured": "", "limit": "", "why": "", "details": {}, **facts}
+def verdict(*findings: Finding, contract: str = "small", sha256: str = "0", **target: Any) -> Verdict:
+    return Verdict(
+        target=JudgedTarget(**{"kind": "model", "name": "net", "model": "net"} | target),
+        contract=JudgedContract(name=contract, sha256=sha256, text=""), findings=findings, seconds=1.5,
+        verified_at="2026-01-02T03:04:05+0100",
+    )  # fmt: skip
 
 
-def verdict(*findings: dict[str, Any], word: str = "does not hold", **target: Any) -> dict[str, Any]:
-    return {
-        "verdict": word,
-        "target": {"name": "net", "model": "net"} | target,
-        "contract": {"name": "small", "sha256": "0"},
-        "findings": list(findings),
-        "seconds": 1.5,
-        "verified_at": "2026-01-02T03:04:05+0100",
-    }
-
-
-PARAMETERS = finding("model.parameters", measured="98", limit="at most 99", value=98)
-TOO_MANY = PARAMETERS | {"status": "fail", "measured": "110", "value": 110, "why": "most in 0", "advice": "Prune 0."}
-UNDECIDED = finding("accuracy", "undecided", measured="99.42 %", value=99.42, why=NASTY, advice="Ask more images.")
-NOT_RUN = finding("training.epochs", "not run", why="no record", advice="Train it.")
-MIXED = verdict(TOO_MANY, UNDECIDED, NOT_RUN, finding("behaviour.finite"))
+PARAMETERS = Finding("model.parameters", "pass", "98", "at most 99", value=98)
+TOO_MANY = replace(PARAMETERS, status="fail", measured="110", value=110, why="most in 0", advice="Prune 0.")
+UNDECIDED = Finding("accuracy", "undecided", "99.42 %", why=NASTY, value=99.42, advice="Ask more images.")
+NOT_RUN = Finding.not_run("training.epochs", "no record", advice="Train it.")
+MIXED = verdict(TOO_MANY, UNDECIDED, NOT_RUN, Finding("behaviour.finite", "pass"))
 
 
 @pytest.mark.parametrize("name", formats())
 def test_every_format_renders_every_word_alone_and_after_another_verdict(name: str) -> None:
-    for word in ("holds", "does not hold", "undecided"):
-        tree = verdict(PARAMETERS, UNDECIDED, word=word)
-        assert render(name, tree) == render(name, tree)
-        assert isinstance(render(name, tree, MIXED), str)
+    for word, last in (("holds", PARAMETERS), ("does not hold", TOO_MANY), ("undecided", UNDECIDED)):
+        document = verdict(PARAMETERS, last)
+        assert document.word == word and document.exit_code == (word != "holds")
+        assert render(name, document) == render(name, document)
+        assert isinstance(render(name, document, MIXED), str)
 
 
-def test_json_is_the_verdict_itself() -> None:
-    assert json.loads(render("json", MIXED)) == MIXED
+def test_json_is_the_verdict_itself(tmp_path: Path) -> None:
+    (tmp_path / "v.json").write_text(render("json", MIXED), encoding="utf-8")
+    assert load(tmp_path / "v.json") == MIXED
 
 
 def test_junit_has_a_case_for_each_check_and_a_failure_for_each_that_does_not_pass() -> None:
     root = ElementTree.fromstring(render("junit", MIXED))
     suite = root[0]
-    assert [case.get("name") for case in suite] == [found["check"] for found in MIXED["findings"]]
+    assert [case.get("name") for case in suite] == [finding.check for finding in MIXED.findings]
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("4", "3", "0")
     failures = {case.get("name"): case.find("failure") for case in suite}
     assert failures["behaviour.finite"] is None
@@ -69,16 +69,16 @@ def test_junit_has_a_case_for_each_check_and_a_failure_for_each_that_does_not_pa
 def test_markdown_keeps_cells_whole_and_says_what_to_do() -> None:
     text = render("markdown", MIXED)
     rows = [line for line in text.splitlines() if line.startswith("| ")]
-    assert len(rows) == 2 + len(MIXED["findings"])
+    assert len(rows) == 2 + len(MIXED.findings)
     assert all(row.replace("\\|", "").count("|") == 6 for row in rows)
     assert "| model.parameters | 110 | at most 99 | **fail** | most in 0 |" in rows
     assert "- **model.parameters**: Prune 0." in text and "1 pass, 1 fail, 1 undecided, 1 not run." in text
-    assert "What to do" not in render("markdown", verdict(PARAMETERS, word="holds"))
+    assert "What to do" not in render("markdown", verdict(PARAMETERS))
 
 
 def test_markdown_shows_what_changed_since_an_earlier_verdict() -> None:
-    before = verdict(PARAMETERS, UNDECIDED | {"value": 99.4, "measured": "99.40 %"}, finding("latency"), word="holds")
-    before["contract"] = {"name": "small", "sha256": "1"}
+    accuracy = replace(UNDECIDED, value=99.4, measured="99.40 %")
+    before = verdict(PARAMETERS, accuracy, Finding("latency", "pass"), sha256="1")
     text = render("markdown", MIXED, before)
     assert "| model.parameters | 110 | 98 (+12), pass | at most 99 | **fail** |" in text
     assert "| 99.42 % | 99.40 % (+0.02) |" in text
@@ -94,7 +94,7 @@ def test_annotations_are_escaped_as_github_reads_them_and_absent_where_the_verdi
         lines[0] == "::error title=tinydigits%3A model.parameters::fail: 110, limit: at most 99%0Amost in 0%0APrune 0."
     )
     assert "50 %25\\nnext, line: end%0AAsk" in lines[1]
-    assert render("annotations", verdict(PARAMETERS, word="holds")) == ""
+    assert render("annotations", verdict(PARAMETERS)) == ""
 
 
 def test_annotations_stand_beside_the_file_of_the_model() -> None:
@@ -103,9 +103,8 @@ def test_annotations_stand_beside_the_file_of_the_model() -> None:
 
 
 def test_the_badge_is_plain_svg_whose_words_fit_and_whose_name_is_escaped() -> None:
-    tree = verdict(PARAMETERS, finding("accuracy", value=99.4), word="holds")
-    tree["contract"]["name"] = 'a<b>&"c"'
-    root = ElementTree.fromstring(render("badge", tree))
+    document = verdict(PARAMETERS, Finding("accuracy", "pass", value=99.4), contract='a<b>&"c"')
+    root = ElementTree.fromstring(render("badge", document))
     svg = "{http://www.w3.org/2000/svg}"
     label, message = root.iter(f"{svg}text")
     assert (label.text, message.text) == ('a<b>&"c"', "holds, 98 parameters, 99.40 %")
@@ -135,32 +134,48 @@ def test_the_badges_letters_stand_out_from_their_ground(ground: str) -> None:
 def test_unknown_formats_and_files_that_are_no_verdict_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TinydigitsError, match=r"unknown format 'junt'[^\n]*\n  try: junit"):
         render("junt", MIXED)
-    path = tmp_path / "verdict.json"
-    halves = (MIXED | {"findings": [PARAMETERS | {"details": {"correct": 1}}]}, MIXED | {"data": [{"split": "test"}]})
+    path, tree = tmp_path / "verdict.json", json.loads(MIXED.to_json())
+    finding, data = tree["findings"][1], {"source": "mnist", "split": "test", "num_images": 9, "sha256": "ab"}
     for content, says in (
-        ("{", "not JSON"), ("[]", "is no verdict"), ('{"verdict": 1}', "is no verdict"),
-        (json.dumps(halves[0]), "is no verdict, or damaged: findings.0.details: correct and no more seen"),
-        (json.dumps(halves[1]), "is no verdict, or damaged: data.0.source: Field required"),
+        ("{", "not JSON"), ("[]", "damaged: expected a valid dictionary"), ('{"verdict": 1}', "target: is required"),
+        (tree | {"format": 3}, "newer version of tinydigits, got format 3, expected at most 2"),
+        (tree | {"verdict": "holds"}, "findings that give the verdict .*; they give 'does not hold'"),
+        (tree | {"findings": []}, "damaged: findings: "),
+        (tree | {"findings": [finding | {"details": {"correct": 1}}]}, "findings.0.details: got .*, two whole numbers"),
+        (tree | {"findings": [finding | {"status": "maybe"}]}, "findings.0.status: got 'maybe', expected 'pass', "),
+        (tree | {"data": [data | {"source": None}]}, "damaged: data.0.source: got None"),
+        (tree | {"data": [data | {"sha": ""}]}, "damaged: unknown key 'data.0.sha'"),
     ):  # fmt: skip
-        path.write_text(content, encoding="utf-8")
-        with pytest.raises(TinydigitsError, match=says):
-            load_verdict(path)
-    path.write_text(json.dumps(MIXED), encoding="utf-8")
-    assert load_verdict(path) == MIXED | {"findings": [*MIXED["findings"][:1], UNDECIDED | {"why": printable(NASTY)},
-                                                       *MIXED["findings"][2:]]}  # fmt: skip
+        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+        with pytest.raises(TinydigitsError, match=says) as caught:
+            load(path)
+        assert str(caught.value).startswith(f"verdict {path}: ")
+
+
+def test_verdicts_of_format_1_are_read(tmp_path: Path) -> None:
+    """They had no `input_origins`, and one who judged a model may have left out what is empty."""
+    tree = json.loads(verdict(PARAMETERS, input_origins={"mean": "nobody"}).to_json()) | {"format": 1}
+    target = {key: tree["target"][key] for key in ("kind", "name")} | {"input_said_by": {"mean": "nobody"}}
+    finding = {key: tree["findings"][0][key] for key in ("check", "status", "measured", "limit", "why", "details")}
+    (tmp_path / "v.json").write_text(json.dumps(tree | {"target": target, "findings": [finding]}), encoding="utf-8")
+    document = load(tmp_path / "v.json")
+    assert document.format == 1 and document.target.input_origins == {"mean": "nobody"}
+    assert document.findings == (replace(PARAMETERS, value=None),)
 
 
 @pytest.mark.parametrize("name", formats())
 def test_what_strangers_named_stays_text_in_every_format(name: str) -> None:
-    found = finding("model.layers", "fail", **dict.fromkeys(("measured", "limit", "why", "advice"), HOSTILE))
-    tree = verdict(found, name=HOSTILE, model=f"{HOSTILE}.py:Net", weights_sha256=HOSTILE) | {
-        "contract": {"name": HOSTILE, "sha256": "0"}, "versions": {HOSTILE: HOSTILE},
-        "data": [{"source": HOSTILE, "split": "test", "num_images": 1}],
-    }  # fmt: skip
-    text = render(name, tree, tree)
+    finding = Finding("model.layers", "fail", **dict.fromkeys(("measured", "limit", "why", "advice"), HOSTILE))
+    document = verdict(
+        finding, contract=HOSTILE, name=HOSTILE, model=f"{HOSTILE}.py:Net", weights_sha256=HOSTILE
+    ).model_copy(update={
+        "versions": {HOSTILE: HOSTILE},
+        "data": (JudgedData(source=HOSTILE, split="test", num_images=1, sha256="0"),),
+    })  # fmt: skip
+    text = render(name, document, document)
     assert not [letter for letter in text if letter != "\n" and printable(letter) != letter]
     if name == "json":
-        assert json.loads(text) == tree
+        assert Verdict.model_validate_json(text) == document
     if name in ("badge", "junit"):
         words = "".join(ElementTree.fromstring(text).itertext())  # raises where it is no XML
         assert "<script>alert(1)</script>" in words or name == "badge"
@@ -174,3 +189,21 @@ def test_what_strangers_named_stays_text_in_every_format(name: str) -> None:
         rows = [line for line in text.splitlines() if line.startswith("| ")]
         assert len(rows) == 3 and len({len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) for row in rows}) == 1
         assert "<" not in text and "](" not in text and not re.search(r"(?<!\\)\*\*b", text)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["report {run}", "report {run} --readme README.md", "runs show {run}", "runs diff {run} {run}", "export {run} card",
+     "verify two-conv --contract two-conv --compare {run}/verdict.json"],
+)  # fmt: skip
+@pytest.mark.parametrize(("change", "says"), [({"format": 3}, "newer"), ({"findings": [1]}, "damaged: findings.0: ")])
+def test_every_command_that_reads_a_verdict_refuses_a_damaged_and_a_newer_one(
+    judged: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, change: dict[str, Any], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("README.md").write_text("<!-- tinydigits: verdict -->\n<!-- end -->\n", encoding="utf-8")
+    tree = json.loads(judged.file("verdict.json").read_text(encoding="utf-8"))
+    judged.write("verdict.json", json.dumps(tree | change))
+    error = CliRunner().invoke(app, words.format(run=judged.folder).split()).exception
+    assert isinstance(error, TinydigitsError), error  # for which `main` exits with 2
+    assert re.match(f"verdict {judged.folder}/verdict.json: .*{says}", str(error))

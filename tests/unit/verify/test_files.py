@@ -28,7 +28,8 @@ from tinydigits.export import pth as pth_format
 from tinydigits.export import safetensors as safetensors_format
 from tinydigits.export.trained import Trained, of_run
 from tinydigits.run import Run
-from tinydigits.verify import InputSaid, Verdict, verify
+from tinydigits.verdict import Verdict
+from tinydigits.verify import InputSaid, verify
 from tinydigits.verify.targets._file import FileModule
 from tinydigits.verify.targets.onnx import open_session
 
@@ -92,8 +93,8 @@ def test_a_file_answers_all_that_its_format_can_as_the_run_does(
     assert found["accuracy"].details["correct"] == run["accuracy"].details["correct"]
     for check in ("model.parameters", "model.multiply_adds", "model.receptive_field"):
         assert found[check].measured == run[check].measured
-    assert (verdict.target["mean"], verdict.target["input_said_by"]["mean"]) == (0.0, "the target")
-    assert verdict.target["kind"] == name and len(verdict.target["weights_sha256"]) == 64
+    assert (verdict.target.mean, verdict.target.input_origins["mean"]) == (0.0, "the target")
+    assert verdict.target.kind == name and len(verdict.target.weights_sha256) == 64
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -144,7 +145,7 @@ def test_exported_weights_say_what_model_they_belong_to(
     trained: Run, of_the_run: Verdict, tmp_path: Path, writer: Any
 ) -> None:
     verdict = verify(writer.write(of_run(trained), tmp_path), Contract(name="c", accuracy=ACCURACY))
-    assert verdict.target["model"] == "two-conv" and verdict.target["input_said_by"]["mean"] == "the target"
+    assert verdict.target.model == "two-conv" and verdict.target.input_origins["mean"] == "the target"
     assert verdict.findings[0].details["correct"] == by_name(of_the_run)["accuracy"].details["correct"]
 
 
@@ -172,8 +173,8 @@ def test_a_file_for_phones_is_asked_all_but_its_structure(one_by_one: Path, of_t
     assert f"this .{kind} takes batches of 1 alone" in found["shapes.input"].why
     assert f"the graph of a .{kind} is not read" in found["model.parameters"].why
     assert found["accuracy"].details["correct"] == by_name(of_the_run)["accuracy"].details["correct"]
-    assert (verdict.target["mean"], verdict.target["input_said_by"]["mean"]) == (0.0, "the target")
-    assert verdict.target["kind"] == kind and verdict.target["model"] == "two-conv"
+    assert (verdict.target.mean, verdict.target.input_origins["mean"]) == (0.0, "the target")
+    assert verdict.target.kind == kind and verdict.target.model == "two-conv"
 
 
 def test_a_damaged_file_for_phones_is_told(one_by_one: Path) -> None:
@@ -212,7 +213,7 @@ def test_a_strangers_pt2_of_one_batch_size_is_asked_in_its_batches(tmp_path: Pat
         behaviour={"batch_invariance": True, "probabilities": True},
     )  # fmt: skip
     verdict = verify(tmp_path / "three.pt2", asked, said=InputSaid(mean=0.5, std=0.5))
-    assert verdict.target["input_shape"] == [1, 32, 32]
+    assert verdict.target.input_shape == (1, 32, 32)
     assert [finding.status for finding in verdict.findings] == ["undecided", "fail", "pass", "pass", "pass"]
     assert all("batches of 3 alone" in finding.why for finding in verdict.findings[:2])
 
@@ -286,8 +287,8 @@ def test_a_strangers_onnx_says_what_it_takes(tmp_path: Path) -> None:
     )  # fmt: skip
     verdict = verify(path, asked)
     assert verdict.word == "holds", verdict.findings
-    assert verdict.target["input_shape"] == [28, 28, 1] and verdict.target["output"] == "probabilities"
-    assert verdict.target["std"] == pytest.approx(1 / 255), "whole numbers are grey levels of 0 to 255"
+    assert verdict.target.input_shape == (28, 28, 1) and verdict.target.output == "probabilities"
+    assert verdict.target.std == pytest.approx(1 / 255), "whole numbers are grey levels of 0 to 255"
 
 
 @pytest.mark.parametrize("part", [{"end": 1}, {"start": 0, "end": -3}])

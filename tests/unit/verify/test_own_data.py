@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tests.conftest import put_pictures
+from tests.conftest import put_pictures, verify_and_keep
 from tinydigits import data, models, recipe
-from tinydigits import run as runs
-from tinydigits.checks import Finding
 from tinydigits.cli.main import app
 from tinydigits.contract import Contract
 from tinydigits.errors import TinydigitsError
 from tinydigits.report import write_run_report
 from tinydigits.run import Run
 from tinydigits.train import train
-from tinydigits.verify import Retraining, Verdict, keep, verify
+from tinydigits.verdict import Finding, Verdict
+from tinydigits.verify import Retraining, verify
 
 OPEN = Contract(name="open", accuracy={"min": 0.1})
 OF_DIGITS = Contract(name="of digits", accuracy={"min": 0.1, "source": "digits", "bound": "point"})
@@ -85,21 +84,19 @@ def test_a_set_of_other_classes_is_not_asked_and_both_lists_are_shown(letters: R
 
 def test_another_set_of_the_same_classes_is_named_and_is_not_taken_for_the_runs_own(tmp_path: Path) -> None:
     run = train_on(put_pictures(tmp_path / "mine", "0123456789"), tmp_path / "runs")
-    verdict = verify(run.folder, OF_DIGITS)
+    verdict = verify_and_keep(run.folder, OF_DIGITS)
     finding, label = accuracy(verdict), f"mine ({tmp_path / 'mine'})"
     assert finding.details["seen"] == 596 and finding.limit == "at least 10.00 % of digits test"
     assert finding.why.endswith(f"; trained on another data set, {label}")
-    keep(verdict)
-    assert runs.tested_counts(runs.verdict_of(run) or {}) is None, "the column `test` is of the run's own data"
+    assert run.verdict == verdict and verdict.test_counts is None, "the column `test` is of the run's own data"
     assert f"It was trained on {label}." in write_run_report(run).read_text(encoding="utf-8")
     # Of several sets the first is kept: the one that `accuracy` asks.
     group = {"min": 0.001, "shifted": {"min": 0.001, "source": "digits"}}
-    verdict = verify(run.folder, Contract(name="both", accuracy=group))
-    keep(verdict)
-    assert [entry["num_images"] for entry in verdict.data] == [60, 596]
+    verdict = verify_and_keep(run.folder, Contract(name="both", accuracy=group))
+    assert [data.num_images for data in verdict.data] == [60, 596]
     with np.load(run.file("predictions.npz")) as kept:
         assert len(kept["labels"]) == 60
-    assert runs.tested_counts(runs.verdict_of(run) or {}) == (accuracy(verdict).details["correct"], 60)
+    assert run.verdict == verdict and verdict.test_counts == (accuracy(verdict).details["correct"], 60)
     assert "of the 60 mine" in write_run_report(run).read_text(encoding="utf-8")
 
 
@@ -107,7 +104,7 @@ def test_a_recipes_own_contract_file_is_asked_as_it_stands(tmp_path: Path) -> No
     """Who writes a contract that names a set means that set, whatever the recipe was trained on."""
     (tmp_path / "mine.toml").write_text('[accuracy]\nsource = "digits"\nmin = 0.1\n')
     run = train_on(put_pictures(tmp_path / "pictures", "0123456789"), tmp_path / "runs", f"{tmp_path}/mine.toml")
-    assert verify(run.folder).data[0]["source"] == "digits"
+    assert verify(run.folder).data[0].source == "digits"
 
 
 @pytest.mark.parametrize("open_file", [lambda run: run.file("weights.safetensors"), lambda run: run.folder / "net.pth"])

@@ -14,13 +14,13 @@ from torch import nn
 
 from tests.conftest import put_pictures
 from tinydigits import data, recipe
-from tinydigits.checks import Finding
 from tinydigits.contract import Contract
 from tinydigits.data import ImageSet
 from tinydigits.errors import TinydigitsError
 from tinydigits.run import Run, runs_in
 from tinydigits.train import train
-from tinydigits.verify import BudgetSpent, Retraining, TrainingData, Verdict, verify
+from tinydigits.verdict import Finding, Verdict
+from tinydigits.verify import BudgetSpent, Retraining, TrainingData, prepare, verify
 
 NET = """
 from torch import nn
@@ -60,6 +60,7 @@ def train(model, data):
 """
 SPY = """
 from tinydigits import data as sets
+from tinydigits.verdict import Finding
 
 def train(model, data):
     try:
@@ -133,7 +134,7 @@ def test_a_function_trains_within_the_budget_and_its_model_is_judged(folder: Pat
     epochs = finding(verdict, "training.epochs")
     assert epochs.details == {"epochs": 2, "images_seen": 2 * 1_201, "num_train": 1_201}
     assert "trained anew" in epochs.why
-    assert verdict.target["trained_by"].endswith("how.py:train") and verdict.target["retrained"]
+    assert verdict.target.trained_by.endswith("how.py:train") and verdict.target.retrained
 
 
 def test_a_function_trains_on_the_data_that_the_contract_asks_about(folder: Path) -> None:
@@ -145,7 +146,7 @@ def test_a_function_trains_on_the_data_that_the_contract_asks_about(folder: Path
 def test_the_training_ends_where_the_budget_does(folder: Path, digits: None, code: str) -> None:
     verdict = ask(folder, code, **GROUP)
     assert finding(verdict, "training.epochs").details["images_seen"] <= 1_201
-    assert verdict.target["budget_spent"] is True
+    assert verdict.target.budget_spent is True
 
 
 @pytest.mark.parametrize("budget", [{"epochs": {"max": 1}}, {"images_seen": {"max": 1_201}}])
@@ -172,7 +173,7 @@ def test_the_test_images_of_ones_own_folder_are_out_of_reach(folder: Path) -> No
     verdict = ask(folder, PEEK.format(path=own / "test/A/0.png"), accuracy={"source": str(own), "min": 0.001})
     leak = finding(verdict, "training.no_test_images")
     assert leak.status == "fail" and "opened 0.png" in leak.why
-    assert finding(verdict, "accuracy").details["seen"] == 60 and verdict.target["trained_on"] == str(own)
+    assert finding(verdict, "accuracy").details["seen"] == 60 and verdict.target.trained_on == str(own)
 
 
 def test_other_programs_are_refused_and_a_failing_function_is_a_bad_question(folder: Path, digits: None) -> None:
@@ -204,14 +205,15 @@ def test_a_run_is_trained_anew_by_its_own_recipe_with_no_more_epochs_than_allowe
         training={"epochs": {"max": 1}},
         accuracy={"source": "digits", "min": 0.1, "seeds": 2, "bound": "point"},
     )
-    verdict = verify(first.folder, contract, out=tmp_path, retraining=Retraining(), threads=1)
+    case = prepare(first.folder, contract, out=tmp_path, retraining=Retraining(), threads=1)
+    verdict = case.judge()
     assert verdict.word == "holds", verdict.findings
-    assert verdict.run is not None and verdict.run.folder != first.folder and verdict.run.record.epochs == 1
+    assert case.run is not None and case.run.folder != first.folder and case.run.record.epochs == 1
     made = [run.record for run in runs_in(tmp_path) if run.folder != first.folder]
     assert [(record.recipe["seed"], record.images_seen) for record in made] == [(0, 1_201), (1, 1_201)]
     # The same as training by hand, to the bit.
     by_hand = train(recipe.load("two-conv", [*settings, "epochs=1"]), out=tmp_path / "hand", device="cpu", threads=1)
-    assert weights(verdict.run) == weights(by_hand)
+    assert weights(case.run) == weights(by_hand)
 
 
 def weights(run: Run) -> dict[str, list[float]]:

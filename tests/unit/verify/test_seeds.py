@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tinydigits import data, recipe
-from tinydigits.checks import Finding
 from tinydigits.contract import Contract
 from tinydigits.run import Run
 from tinydigits.train import train
+from tinydigits.verdict import Finding
 from tinydigits.verify import verify
 
 SETTINGS = ["data.source=digits", "epochs=2", "data.batch_size=32"]

@@ -18,7 +18,8 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.export import export, of_run
 from tinydigits.run import Run
 from tinydigits.train import train
-from tinydigits.verify import InputSaid, Verdict, verify
+from tinydigits.verdict import Verdict
+from tinydigits.verify import InputSaid, prepare, verify
 
 ACCURACY = {"source": "digits", "split": "test", "min": 0.5, "bound": "point"}
 CORRECT = Contract(name="correct", accuracy=ACCURACY)
@@ -78,12 +79,13 @@ def test_logits_log_probabilities_and_probabilities_are_recognised(
     foreign: tuple[str, Path], trained: Run, expected: Verdict, answer: str
 ) -> None:
     mean, std = levels(trained)
-    found = verify(
+    case = prepare(
         foreign[0], CORRECT, weights=foreign[1], options={"answer": answer}, said=InputSaid(mean=mean, std=std)
     )
-    assert found.target["output"] == {"log": "log_probabilities", "p": "probabilities"}.get(answer, "logits")
-    assert counts(found) == counts(expected)
-    ours, theirs = (next(iter(verdict.evaluations.values()))[1] for verdict in (found, expected))
+    found, of_the_run = case.judge(), prepare(trained.folder, CORRECT)
+    assert found.target.output == {"log": "log_probabilities", "p": "probabilities"}.get(answer, "logits")
+    assert counts(found) == counts(of_the_run.judge()) == counts(expected)
+    ours, theirs = (next(iter(each.evaluations.values()))[1] for each in (case, of_the_run))
     assert ours.loss == pytest.approx(theirs.loss, rel=1e-5)
     assert ours.probability_N == pytest.approx(theirs.probability_N, rel=1e-5)
 
@@ -97,19 +99,19 @@ def test_a_foreign_model_keeps_its_input(
 ) -> None:
     mean, std = levels(trained)
     by_user = verify(foreign[0], CORRECT, weights=foreign[1], options=options, said=InputSaid(shape, mean, std))
-    assert counts(by_user) == counts(expected) and by_user.target["input_said_by"]["mean"] == "the command line"
+    assert counts(by_user) == counts(expected) and by_user.target.input_origins["mean"] == "the command line"
     own = Contract(name="own", shapes={"input": {"shape": shape, "mean": mean, "std": std}}, accuracy=ACCURACY)
     by_contract = verify(foreign[0], own, weights=foreign[1], options=options)
     assert counts(by_contract) == counts(expected) and by_contract.word == "holds"
-    assert by_contract.target["input_said_by"] == dict.fromkeys(("input_shape", "mean", "std"), "the contract")
+    assert by_contract.target.input_origins == dict.fromkeys(("input_shape", "mean", "std"), "the contract")
     with pytest.raises(TinydigitsError, match=r"no images of[^\n]*\n  try: --input"):
         verify(foreign[0], CORRECT, weights=foreign[1], options={"border": 2})
 
 
 def test_what_nobody_says_is_assumed_and_the_verdict_says_so(foreign: tuple[str, Path]) -> None:
     found = verify(foreign[0], CORRECT, weights=foreign[1])
-    assert found.target["input_said_by"] == dict.fromkeys(("input_shape", "mean", "std"), "nobody")
-    assert (found.target["mean"], found.target["std"]) == (0.1307, 0.3081)
+    assert found.target.input_origins == dict.fromkeys(("input_shape", "mean", "std"), "nobody")
+    assert (found.target.mean, found.target.std) == (0.1307, 0.3081)
 
 
 @pytest.mark.parametrize("kind", ["run's own", "copied", "state dict", "module"])
@@ -129,20 +131,20 @@ def test_one_training_has_one_accuracy_whatever_it_comes_in(
         found = verify(models.load_weights(weights)[0], CORRECT, said=InputSaid(mean=mean, std=std))
     assert counts(found) == counts(expected)
     if kind != "module":
-        assert len(found.target["weights_sha256"]) == 64
+        assert len(found.target.weights_sha256) == 64
 
 
 def test_a_card_counts_more_than_a_contract_and_a_flag_more_than_both(trained: Run) -> None:
     asked = Contract(name="other", shapes={"input": {"mean": 0.9, "range": None}}, accuracy=ACCURACY)
     weights = trained.file("weights.safetensors")
-    assert verify(weights, asked).target["mean"] == levels(trained)[0]
-    assert verify(weights, asked, said=InputSaid(mean=0.7)).target["mean"] == 0.7
+    assert verify(weights, asked).target.mean == levels(trained)[0]
+    assert verify(weights, asked, said=InputSaid(mean=0.7)).target.mean == 0.7
 
 
 def test_a_range_says_what_mean_and_std_say() -> None:
     asked = Contract(name="range", shapes={"input": {"range": [0, 255]}})
     found = verify("two-conv", asked)
-    assert found.target["mean"] == 0 and found.target["std"] == pytest.approx(1 / 255)
+    assert found.target.mean == 0 and found.target.std == pytest.approx(1 / 255)
 
 
 def test_a_module_is_left_as_it_was(trained: Run) -> None:

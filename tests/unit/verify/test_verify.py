@@ -13,13 +13,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from tests.conftest import verify_and_keep
 from tinydigits import data, models
 from tinydigits.cli.main import app
 from tinydigits.contract import Contract
 from tinydigits.errors import TinydigitsError
 from tinydigits.evaluate import evaluate
 from tinydigits.run import Run
-from tinydigits.verify import keep, verify
+from tinydigits.verify import verify
 
 ACCURACY = {"source": "digits", "split": "test", "min": 0.5, "bound": "point"}
 
@@ -66,7 +67,7 @@ def test_epochs_come_from_the_record_and_are_cross_checked(run: Run) -> None:
 def test_a_run_needs_no_arguments_and_gets_its_recipes_contract(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run.folder.parent.parent)
     verdict = verify()
-    assert verdict.contract.name == "digits" and verdict.run is not None and verdict.run.name == run.name
+    assert verdict.contract.name == "digits" and verdict.target.name == run.name
     assert all(finding.status == "pass" for finding in verdict.findings if finding.check.startswith("behaviour."))
 
 
@@ -108,9 +109,9 @@ def test_json_survives_figures_that_it_has_no_word_for(tmp_path: Path) -> None:
 
 def test_kept_files_are_whole_and_need_no_pickle(run: Run) -> None:
     verdict = verify(run.folder, ask(accuracy=ACCURACY))
-    assert not (run.folder / "verdict.json").exists()
-    keep(verdict)
-    assert json.loads(run.file("verdict.json").read_text())["verdict"] == "holds"
+    assert not (run.folder / "verdict.json").exists() and run.verdict is None
+    verdict = verify_and_keep(run.folder, ask(accuracy=ACCURACY))
+    assert run.verdict == verdict and verdict.word == "holds"
     test = data.load("digits", "test")
     with np.load(run.file("predictions.npz"), allow_pickle=False) as kept:
         assert np.array_equal(kept["labels"], test.labels_N)
@@ -127,13 +128,13 @@ def test_test_time_augmentation_is_named_when_on(run: Run) -> None:
     run.write("recipe.toml", text.replace("shift_pixels = 0", "shift_pixels = 1"))
     verdict = verify(run.folder, ask(accuracy=ACCURACY))
     assert "test-time augmentation" in verdict.findings[0].why
-    assert verdict.target["test_time_shift_pixels"] == verdict.findings[0].details["shift_pixels"] == 1
+    assert verdict.target.test_time_shift_pixels == verdict.findings[0].details["shift_pixels"] == 1
 
 
 def test_another_data_set_changes_the_contracts_hash(run: Run) -> None:
     asked = ask(accuracy=ACCURACY | {"source": "mnist"})
     verdict = verify(run.folder, asked, source="digits")
-    assert verdict.data[0]["source"] == "digits" and verdict.contract.sha256 != asked.sha256
+    assert verdict.data[0].source == "digits" and verdict.contract.sha256 != asked.sha256
 
 
 @pytest.mark.parametrize(
@@ -201,6 +202,6 @@ def test_command_exits_2_for_a_malformed_question() -> None:
 
 def test_weights_file_of_the_run_is_not_changed(run: Run) -> None:
     before = run.file("weights.safetensors").read_bytes()
-    keep(verify(run.folder, ask(behaviour={"train_step": True, "gradients": True}, accuracy=ACCURACY)))
+    verify_and_keep(run.folder, ask(behaviour={"train_step": True, "gradients": True}, accuracy=ACCURACY))
     assert run.file("weights.safetensors").read_bytes() == before
     assert io.BytesIO(before).getbuffer().nbytes > 50_000

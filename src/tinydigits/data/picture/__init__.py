@@ -56,12 +56,12 @@ def find_digits(picture_HW4: np.ndarray, *, many: bool = False, max_digits: int 
         groups = [parts] if parts else []
     if max_digits is not None and len(groups) > max_digits:
         raise TinydigitsError("picture", got=f"{len(groups):,} digits", expected=f"at most {max_digits:,}")
-    found = []
+    digits = []
     for group in groups:
         gray_HW, (left, top, width, height) = paint(ink.gray_HW, group)
         scale = ink.scale
         right = min((left + width) * scale, picture_HW4.shape[1])
         bottom = min((top + height) * scale, picture_HW4.shape[0])
         box = (left * scale, top * scale, right - left * scale, bottom - top * scale)
-        found.append(Digit(to_mnist_geometry(normalise_stroke(gray_HW)), box, looks_like))
-    return found
+        digits.append(Digit(to_mnist_geometry(normalise_stroke(gray_HW)), box, looks_like))
+    return digits

@@ -63,7 +63,7 @@ def parts_of(is_ink_HW: np.ndarray) -> list[Part]:
     members: dict[int, list[tuple[int, int, int]]] = {}
     for index, run in enumerate(runs):
         members.setdefault(root(index), []).append(run)
-    parts = [_part(tuple(found)) for found in members.values()]
+    parts = [_part(tuple(own_runs)) for own_runs in members.values()]
     height, width = is_ink_HW.shape
     inside = [part for part in parts if not _lies_along_the_edge(part, height, width)]
     if any(_LEAST * (part.bottom - part.top) >= height for part in inside):

@@ -55,10 +55,10 @@ def _conv(source: Source, graph: Graph, node: Node, number: int, places: list[st
             channel = group * num_here + first
             part = node.weight[channel : channel + lanes].astype(np.float32)
             weights.append(part.transpose(2, 3, 1, 0).ravel())  # [row][column][input channel][lane]
-            taken = channel if is_depthwise else group * per_group
+            first_input = channel if is_depthwise else group * per_group
             posts = (f"{scale} + {channel}", f"{shift} + {channel}") if scale else (0, 0)
             calls.append((
-                lanes, _add(places[0], taken), _add(places[1], channel), at, f"{bias} + {channel}",
+                lanes, _add(places[0], first_input), _add(places[1], channel), at, f"{bias} + {channel}",
                 _number(node.slope), *posts, f"&{window}", tile,
             ))  # fmt: skip
             at += part.size

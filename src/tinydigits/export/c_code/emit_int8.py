@@ -40,9 +40,9 @@ def emit_int8(graph: Graph, card: WeightsCard, calibration_NHW: np.ndarray, *, t
             _EMITTERS[node.kind](source, graph, node, number, places, steps)
     num = len(card.classes)
     if not keeps_sums:
-        found = steps[graph.output]
-        (factor,), shift = fixed(found.scale * 65536)
-        source.call("dequantise", f"s + {offsets[graph.output]}", "logits", found.zero, factor, shift, num)
+        final = steps[graph.output]
+        (factor,), shift = fixed(final.scale * 65536)
+        source.call("dequantise", f"s + {offsets[graph.output]}", "logits", final.zero, factor, shift, num)
     body = [
         f"TD_SCRATCH uint8_t s[{size}];", f"int32_t logits[{num}];", *source.calls,
         f"return td_softmax(logits, probabilities, {num});",
@@ -73,47 +73,47 @@ def _corrected(node: Node, values: Mapping[str, np.ndarray]) -> Node:
     return replace(node, bias=node.bias + (lost * mean.repeat(len(weight) // node.groups, axis=0)).sum(axis=1))
 
 
-def _weights(source: Source, node: Node, number: int, taken: Steps) -> tuple[str, str, np.ndarray]:
+def _weights(source: Source, node: Node, number: int, in_steps: Steps) -> tuple[str, str, np.ndarray]:
     """The names of weights and biases in C, and what one of a channel's sums is worth."""
     assert node.bias is not None
     weight, weight_worth = _rounded(node)
-    worth = taken.scale * weight_worth
+    worth = in_steps.scale * weight_worth
     bias = np.clip(np.round(node.bias / worth), -(2**30), 2**30).astype(np.int32)
     name = source.array(f"td_w{number}", weight.transpose(0, 2, 3, 1))  # [output][row][column][input channel]
     return name, source.array(f"td_b{number}", bias), worth
 
 
 def _conv(source: Source, graph: Graph, node: Node, number: int, places: list[str], steps: _Steps) -> None:
-    taken, given = steps[node.inputs[0]], steps[node.output]
-    weight, bias, worth = _weights(source, node, number, taken)
+    in_steps, out_steps = steps[node.inputs[0]], steps[node.output]
+    weight, bias, worth = _weights(source, node, number, in_steps)
     scale = np.ones(len(worth)) if node.scale is None else node.scale
-    (factors,), shift = fixed(worth * scale / given.scale)
-    offsets, offset = "0", given.zero * 65536
+    (factors,), shift = fixed(worth * scale / out_steps.scale)
+    offsets, offset = "0", out_steps.zero * 65536
     if node.shift is not None:
-        values = np.round((given.zero + node.shift / given.scale) * 65536)
+        values = np.round((out_steps.zero + node.shift / out_steps.scale) * 65536)
         offsets = source.array(f"td_t{number}", np.clip(values, -(2**31), 2**31 - 1).astype(np.int32))
     window = source.window(f"td_window{number}", window_text(graph, node))
     source.need("round")
     source.need("dot")
     source.call(
-        "conv", *places, taken.zero, weight, bias, source.array(f"td_m{number}", factors), offsets, offset, shift,
+        "conv", *places, in_steps.zero, weight, bias, source.array(f"td_m{number}", factors), offsets, offset, shift,
         round(node.slope * 32768), len(worth) // node.groups, f"&{window}",
     )  # fmt: skip
 
 
 def _logits(source: Source, graph: Graph, node: Node, number: int, place: str, steps: _Steps) -> None:
-    taken = steps[node.inputs[0]]
+    in_steps = steps[node.inputs[0]]
     window = f"&{source.window(f'td_window{number}', window_text(graph, node))}"
     if node.kind == "mean":
         source.need("sum")
-        (factor,), shift = fixed(65536 * taken.scale / (node.kernel[0] * node.kernel[1]))
-        source.call("mean_logits", place, "logits", taken.zero, factor, shift, window)
+        (factor,), shift = fixed(65536 * in_steps.scale / (node.kernel[0] * node.kernel[1]))
+        source.call("mean_logits", place, "logits", in_steps.zero, factor, shift, window)
         return
-    weight, bias, worths = _weights(source, node, number, taken)
+    weight, bias, worths = _weights(source, node, number, in_steps)
     source.need("dot")
     (factors,), shift = fixed(65536 * worths)
     name = source.array(f"td_m{number}", factors)
-    source.call("logits", place, "logits", taken.zero, weight, bias, name, shift, window)
+    source.call("logits", place, "logits", in_steps.zero, weight, bias, name, shift, window)
 
 
 def _max(source: Source, graph: Graph, node: Node, number: int, places: list[str], steps: _Steps) -> None:
@@ -121,36 +121,36 @@ def _max(source: Source, graph: Graph, node: Node, number: int, places: list[str
 
 
 def _mean(source: Source, graph: Graph, node: Node, number: int, places: list[str], steps: _Steps) -> None:
-    taken, given = steps[node.inputs[0]], steps[node.output]
+    in_steps, out_steps = steps[node.inputs[0]], steps[node.output]
     if node.padding != (0, 0) and not node.counts_padding:
         raise TinydigitsError(
             "export c-int8", "no C is written for a mean that leaves padding out of its count", hint="c"
         )
-    (factor,), shift = fixed(taken.scale / given.scale / (node.kernel[0] * node.kernel[1]))
+    (factor,), shift = fixed(in_steps.scale / out_steps.scale / (node.kernel[0] * node.kernel[1]))
     window = f"&{source.window(f'td_window{number}', window_text(graph, node))}"
     source.need("round")
     source.need("sum")
-    source.call("mean", *places, taken.zero, factor, given.zero, shift, window)
+    source.call("mean", *places, in_steps.zero, factor, out_steps.zero, shift, window)
 
 
 def _two(source: Source, graph: Graph, node: Node, number: int, places: list[str], steps: _Steps) -> None:
-    first, second, given = (steps[name] for name in (*node.inputs, node.output))
+    first, second, out_steps = (steps[name] for name in (*node.inputs, node.output))
     pixels, channels = _size(graph, node.output)
     sizes = (pixels, channels, _size(graph, node.inputs[1])[0])
     source.need("round")
     if node.kind == "add":
-        factors, shift = fixed(first.scale / given.scale, second.scale / given.scale)
+        factors, shift = fixed(first.scale / out_steps.scale, second.scale / out_steps.scale)
     else:
-        factors, shift = fixed(first.scale * second.scale / given.scale)
+        factors, shift = fixed(first.scale * second.scale / out_steps.scale)
     # ReLU after a sum needs nothing: the smallest step is zero then.
-    source.call(node.kind, *places, *sizes, first.zero, second.zero, *factors, given.zero, shift)
+    source.call(node.kind, *places, *sizes, first.zero, second.zero, *factors, out_steps.zero, shift)
 
 
 def _table(source: Source, graph: Graph, node: Node, number: int, places: list[str], steps: _Steps) -> None:
     """An activation or an affine map: 256 answers, for each channel where channels differ."""
-    taken, given = steps[node.inputs[0]], steps[node.output]
+    in_steps, out_steps = steps[node.inputs[0]], steps[node.output]
     channels, rows, columns = graph.shapes[node.output]
-    values = (np.arange(256) - taken.zero) * taken.scale
+    values = (np.arange(256) - in_steps.zero) * in_steps.scale
     if node.kind == "affine":
         assert node.scale is not None and node.shift is not None
         answers = values * node.scale[:, None] + node.shift[:, None]
@@ -158,18 +158,18 @@ def _table(source: Source, graph: Graph, node: Node, number: int, places: list[s
         answers = {"sigmoid": 1 / (1 + np.exp(-values))}[node.function][None]
     else:
         answers = np.where(values < 0, values * node.slope, values)[None]
-    name = source.array(f"td_l{number}", given.quantise(answers))
+    name = source.array(f"td_l{number}", out_steps.quantise(answers))
     source.call("table", *places, name, rows * columns, channels, len(answers))
 
 
 def _concat(source: Source, graph: Graph, node: Node, number: int, places: list[str], steps: _Steps) -> None:
-    first, (pixels, total), given = 0, _size(graph, node.output), steps[node.output]
+    first, (pixels, total), out_steps = 0, _size(graph, node.output), steps[node.output]
     source.need("round")
     for name, place in zip(node.inputs, places[:-1], strict=True):
         channels = _size(graph, name)[1]
-        (factor,), shift = fixed(steps[name].scale / given.scale)
+        (factor,), shift = fixed(steps[name].scale / out_steps.scale)
         where = f"{places[-1]} + {first}"
-        source.call("concat", place, where, pixels, channels, total, steps[name].zero, factor, given.zero, shift)
+        source.call("concat", place, where, pixels, channels, total, steps[name].zero, factor, out_steps.zero, shift)
         first += channels
 
 

@@ -34,7 +34,7 @@ class Source:
     calls: list[str] = field(default_factory=list)
     kernels: dict[str, str] = field(default_factory=dict)
     num_bytes: int = 0
-    known: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
 
     def array(self, name: str, values: np.ndarray) -> str:
         """A constant array; gives its name. The same numbers are written once."""
@@ -46,19 +46,19 @@ class Source:
             numbers = [str(value) for value in values]
         body = "\n".join(textwrap.wrap(", ".join(numbers), 110))
         key = f"{values.dtype}{body}"
-        if key not in self.known:
-            self.known[key] = name
+        if key not in self.names:
+            self.names[key] = name
             self.num_bytes += values.nbytes
             self.constants.append(f"static const {_TYPES[str(values.dtype)]} {name}[{len(values)}] = {{\n{body}}};")
-        return self.known[key]
+        return self.names[key]
 
     def window(self, name: str, text: str) -> str:
         """A constant window; gives its name. The same window is written once."""
-        if text not in self.known:
-            self.known[text] = name
+        if text not in self.names:
+            self.names[text] = name
             self.num_bytes += 30
             self.constants.append(f"static const td_window {name} = {text};")
-        return self.known[text]
+        return self.names[text]
 
     def call(self, kernel: str, *arguments: object, lanes: int = 0) -> None:
         """A call of a kernel, which is taken into the header."""

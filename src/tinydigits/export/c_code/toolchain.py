@@ -114,21 +114,21 @@ def footprint_note(path: Path) -> str:
     """Flash and RAM of a header on each microcontroller, in one line; empty where there is no compiler for them."""
     parts = []
     for name, flags in MICROCONTROLLERS.items():
-        found = measure_footprint(path, flags)
-        if found is not None:
+        footprint = measure_footprint(path, flags)
+        if footprint is not None:
             parts.append(
-                f"{name}: {found.flash:,} bytes of flash ({found.code:,} code, {found.constants:,} constants), "
-                f"{found.ram:,} of RAM"
+                f"{name}: {footprint.flash:,} bytes of flash ({footprint.code:,} code, "
+                f"{footprint.constants:,} constants), {footprint.ram:,} of RAM"
             )
     return "; ".join(parts)
 
 
 def _prefix_in(path: Path) -> str:
     """What the header's names begin with, whatever its file is called by now."""
-    found = re.search(r"^int (\w+)_predict\(", path.read_text(encoding="utf-8"), re.MULTILINE)
-    if found is None:
+    declaration = re.search(r"^int (\w+)_predict\(", path.read_text(encoding="utf-8"), re.MULTILINE)
+    if declaration is None:
         raise TinydigitsError(str(path), "is no header of tinydigits")
-    return found[1]
+    return declaration[1]
 
 
 def _run(command: list[str], path: Path) -> str:

@@ -12,19 +12,19 @@ import numpy as np
 from tinydigits.report import comparison as tables
 from tinydigits.report import text
 from tinydigits.report.breakdown import classes_table
+from tinydigits.report.charts import curve_charts, frontier_chart, reliability_chart
 from tinydigits.report.command import train_command
 from tinydigits.report.comparison import Comparison, Entry, compare
-from tinydigits.report.html.charts import curve_charts, frontier_chart, reliability_chart
-from tinydigits.report.html.pictures import png_url
 from tinydigits.report.kept import SetAnswers, facts, own_answers, read_curves, tested_answers
-from tinydigits.report.sheets import filter_pictures
-from tinydigits.run import Run, arrays_of, code_note
+from tinydigits.report.run_report import answer_charts, filters_chart
+from tinydigits.report.svg import STYLE
+from tinydigits.run import Record, Run, arrays_of
 from tinydigits.stats import wilson_interval
 
 __all__ = ["html_page"]
 
 _ROOM = Path(__file__).parent
-_NUM_MISTAKES, _NUM_DETAILED = 32, 20
+_NUM_DETAILED = 20
 
 
 def html_page(runs: Sequence[Run], title: str, folder: Path | None = None) -> str:
@@ -45,7 +45,8 @@ def html_page(runs: Sequence[Run], title: str, folder: Path | None = None) -> st
     )
     several = len(found.entries) > 1
     return environment.get_template("page.html.j2").render(
-        title=title, css=(_ROOM / "page.css").read_text(encoding="utf-8"), several=several,
+        title=title, css=STYLE.read_text(encoding="utf-8") + (_ROOM / "page.css").read_text(encoding="utf-8"),
+        several=several,
         comparison=_comparison(found) if several else None,
         runs=[_details(entry, folder) for entry in found.entries[:_NUM_DETAILED]],
         num_left=max(0, len(found.entries) - _NUM_DETAILED),
@@ -88,7 +89,6 @@ def _details(entry: Entry, folder: Path | None) -> dict[str, Any]:
         "status": record.status,
         "epochs": f"{record.epochs} of {record.recipe['epochs']} epochs",
         "verdict": verdict,
-        "code_note": code_note(verdict["target"]) if verdict else "",
         "curves": curve_charts(curves) if curves else [],
         "figures": [
             {
@@ -99,10 +99,8 @@ def _details(entry: Entry, folder: Path | None) -> dict[str, Any]:
             }
             for split, (correct, seen) in sorted(entry.counts.items(), key=lambda item: item[0] != "test")
         ],
-        "sets": [_answers(answers, record.classes) for answers in sets],
-        "filters": [(name, png_url(picture)) for name, picture in filter_pictures(filters)] if filters.size else [],
-        "num_filters": len(filters),
-        "filter_shape": "×".join(map(str, filters.shape[1:])),
+        "sets": [_answers(record, answers) for answers in sets],
+        "filters": filters_chart(record, filters) if filters.size else None,
         "facts": list(facts(record)),
         "command": train_command(record),
         "parameters": f"{record.num_parameters:,}",
@@ -110,35 +108,14 @@ def _details(entry: Entry, folder: Path | None) -> dict[str, Any]:
     }
 
 
-def _answers(answers: SetAnswers, classes: Sequence[str]) -> dict[str, Any]:
-    confusion_KK = answers.confusion_KK
-    wrong_KK = confusion_KK - np.diag(np.diag(confusion_KK))
-    most = max(1, int(wrong_KK.max()))
-    cells = [
-        [
-            (int(count), "right" if row == column else f"s{-(-5 * int(count) // most)}" if count else "")
-            for column, count in enumerate(counts)
-        ]
-        for row, counts in enumerate(confusion_KK)
-    ]
-    shown = min(_NUM_MISTAKES, len(answers.mistakes.labels_N))
-    mistakes = [
-        {
-            "url": png_url(answers.mistakes.images_NHW[index]),
-            "label": classes[int(answers.mistakes.labels_N[index])],
-            "answer": classes[int(answers.mistakes.predicted_N[index])],
-            "sure": f"{100 * min(float(answers.mistakes.probability_N[index]), 0.9999):.1f} %",
-        }
-        for index in range(shown)
-    ]
+def _answers(record: Record, answers: SetAnswers) -> dict[str, Any]:
+    confusion, mistakes = answer_charts(record, answers)
     error = answers.calibration_error
     return {
         "what": answers.what,
-        "wrong": answers.seen - answers.correct,
+        "confusion": confusion,
         "error": None if error is None else f"{error:.4f}",
-        "classes": classes,
-        "cells": list(zip(classes, cells, strict=True)),
-        "per_class": _table(classes_table(confusion_KK, classes)),
-        "mistakes": mistakes,
+        "per_class": _table(classes_table(answers.confusion_KK, record.classes)),
+        "mistakes": mistakes if len(answers.mistakes.labels_N) else None,
         "reliability": None if answers.reliability is None else reliability_chart(answers.reliability),
     }

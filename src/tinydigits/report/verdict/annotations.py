@@ -5,26 +5,21 @@ The escapes are those of GitHub's own toolkit (github.com/actions/toolkit, packa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from tinydigits.errors import printable
-from tinydigits.report.verdict import _words
-from tinydigits.run import code_note
+from tinydigits.verdict import Verdict
 
 __all__ = ["render"]
 
 
-def render(verdict: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> str:
+def render(verdict: Verdict, before: Verdict | None = None) -> str:
     """One command a line; nothing where the verdict holds of the run's own code."""
-    file, _, class_name = str(verdict["target"].get("model", "")).rpartition(":")
+    file, _, class_name = (verdict.target.model or "").rpartition(":")
     place = f"file={_escape_property(file)}," if file.endswith(".py") and class_name else ""
-    note = code_note(verdict["target"])
+    note = verdict.target.code_note
     lines = [f"::warning {place}title=tinydigits::{_escape(note)}\n"] if note else []
-    for finding in _words.not_passed(verdict):
-        parts = map(printable, (_words.sentence(finding), finding["why"], finding.get("advice", "")))
-        message = _escape("\n".join(filter(None, parts)))
-        lines.append(f"::error {place}title={_escape_property('tinydigits: ' + finding['check'])}::{message}\n")
+    for finding in verdict.not_passed:
+        message = _escape("\n".join(filter(None, (finding.sentence, finding.why, finding.advice))))
+        lines.append(f"::error {place}title={_escape_property('tinydigits: ' + finding.check)}::{message}\n")
     return "".join(lines)
 
 

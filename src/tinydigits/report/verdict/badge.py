@@ -6,12 +6,9 @@ contrast of at least 4.5 (WCAG 2.1, AA).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from tinydigits.errors import printable
-from tinydigits.report.verdict import _words
+from tinydigits.verdict import Verdict
 
 __all__ = ["render"]
 
@@ -22,11 +19,11 @@ _NARROW, _WIDE = set("fijlrtI.,:;|!'()[]- "), set("mwMW%@")
 _LONGEST = 60
 
 
-def render(verdict: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> str:
+def render(verdict: Verdict, before: Verdict | None = None) -> str:
     """A picture without scripts, links or fonts of its own."""
-    label, message = _cut(printable(verdict["contract"]["name"])), ", ".join([verdict["verdict"], *_figures(verdict)])
+    label, message = _cut(verdict.contract.name), ", ".join([verdict.word, *_figures(verdict)])
     left, right = _width(label) + 2 * _MARGIN, _width(message) + 2 * _MARGIN
-    title = f"{_words.headline(verdict)} ({_words.count(verdict)})"
+    title = f"{verdict.headline} ({verdict.summary})"
     texts = (
         f'<text x="{start + _MARGIN}" y="14" textLength="{width - 2 * _MARGIN}">{escape(words)}</text>'
         for start, width, words in ((0, left, label), (left, right, message))
@@ -37,14 +34,14 @@ def render(verdict: Mapping[str, Any], before: Mapping[str, Any] | None = None) 
         f"<title>{escape(title)}</title>\n"
         f'<clipPath id="r"><rect width="{left + right}" height="{_HEIGHT}" rx="4"/></clipPath>\n'
         f'<g clip-path="url(#r)"><rect width="{left}" height="{_HEIGHT}" fill="{LABEL_GROUND}"/>'
-        f'<rect x="{left}" width="{right}" height="{_HEIGHT}" fill="{GROUND[verdict["verdict"]]}"/></g>\n'
+        f'<rect x="{left}" width="{right}" height="{_HEIGHT}" fill="{GROUND[verdict.word]}"/></g>\n'
         f'<g fill="#fff" font-family="Verdana,DejaVu Sans,Geneva,sans-serif" font-size="{_SIZE}">'
         f"{''.join(texts)}</g>\n</svg>\n"
     )
 
 
-def _figures(verdict: Mapping[str, Any]) -> list[str]:
-    values = {finding["check"]: finding.get("value") for finding in verdict["findings"]}
+def _figures(verdict: Verdict) -> list[str]:
+    values = {finding.check: finding.value for finding in verdict.findings}
     figures = []
     if values.get("model.parameters") is not None:
         figures.append(f"{values['model.parameters']:,} parameters")

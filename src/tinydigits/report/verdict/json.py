@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
+from tinydigits.verdict import Verdict
 
 __all__ = ["render"]
 
 
-def render(verdict: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> str:
-    """The tree as JSON."""
-    return json.dumps(verdict, indent=2, allow_nan=False) + "\n"
+def render(verdict: Verdict, before: Verdict | None = None) -> str:
+    """The document as JSON."""
+    return verdict.to_json()

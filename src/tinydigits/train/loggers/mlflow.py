@@ -37,11 +37,11 @@ class MLflow(Logger):
         try:
             self._client = MlflowClient(tracking_uri=place, registry_uri=place)
             experiment = self._experiment(str(record.recipe["name"]), out)
-            found = self._client.search_runs([experiment], f"tags.`{_FOLDER}` = '{run.name}'")
-            if found:
-                self._id = found[0].info.run_id
+            runs = self._client.search_runs([experiment], f"tags.`{_FOLDER}` = '{run.name}'")
+            if runs:
+                self._id = runs[0].info.run_id
                 self._client.update_run(self._id, status="RUNNING")
-                return {name: self._last_step(name) for name in found[0].data.metrics}
+                return {name: self._last_step(name) for name in runs[0].data.metrics}
             tags = {_FOLDER: run.name}
             self._id = self._client.create_run(experiment, run_name=run.name, tags=tags).info.run_id
             for name, value in leaves(record.recipe):
@@ -52,15 +52,15 @@ class MLflow(Logger):
         return {}
 
     def _experiment(self, name: str, out: Path) -> str:
-        found = self._client.get_experiment_by_name(name)
-        if found is None:
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None:
             try:
                 return str(self._client.create_experiment(name, artifact_location=(out / "mlflow").as_uri()))
             except MlflowException:  # another training was first
-                found = self._client.get_experiment_by_name(name)
-                if found is None:
+                experiment = self._client.get_experiment_by_name(name)
+                if experiment is None:
                     raise
-        return str(found.experiment_id)
+        return str(experiment.experiment_id)
 
     def _last_step(self, name: str) -> int:
         return max(metric.step for metric in self._client.get_metric_history(self._id, name))

@@ -23,6 +23,7 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.recipe import Recipe
 from tinydigits.run import Run, open_run
 from tinydigits.train import pick_device
+from tinydigits.verdict import JudgedTarget
 from tinydigits.verify import targets
 from tinydigits.verify.targets import Asked, Target
 from tinydigits.verify.targets._target import of_card
@@ -97,7 +98,8 @@ def retrain(
         trained.append(start.train(number))
     first, *others = trained
     subject = replace(first.subject, siblings=lambda: [other.as_told().subject for other in others])
-    return replace(first, subject=subject, facts=first.facts | {"retrained": True, "seeds": len(trained)})
+    facts = first.facts.model_copy(update={"retrained": True, "seeds": len(trained)})
+    return replace(first, subject=subject, facts=facts)
 
 
 def contract_of(asked: Asked, how: Retraining | None) -> str | None:
@@ -209,10 +211,10 @@ def _by_function(asked: Asked, how: Retraining, budget: Budget, source: str | No
             device=str(pick_device(asked.device)), trained=True, options=dict(asked.options), training=training,
             classes=images.classes, trained_on=data.Origin(images.name, images.sha256),
         )  # fmt: skip
-        facts = {
-            "kind": "model", "name": spec, "model": spec, "options": dict(asked.options), "weights_sha256": None,
-            "trained_by": how.function, "trained_on": images.name, "seed": number, "budget_spent": answer["spent"],
-        }  # fmt: skip
+        facts = JudgedTarget(
+            kind="model", name=spec, model=spec, options=dict(asked.options), trained_by=how.function,
+            trained_on=images.name, seed=number, budget_spent=answer["spent"],
+        )  # fmt: skip
         return Target(subject, facts, of_card(card))
 
     return _Plan(0, train)

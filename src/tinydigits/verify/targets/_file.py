@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tinydigits import models
 from tinydigits.checks import Subject
 from tinydigits.errors import TinydigitsError, first_line
+from tinydigits.verdict import JudgedTarget
 from tinydigits.verify.targets import weights
 from tinydigits.verify.targets._target import Asked, InputSaid, Target, of_card, training_set
 
@@ -109,10 +110,11 @@ def load_foreign(
         model, name=path.name, trained=True, file=path, lacks=lacks,
         read_structure=structure and partial(structure, model, path), **training_set(card),
     )  # fmt: skip
-    facts: dict[str, Any] = {"kind": kind, "name": path.name, "model": card.model if card else None, "options": {}}
+    model_name = card.model if card else None
+    facts = JudgedTarget(kind=kind, name=path.name, model=model_name, **weights.facts(path))
     levels = (0.0, 1 / 255) if model.dtype == torch.uint8 else (None, None)
     says = of_card(card) if card is not None else InputSaid(model.input_shape, *levels)
-    return Target(subject, facts | weights.facts(path), says)
+    return Target(subject, facts, says)
 
 
 def shape_of(sizes: list[Any]) -> tuple[int | None, tuple[int, ...] | None]:

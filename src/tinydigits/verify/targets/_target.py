@@ -14,6 +14,7 @@ from tinydigits.data import Origin
 from tinydigits.data.model_input import Levels
 from tinydigits.models import WeightsCard
 from tinydigits.run import Run, is_run_name
+from tinydigits.verdict import JudgedTarget
 
 __all__ = ["Asked", "InputSaid", "Target", "of_card", "training_set"]
 
@@ -75,7 +76,7 @@ class Target:
     """
 
     subject: Subject
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: JudgedTarget
     says: InputSaid = _NOTHING
     contract: str | None = None
     run: Run | None = None
@@ -89,11 +90,11 @@ class Target:
                 values[name], origins[name] = value, voice
         subject = replace(self.subject, **values)
         assumed = [name for name in ("input_shape", "mean", "std") if name not in values]
-        facts = self.facts | {
-            "input_shape": list(subject.input_shape), "mean": subject.mean, "std": subject.std,
-            "resize": subject.resize, "num_classes": subject.num_classes,
-            "input_said_by": origins | dict.fromkeys(assumed, "nobody"),
+        input_facts = {
+            "input_shape": subject.input_shape, "mean": subject.mean, "std": subject.std, "resize": subject.resize,
+            "num_classes": subject.num_classes, "input_origins": origins | dict.fromkeys(assumed, "nobody"),
         }  # fmt: skip
+        facts = self.facts.model_copy(update=input_facts)
         return replace(self, subject=subject, facts=facts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tinydigits import contract, models
 from tinydigits.checks import Subject, isolated_random_state
 from tinydigits.train import pick_device
+from tinydigits.verdict import JudgedTarget
 from tinydigits.verify.targets import weights
 from tinydigits.verify.targets._target import Asked, InputSaid, Target, of_card, training_set
 
@@ -37,5 +38,5 @@ def load(asked: Asked) -> Target:
         model, name=spec, spec=spec, options=options, device=str(pick_device(asked.device)),
         trained=state is not None, file=asked.weights, **training_set(card),
     )  # fmt: skip
-    facts = {"kind": "model", "name": spec, "model": spec, "options": options} | weights.facts(asked.weights)
+    facts = JudgedTarget(kind="model", name=spec, model=spec, options=options, **weights.facts(asked.weights))
     return Target(subject, facts, says, spec if spec in contract.names() else None)

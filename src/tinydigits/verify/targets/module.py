@@ -6,6 +6,7 @@ from torch import nn
 
 from tinydigits.checks import Subject
 from tinydigits.train import pick_device
+from tinydigits.verdict import JudgedTarget
 from tinydigits.verify.targets._target import Asked, Target
 
 KIND = "a torch module"
@@ -23,4 +24,4 @@ def load(asked: Asked) -> Target:
     assert isinstance(model, nn.Module)
     name = type(model).__name__
     subject = Subject(model, name=name, device=str(pick_device(asked.device)), trained=True)
-    return Target(subject, {"kind": "module", "name": name, "model": name, "options": {}, "weights_sha256": None})
+    return Target(subject, JudgedTarget(kind="module", name=name, model=name))

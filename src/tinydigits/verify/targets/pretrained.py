@@ -21,4 +21,4 @@ def load(asked: Asked) -> Target:
     """Read its weights, record and recipe."""
     found = pretrained.find(asked.text)
     target = run.load(replace(asked, target=str(found.run.folder)))
-    return replace(target, facts=target.facts | {"kind": "pretrained"}, run=None)
+    return replace(target, facts=target.facts.model_copy(update={"kind": "pretrained"}), run=None)

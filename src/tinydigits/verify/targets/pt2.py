@@ -21,6 +21,7 @@ from tinydigits.bounds import asking
 from tinydigits.checks import Subject
 from tinydigits.errors import TinydigitsError, first_line
 from tinydigits.train import pick_device
+from tinydigits.verdict import JudgedTarget
 from tinydigits.verify.targets import weights
 from tinydigits.verify.targets._file import NO_TRAIN_MODE, in_batches, must_answer
 from tinydigits.verify.targets._pt2_archive import HINT, rewritten
@@ -54,9 +55,10 @@ def load(asked: Asked) -> Target:
     subject = Subject(
         model, name=path.name, device=str(pick_device(asked.device)), trained=True, file=path, lacks=lacks
     )
-    facts: dict[str, Any] = {"kind": "pt2", "name": path.name, "model": card.model if card else None, "options": {}}
+    model_name = card.model if card else None
+    facts = JudgedTarget(kind="pt2", name=path.name, model=model_name, **weights.facts(path))
     says = of_card(card) if card is not None else InputSaid(model.input_shape)
-    return Target(subject, facts | weights.facts(path), says)
+    return Target(subject, facts, says)
 
 
 class ExportedModule(nn.Module):

@@ -11,6 +11,7 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.run import Record, Run, open_run, runs_in
 from tinydigits.text import seen_from
 from tinydigits.train import pick_device
+from tinydigits.verdict import JudgedTarget
 from tinydigits.verify.targets import weights
 from tinydigits.verify.targets._target import Asked, Target, of_card
 
@@ -47,12 +48,11 @@ def load(asked: Asked) -> Target:
         siblings=lambda: [load(replace(asked, target=str(other.folder))).subject for other in _siblings(run)],
         **of_card(card).facts(),
     )  # fmt: skip
-    facts = {
-        "kind": "run", "name": run.name, "model": asked.model or card.model, "code_differs": code.changed,
-        "options": card.options, "recipe": followed.name, "trained_on": record.source,
-        "test_time_shift_pixels": shift_pixels,
-    }  # fmt: skip
-    return Target(subject, facts | weights.facts(path), of_card(card), contract_as_seen(followed.contract, run), run)
+    facts = JudgedTarget(
+        kind="run", name=run.name, model=asked.model or card.model, code_differs=code.changed, options=card.options,
+        recipe=followed.name, trained_on=record.source, test_time_shift_pixels=shift_pixels, **weights.facts(path),
+    )  # fmt: skip
+    return Target(subject, facts, of_card(card), contract_as_seen(followed.contract, run), run)
 
 
 def contract_as_seen(contract: str | None, run: Run) -> str | None:

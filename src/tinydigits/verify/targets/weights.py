@@ -12,6 +12,7 @@ from tinydigits.checks import Subject
 from tinydigits.errors import TinydigitsError
 from tinydigits.run import Run
 from tinydigits.train import pick_device
+from tinydigits.verdict import JudgedTarget
 from tinydigits.verify.targets._target import Asked, Target, of_card, training_set
 
 KIND = "a .safetensors, .pt or .pth of tinydigits"
@@ -37,11 +38,11 @@ def load(asked: Asked) -> Target:
         model, name=path.name, spec=code.spec, options=card.options, device=str(pick_device(asked.device)),
         trained=True, file=path, **training_set(card),
     )  # fmt: skip
-    told = {
-        "kind": "weights", "name": path.name, "model": asked.model or card.model, "code_differs": code.changed,
-        "options": card.options, "recipe": card.recipe, "trained_on": card.source,
-    }  # fmt: skip
-    return Target(subject, told | facts(path), of_card(card))
+    judged = JudgedTarget(
+        kind="weights", name=path.name, model=asked.model or card.model, code_differs=code.changed,
+        options=card.options, recipe=card.recipe, trained_on=card.source, **facts(path),
+    )  # fmt: skip
+    return Target(subject, judged, of_card(card))
 
 
 def _recorded(folder: Path) -> dict[str, str] | None:

@@ -1,71 +1,19 @@
-"""What a check says: measured, limit, and whether the one holds to the other."""
+"""What a contract may say of a check: the base of all limits, and ranges."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from tinydigits.errors import printable
 
 if TYPE_CHECKING:
     from tinydigits.checks._subject import Subject
 
-__all__ = ["Count", "Finding", "Limits", "Range", "Status", "Tolerance"]
+__all__ = ["Count", "Limits", "Range", "Tolerance"]
 
-Status = Literal["pass", "fail", "undecided", "not run"]
 Count = Annotated[int, Field(ge=1)]
 Tolerance = Annotated[float, Field(ge=0, lt=1)]
 """A difference relative to what is compared: beyond all of it, nothing would be asked any more."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One check's result.
-
-    >>> Finding.judge("model.parameters", 9_274 < 20_000, measured="9,274", limit="at most 19,999").status
-    'pass'
-
-    `measured`, `limit` and `why` are for people; `details` has the same as numbers, for JSON. `value` is the measured
-    number where there is one, so that two verdicts can be compared. `advice` says what to do where it does not pass.
-    These texts are made `printable`: they name what strangers named, and say what their exceptions say.
-    """
-
-    check: str
-    status: Status
-    measured: str = ""
-    limit: str = ""
-    why: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
-    value: float | None = None
-    advice: str = ""
-
-    def __post_init__(self) -> None:
-        for name in ("measured", "limit", "why", "advice"):
-            object.__setattr__(self, name, printable(getattr(self, name)))
-
-    @classmethod
-    def judge(
-        cls,
-        check: str,
-        holds: bool,
-        *,
-        measured: str,
-        limit: str = "",
-        why: str = "",
-        details: dict[str, Any] | None = None,
-        value: float | None = None,
-        advice: str = "",
-    ) -> Finding:
-        """Pass when it holds, fail, with the advice, when it does not."""
-        status: Status = "pass" if holds else "fail"
-        return cls(check, status, measured, limit, why, details or {}, value, "" if holds else advice)
-
-    @classmethod
-    def not_run(cls, check: str, why: str, *, limit: str = "", advice: str = "") -> Finding:
-        """The question could not be put, and why."""
-        return cls(check, "not run", "", limit, why, advice=advice)
 
 
 class Limits(BaseModel):

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from functools import cache
 
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ft2font import FT2Font
 
-from tinydigits.errors import printable
+from tinydigits.report.svg import shorten
 
 __all__ = [
-    "BLUE", "DPI", "GREEN", "INK", "ORANGE", "PAPER", "QUIET", "RULE",
-    "axes_at", "class_names", "new_figure", "png_bytes", "shorten", "text_width", "write_text", "write_title",
+    "BLUE", "INK", "ORANGE", "QUIET", "RULE", "axes_at", "new_figure", "png_bytes", "write_text", "write_title",
 ]  # fmt: skip
 
 DPI = 144  # so that a point is two pixels
 
-# Three colours of Okabe and Ito's palette, which colour-blind readers tell apart (jfly.uni-koeln.de/color, 2008).
-BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+# Two colours of Okabe and Ito's palette, which colour-blind readers tell apart (jfly.uni-koeln.de/color, 2008).
+BLUE, ORANGE = "#0072B2", "#D55E00"
 INK, QUIET, RULE, PAPER = "#1F2328", "#656D76", "#D8DEE4", "#FFFFFF"
 
 
@@ -57,7 +52,7 @@ def write_text(
     """Text at a place in pixels from the upper left corner, `size` in points; `$` and `_` are nothing special in it."""
     width, height = figure.get_size_inches() * DPI
     figure.text(
-        left / width, 1 - top / height, printable(text), fontsize=size, color=color, ha=align, va=vertical,
+        left / width, 1 - top / height, text, fontsize=size, color=color, ha=align, va=vertical,
         fontweight=weight, rotation=rotation, rotation_mode="anchor", parse_math=False,
     )  # fmt: skip
 
@@ -84,31 +79,3 @@ def png_bytes(figure: Figure, description: str | None = None) -> bytes:
     metadata = {"Software": None} | ({} if description is None else {"Description": description})
     figure.savefig(buffer, format="png", dpi=DPI, metadata=metadata)
     return buffer.getvalue()
-
-
-def shorten(text: str, length: int) -> str:
-    """The text, cut to `length` characters.
-
-    >>> shorten("Ankle boot", 20), shorten("Ankle boot", 6)
-    ('Ankle boot', 'Ankle…')
-    """
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
-
-
-def class_names(classes: Sequence[str], length: int) -> list[str]:
-    """Class names fit to be drawn: one line, at most `length` characters; by number where the font lacks a letter.
-
-    >>> class_names(["T-shirt/top", "お"], 8)
-    ['T-shirt…', '#1']
-    """
-    names = []
-    for index, name in enumerate(classes):
-        plain = " ".join(name.split())
-        names.append(shorten(plain, length) if plain and set(map(ord, plain)) <= _letters() else f"#{index}")
-    return names
-
-
-@cache
-def _letters() -> frozenset[int]:
-    """The characters of matplotlib's own font, which is there on every machine."""
-    return frozenset(FT2Font(font_manager.findfont("DejaVu Sans")).get_charmap())
