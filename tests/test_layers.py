@@ -21,9 +21,9 @@ FLOORS = (
     {"contract", "verdict"},
     {"models", "data", "recipe", "run"},
     {"evaluate", "kernels", "optim", "page", "pretrained", "trace"},
-    {"train", "checks"},
-    {"verify", "export"},
-    {"report", "sweep", "predict"},
+    {"training", "checks"},
+    {"verification", "exports"},
+    {"report", "sweep", "prediction"},
     {"serve", "scaffold"},
     {"cli", "pytest_plugin"},
 )
@@ -37,7 +37,7 @@ MAX_LINES = 350
 HEAVY = ("torch", "scipy", "sklearn", "onnxruntime", "optuna")
 LIGHT_ROOMS = [
     "", "cli", "pytest_plugin", "data", "recipe", "run", "contract", "errors", "machine", "models", "onnx_graph",
-    "predict", "pretrained", "stats", "text", "verdict",
+    "prediction", "pretrained", "stats", "text", "verdict",
 ]  # fmt: skip
 
 

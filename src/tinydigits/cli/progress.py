@@ -10,7 +10,7 @@ import typer
 
 from tinydigits.figures import count_of, megabytes, percent
 from tinydigits.run import Record, Run
-from tinydigits.train import Progress, Reporter
+from tinydigits.training import Progress, Reporter
 
 __all__ = ["LineReporter", "clock", "make_reporter"]
 

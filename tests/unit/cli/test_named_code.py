@@ -17,7 +17,7 @@ from tinydigits.cli.main import app
 from tinydigits.errors import Interrupted, TinydigitsError
 from tinydigits.models import allowed
 from tinydigits.run import open_run
-from tinydigits.train import Reporter
+from tinydigits.training import Reporter
 
 MODEL = '''
 """The model."""
