@@ -5,13 +5,16 @@ Shapes: N images, K classes.
 
 from __future__ import annotations
 
+import base64
 import glob
+import io
 import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,8 @@ import numpy as np
 from tinydigits import pretrained
 from tinydigits.bounds import asking
 from tinydigits.data.picture import SUFFIXES, files_below, find_digits, read_picture
-from tinydigits.errors import TinydigitsError, first_line, unknown_name
+from tinydigits.errors import TinydigitsError, first_line, printable, unknown_name
+from tinydigits.figures import percent
 from tinydigits.onnx_graph import open_session
 from tinydigits.page import UNSURE_BELOW
 
@@ -38,13 +42,15 @@ DEFAULT = "gap-cnn-tuned"
 """The model that answers where none is named."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer:
     """What a model says of one digit of a picture.
 
     >>> answer = Answer("seven.png", ("6", "7"), np.array([0.1, 0.9]), (0, 0, 9, 9), np.zeros((28, 28), np.uint8))
     >>> answer.label, answer.runner_up, answer.is_unsure
     ('7', '6', False)
+    >>> answer
+    seven.png: 7 (90.0 %), then 6 (10.0 %)
 
     `box` is left, top, width, height in pixels of the picture; `image_HW` is what the model saw, uint8 (28, 28);
     `unsure_below` is the model's own limit; `looks_like` is how many digits were read as one.
@@ -71,6 +77,20 @@ class Answer:
     def probability(self) -> float:
         """The probability of `label`, 0 to 1."""
         return float(self.probability_K[self._order[0]])
+
+    def __repr__(self) -> str:
+        first, second = percent(self.probability, 1), percent(self.runner_up_probability, 1)
+        unsure = ", unsure" if self.is_unsure else ""
+        return f"{printable(self.source)}: {self.label} ({first}), then {self.runner_up} ({second}){unsure}"
+
+    def _repr_html_(self) -> str:
+        from PIL import Image
+
+        content = io.BytesIO()
+        Image.fromarray(self.image_HW).save(content, "png")
+        url = f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+        image = f'<img style="width:112px;image-rendering:pixelated" src="{url}" alt="what the model saw">'
+        return f"<figure>{image}<div>{escape(repr(self))}</div></figure>"
 
     @property
     def runner_up(self) -> str:

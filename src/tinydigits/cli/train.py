@@ -146,7 +146,7 @@ def _resume(
 
 
 def _reporter(log: list[str]) -> Reporter:
-    from tinydigits.cli.progress import make_reporter
+    from tinydigits.progress import make_reporter
     from tinydigits.training import Reporters, make_logger
 
     return Reporters([*(make_logger(name) for name in dict.fromkeys(log)), make_reporter()])

@@ -130,11 +130,13 @@ def _finish(setup: Setup, state: State, run: Run, reporter: Reporter, started: f
     try:
         with world.raising_when_one_dies(f"run {run.folder}", hint=_resume_command(setup, state, run)):
             with stop_requested() as stop:
-                while state.epoch <= setup.recipe.epochs:
+                is_over = _is_over(setup, state)
+                while not is_over:
                     _train_epoch(setup, state, run, reporter, stop)
                     validation = _end_epoch(setup, state)
                     write_checkpoint(state, world, run)
-                    reporter.on_epoch(state.ledger.history[-1])
+                    wants_to_stop = reporter.on_epoch(state.ledger.history[-1])
+                    is_over = bool(world.highest(int(wants_to_stop or _is_over(setup, state))))
             write_results(setup, state, run, validation)
     except TrainingDiverged:
         write_status(state, world, run, "diverged")
@@ -146,6 +148,13 @@ def _finish(setup: Setup, state: State, run: Run, reporter: Reporter, started: f
         reporter.on_end()
     reporter.on_finish(run, state.record)
     return run
+
+
+def _is_over(setup: Setup, state: State) -> bool:
+    """Whether all epochs are trained, or the recipe's early stopping was reached."""
+    stopping = setup.recipe.early_stopping
+    losses = [row["validation_loss"] for row in state.ledger.history]
+    return state.epoch > setup.recipe.epochs or (stopping is not None and stopping.is_reached(losses))
 
 
 def _train_epoch(setup: Setup, state: State, run: Run, reporter: Reporter, stop: StopRequest) -> None:

@@ -39,8 +39,8 @@ class Reporter:
     def on_progress(self, progress: Progress) -> None:
         """Some steps were made, at most a few dozen."""
 
-    def on_epoch(self, row: Mapping[str, Any]) -> None:
-        """An epoch is over; `row` is its line of `history.csv`."""
+    def on_epoch(self, row: Mapping[str, Any]) -> bool | None:
+        """An epoch is over; `row` is its line of `history.csv`. True ends the training here."""
 
     def on_end(self) -> None:
         """No step will follow, whether the training finished, was stopped or failed."""
@@ -66,9 +66,9 @@ class Reporters(Reporter):
         for reporter in self.reporters:
             reporter.on_progress(progress)
 
-    def on_epoch(self, row: Mapping[str, Any]) -> None:
-        for reporter in self.reporters:
-            reporter.on_epoch(row)
+    def on_epoch(self, row: Mapping[str, Any]) -> bool:
+        answers = [reporter.on_epoch(row) for reporter in self.reporters]  # each hears it, whatever the others say
+        return any(answers)
 
     def on_end(self) -> None:
         for reporter in self.reporters:

@@ -14,6 +14,7 @@ from torch import nn
 
 from tinydigits import data, models
 from tinydigits.compiler import compiler_version
+from tinydigits.data import memory
 from tinydigits.data.batches import Batches, seed_for
 from tinydigits.errors import TinydigitsError
 from tinydigits.evaluate import frozen
@@ -66,7 +67,9 @@ def set_up(
     with world.one_first():
         whole = images or (origin or data.Origin(recipe.data.source)).load("train")
     train_set, validation_set = whole, None
-    if recipe.data.validation:
+    if whole.name.startswith(memory.PREFIX):
+        validation_set = memory.held(whole.name, "validation")
+    if recipe.data.validation and validation_set is None:
         train_set, validation_set = data.hold_out(whole, recipe.data.validation)
     torch.manual_seed(recipe.seed)  # for the initial weights, and from there on for dropout
     model = models.build(spec, recipe.model.options)

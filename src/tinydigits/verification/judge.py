@@ -26,7 +26,7 @@ from tinydigits.evaluate import Evaluation
 from tinydigits.run import Run, open_run
 from tinydigits.text import source_alias
 from tinydigits.training import limit_threads
-from tinydigits.verdict import Finding, JudgedContract, JudgedData, Verdict
+from tinydigits.verdict import Finding, Findings, JudgedContract, JudgedData, Verdict
 from tinydigits.verification import targets
 from tinydigits.verification.request import InputFacts, Request
 from tinydigits.verification.retrain import contract_of, retrain
@@ -82,7 +82,7 @@ class Case:
         return Verdict(
             target=self.target.facts.model_copy(update={"output": _output(subject)}),
             contract=JudgedContract(name=self.contract.name, sha256=self.contract.sha256, text=self.contract.text),
-            data=evaluated, findings=tuple(findings), verified_at=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            data=evaluated, findings=Findings(findings), verified_at=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             seconds=seconds, device=subject.device, threads=threads, machine=machine.describe_machine(),
             versions=machine.describe_versions(),
         )  # fmt: skip

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import typer
-
 from tinydigits.figures import count_of, megabytes, percent
 from tinydigits.run import Record, Run
 from tinydigits.training import Progress, Reporter
@@ -16,15 +14,15 @@ __all__ = ["LineReporter", "clock", "make_reporter"]
 
 
 def make_reporter() -> Reporter:
-    """A bar where standard output is a terminal, else lines: logs of CI and nohup stay readable."""
-    return BarReporter() if sys.stdout.isatty() else LineReporter()
+    """A bar where standard output is a terminal or a notebook, else lines: logs of CI and nohup stay readable."""
+    return BarReporter() if sys.stdout.isatty() or "ipykernel" in sys.modules else LineReporter()
 
 
 class LineReporter(Reporter):
     """One line at the start, one an epoch, and the result."""
 
     def say(self, line: str) -> None:
-        typer.echo(line)
+        print(line)
 
     def on_start(self, run: Run, record: Record) -> None:
         self.epochs = record.recipe["epochs"]
@@ -37,7 +35,7 @@ class LineReporter(Reporter):
             layers = (
                 f", layers compiled by {by}" if by else ", torch's layers, which are slower: those in C do not compile"
             )
-        typer.echo(
+        print(
             f"{record.recipe['name']}: {record.recipe['model']['name']}, {record.num_parameters:,} parameters, "
             f"on {record.source_label} ({record.num_train:,} images{validation}), {count_of(self.epochs, 'epoch')}, "
             f"seed {record.recipe['seed']}, {record.device}, {count_of(record.threads, 'thread')}{together}{layers}"
@@ -56,13 +54,13 @@ class LineReporter(Reporter):
     def on_finish(self, run: Run, record: Record) -> None:
         result, seconds = record.result, record.seconds
         assert result is not None  # a finished run has one
-        typer.echo(
+        print(
             f"{record.source_label}: {percent(result.accuracy)} of {result.seen:,} {result.split} images "
             f"after {count_of(record.epochs, 'epoch')}; {seconds.training:.1f} s of training "
             f"(start-up {seconds.start_up:.1f} s, evaluation {seconds.evaluation:.1f} s), "
             f"peak memory {megabytes(record.peak_memory_bytes)}"
         )
-        typer.echo(f"run: {run.folder}")
+        print(f"run: {run.folder}")
 
 
 class BarReporter(LineReporter):
