@@ -8,16 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
+from tinydigits.plugins import TomlFiles
 from tinydigits.text import one_line, read_text, toml_tree
 
-__all__ = ["Contract", "file", "load", "names", "source"]
+__all__ = ["Contract", "file", "load", "names"]
 
 Limits = dict[str, Any]
 
@@ -26,14 +26,14 @@ class Contract(BaseModel):
     """What a model must hold to: groups of limits, each under the name of the check that measures it.
 
     >>> contract = Contract(name="small", model={"parameters": {"max": 24_999}}, behaviour={"finite": True})
-    >>> contract.limits(known=["model.parameters", "behaviour.finite"])
+    >>> contract.limits(check_names=["model.parameters", "behaviour.finite"])
     {'model.parameters': {'max': 24999}, 'behaviour.finite': {}}
 
     `true` asks for a check with its own settings, a table changes them, `false` leaves the check out. A check's table
     may hold further checks:
 
     >>> contract = Contract(name="each", accuracy={"min": 0.99, "per_class": {"min": 0.98}})
-    >>> contract.limits(known=["accuracy", "accuracy.per_class"])
+    >>> contract.limits(check_names=["accuracy", "accuracy.per_class"])
     {'accuracy': {'min': 0.99}, 'accuracy.per_class': {'min': 0.98}}
     """
 
@@ -95,35 +95,8 @@ class Contract(BaseModel):
             self._collect(f"{path}.{key}", inner, check_names, limits)
 
 
-def names() -> list[str]:
-    """The contracts that come with the package.
-
-    >>> "gap-cnn" in names()
-    True
-    """
-    folder = files("tinydigits") / "contracts"
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
-
-
-def source(name: str) -> str:
-    """The text of a contract that comes with the package, for a copy to edit.
-
-    Raises TinydigitsError for a name that does not exist.
-    """
-    return file(name).read_text(encoding="utf-8")
-
-
-def file(name: str) -> Path:
-    """The file of a contract that comes with the package.
-
-    >>> file("gap-cnn").name
-    'gap-cnn.toml'
-
-    Raises TinydigitsError for a name that does not exist.
-    """
-    if name not in names():
-        raise unknown_name("contract", name, names(), kind="contract")
-    return Path(str(files("tinydigits") / "contracts" / f"{name}.toml"))
+_CONTRACTS = TomlFiles("contract", Path(__file__).parent / "contracts", "under-25k")
+names, file = _CONTRACTS.names, _CONTRACTS.find
 
 
 def load(name_or_path: str | Path) -> Contract:
@@ -134,11 +107,8 @@ def load(name_or_path: str | Path) -> Contract:
 
     Raises TinydigitsError when it does not exist, is not TOML, or has a group that contracts do not have.
     """
-    spec = str(name_or_path)
-    path = Path(spec)
-    if path.suffix == ".toml" or path.is_file():
-        return parse(read_text(path, f"contract {spec}"), where=spec, name=path.stem)
-    return parse(source(spec), where=spec, name=spec)
+    path = file(name_or_path)
+    return parse(read_text(path, f"contract {name_or_path}"), where=str(name_or_path), name=path.stem)
 
 
 def parse(text: str, *, where: str, name: str) -> Contract:

@@ -1,21 +1,16 @@
 """What can be verified: a kind in each file, found by folder.
 
-A file of this folder has `KIND` (what it is, in words), `ORDER` (kinds that look more closely are asked first),
-`takes(asked)`, whether the target is one of its kind, and `load(asked)`, which gives the `Target`. With `BUILDS`, it is
-built from nothing, so that it can be given weights and options. With `NAMES_CODE` it says itself what model it is of,
-and the user can name the code for it.
+A file of this folder has `KIND`, a `Kind`.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from functools import cache
-from types import ModuleType
 
 from tinydigits import models
 from tinydigits.errors import TinydigitsError, foreign_code
-from tinydigits.verify.targets._target import Asked, InputSaid, Target
+from tinydigits.plugins import Plugins
+from tinydigits.verify.targets._target import Asked, InputSaid, Kind, Target
 
 __all__ = ["Asked", "InputSaid", "Target", "find", "kinds"]
 
@@ -26,24 +21,24 @@ def kinds() -> list[str]:
     >>> "a run's folder" in kinds()
     True
     """
-    return [kind.KIND for kind in _found()]
+    return [kind.name for kind in _kinds()]
 
 
 def find(asked: Asked) -> Target:
     """Load what was named; raises TinydigitsError when no kind takes it, or when it is damaged."""
-    for kind in _found():
+    for kind in _kinds():
         if kind.takes(asked):
-            if (asked.weights is not None or asked.options) and not getattr(kind, "BUILDS", False):
+            if (asked.weights is not None or asked.options) and not kind.builds:
                 raise TinydigitsError(
                     f"target {asked.text}", "has weights and options of its own",
                     hint="--weights and --set go with a model's name or class",
                 )  # fmt: skip
-            if asked.model is not None and not getattr(kind, "NAMES_CODE", False):
+            if asked.model is not None and not kind.names_code:
                 raise TinydigitsError(
                     f"target {asked.text}", "names no code", hint="--model goes with a run or a file of weights"
                 )
             with foreign_code(f"target {asked.text}", "when it is loaded"):
-                target: Target = kind.load(asked)
+                target = kind.load(asked)
             return target
     raise TinydigitsError(
         f"target {asked.text}", "is nothing that can be verified",
@@ -52,7 +47,6 @@ def find(asked: Asked) -> Target:
 
 
 @cache
-def _found() -> tuple[ModuleType, ...]:
-    names = [entry.name for entry in pkgutil.iter_modules(__path__) if not entry.name.startswith("_")]
-    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
-    return tuple(sorted(modules, key=lambda module: (module.ORDER, module.__name__)))
+def _kinds() -> tuple[Kind, ...]:
+    plugins: Plugins[Kind] = Plugins(__name__, "KIND", where="target", kind="kind")
+    return tuple(sorted(plugins.all(), key=lambda kind: kind.order))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from tinydigits.models import WeightsCard
 from tinydigits.run import Run, is_run_name
 from tinydigits.verdict import JudgedTarget
 
-__all__ = ["Asked", "InputSaid", "Target", "of_card", "training_set"]
+__all__ = ["Asked", "InputSaid", "Kind", "Target", "of_card", "training_set"]
 
 
 @dataclass(frozen=True)
@@ -108,3 +108,19 @@ def training_set(card: WeightsCard | None) -> dict[str, Any]:
 def of_card(card: WeightsCard) -> InputSaid:
     """What a card says of the input of its model."""
     return InputSaid(card.input_shape, card.mean, card.std, num_classes=len(card.classes))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of target: what it is in words, whether a target is one, and how it is loaded.
+
+    Kinds of a lower `order` look more closely and are asked first. What `builds` is built from nothing, so that it can
+    be given weights and options. What `names_code` says itself what model it is of, and the user can name the code.
+    """
+
+    name: str
+    order: int
+    takes: Callable[[Asked], bool]
+    load: Callable[[Asked], Target]
+    builds: bool = False
+    names_code: bool = False

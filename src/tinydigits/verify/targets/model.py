@@ -7,11 +7,7 @@ from tinydigits.checks import Subject, isolated_random_state
 from tinydigits.train import pick_device
 from tinydigits.verdict import JudgedTarget
 from tinydigits.verify.targets import weights
-from tinydigits.verify.targets._target import Asked, InputSaid, Target, of_card, training_set
-
-KIND = "a model's name, file.py:Class or package.module:Class, with or without --weights"
-ORDER = 1
-BUILDS = True
+from tinydigits.verify.targets._target import Asked, InputSaid, Kind, Target, of_card, training_set
 
 
 def takes(asked: Asked) -> bool:
@@ -40,3 +36,7 @@ def load(asked: Asked) -> Target:
     )  # fmt: skip
     facts = JudgedTarget(kind="model", name=spec, model=spec, options=options, **weights.facts(asked.weights))
     return Target(subject, facts, says, spec if spec in contract.names() else None)
+
+
+_WORDS = "a model's name, file.py:Class or package.module:Class, with or without --weights"
+KIND = Kind(_WORDS, 1, takes, load, builds=True)

@@ -7,10 +7,7 @@ from torch import nn
 from tinydigits.checks import Subject
 from tinydigits.train import pick_device
 from tinydigits.verdict import JudgedTarget
-from tinydigits.verify.targets._target import Asked, Target
-
-KIND = "a torch module"
-ORDER = 0
+from tinydigits.verify.targets._target import Asked, Kind, Target
 
 
 def takes(asked: Asked) -> bool:
@@ -25,3 +22,6 @@ def load(asked: Asked) -> Target:
     name = type(model).__name__
     subject = Subject(model, name=name, device=str(pick_device(asked.device)), trained=True)
     return Target(subject, JudgedTarget(kind="module", name=name, model=name))
+
+
+KIND = Kind("a torch module", 0, takes, load)

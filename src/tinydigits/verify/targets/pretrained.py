@@ -6,10 +6,7 @@ from dataclasses import replace
 
 from tinydigits import pretrained
 from tinydigits.verify.targets import run
-from tinydigits.verify.targets._target import Asked, Target
-
-KIND = "a trained model of `tinydigits models ls`"
-ORDER = 1
+from tinydigits.verify.targets._target import Asked, Kind, Target
 
 
 def takes(asked: Asked) -> bool:
@@ -22,3 +19,6 @@ def load(asked: Asked) -> Target:
     found = pretrained.find(asked.text)
     target = run.load(replace(asked, target=str(found.run.folder)))
     return replace(target, facts=target.facts.model_copy(update={"kind": "pretrained"}), run=None)
+
+
+KIND = Kind("a trained model of `tinydigits models ls`", 1, takes, load)

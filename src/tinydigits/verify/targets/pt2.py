@@ -25,10 +25,8 @@ from tinydigits.verdict import JudgedTarget
 from tinydigits.verify.targets import weights
 from tinydigits.verify.targets._file import NO_TRAIN_MODE, in_batches, must_answer
 from tinydigits.verify.targets._pt2_archive import HINT, rewritten
-from tinydigits.verify.targets._target import Asked, InputSaid, Target, of_card
+from tinydigits.verify.targets._target import Asked, InputSaid, Kind, Target, of_card
 
-KIND = "a .pt2 of torch.export"
-ORDER = 2
 _FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 # What runs graphs inside the graph, which are looked at too; what the exporter writes of torch's private ones; sizes.
 _AROUND_GRAPHS = ("cond", "while_loop", "wrap_with_autocast", "wrap_with_set_grad_enabled")
@@ -208,3 +206,6 @@ def _read(path: Path) -> tuple[ExportedModule, models.WeightsCard | None]:
     except Exception as error:  # torch raises of all kinds for damaged archives
         raise TinydigitsError(str(path), f"not a whole archive of torch.export: {first_line(error)}") from error
     return model, models.card_in(str(path), {models.CARD_KEY: text} if (text := extra[models.CARD_KEY]) else {})
+
+
+KIND = Kind("a .pt2 of torch.export", 2, takes, load)

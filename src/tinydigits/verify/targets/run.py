@@ -14,11 +14,7 @@ from tinydigits.text import seen_from
 from tinydigits.train import pick_device
 from tinydigits.verdict import JudgedTarget
 from tinydigits.verify.targets import weights
-from tinydigits.verify.targets._target import Asked, Target, of_card
-
-KIND = "a run's folder"
-ORDER = 0
-NAMES_CODE = True
+from tinydigits.verify.targets._target import Asked, Kind, Target, of_card
 
 
 def takes(asked: Asked) -> bool:
@@ -82,3 +78,6 @@ def _siblings(run: Run) -> list[Run]:
         if theirs.seed != own.seed and theirs.model_copy(update={"seed": own.seed, "name": own.name}) == own:
             found.append(other)
     return found
+
+
+KIND = Kind("a run's folder", 0, takes, load, names_code=True)

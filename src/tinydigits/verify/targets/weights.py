@@ -13,11 +13,7 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.run import Run
 from tinydigits.train import pick_device
 from tinydigits.verdict import JudgedTarget
-from tinydigits.verify.targets._target import Asked, Target, of_card, training_set
-
-KIND = "a .safetensors, .pt or .pth of tinydigits"
-ORDER = 2
-NAMES_CODE = True
+from tinydigits.verify.targets._target import Asked, Kind, Target, of_card, training_set
 
 
 def takes(asked: Asked) -> bool:
@@ -58,3 +54,6 @@ def facts(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {"weights_file": None, "weights_sha256": None}
     return {"weights_file": path.name, "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+KIND = Kind("a .safetensors, .pt or .pth of tinydigits", 2, takes, load, names_code=True)
