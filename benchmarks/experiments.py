@@ -108,7 +108,7 @@ def record(
     Raises TinydigitsError where the recipe has more parameters than the record may.
     """
     from tinydigits.report import Row
-    from tinydigits.verify import keep, prepare
+    from tinydigits.verify import Request, keep, prepare
 
     for seed in range(planned.seeds):
         path = rows / f"{planned.recipe}_s{seed}.json"
@@ -120,7 +120,7 @@ def record(
                     f"record {planned.recipe}", "parameters", got=run.record.num_parameters,
                     expected=f"at most {planned.parameters}",
                 )  # fmt: skip
-            case = prepare(run.folder, threads=threads or run.record.threads)
+            case = prepare(Request(target=str(run.folder), threads=threads or run.record.threads))
             keep(case, case.judge())
             write(collect(run), rows, replace=False)
         row = Row.model_validate(json.loads(path.read_text(encoding="utf-8")))

@@ -57,6 +57,13 @@ class Contract(BaseModel):
         """The contract as written; one that was made in Python is shown as JSON."""
         return self._text or json.dumps(self.model_dump(exclude_defaults=True), indent=2, sort_keys=True)
 
+    @classmethod
+    def with_text(cls, limits: dict[str, Any], text: str) -> Contract:
+        """The contract of limits that were written as `text`."""
+        contract = cls.model_validate(limits)
+        contract._text = "" if contract.text == text else text
+        return contract
+
     @property
     def sha256(self) -> str:
         """The hash of `text`, which says in a verdict exactly which limits were meant."""

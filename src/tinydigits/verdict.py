@@ -200,7 +200,7 @@ class Verdict(_Part):
         stated = {key: value for key, value in tree.items() if key in ("verdict", "exit_code")}
         verdict: Verdict = validate({key: value for key, value in tree.items() if key not in stated})
         if stated.items() - {"verdict": verdict.word, "exit_code": verdict.exit_code}.items():
-            raise ValueError(f"findings that give the verdict {stated}; they give {verdict.word!r}")
+            raise ValueError(f"the verdict {verdict.word!r}, which its findings give")
         return verdict
 
     @property

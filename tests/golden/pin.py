@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tinydigits import export, pretrained, recipe
-from tinydigits.verify import verify
+from tinydigits.verify import Request, verify
 
 NUM_STEPS = 20
 FORMATS = ("onnx", "onnx-int8", "c", "c-int8", "html", "card")
@@ -49,7 +49,7 @@ def exports_of(name: str) -> dict[str, str]:
 
 def verdict_of(name: str) -> list[dict[str, Any]]:
     """What is found of a shipped model, check by check."""
-    tree = json.loads(verify(name, threads=1).to_json())
+    tree = json.loads(verify(Request(target=name, threads=1)).to_json())
     kept = ("check", "status", "measured", "limit", "why", "advice", "value")
     return [
         {key: finding[key] for key in kept} for finding in tree["findings"]

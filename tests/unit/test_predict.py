@@ -173,7 +173,7 @@ def test_predict_gives_the_answers_that_verify_counts(tmp_path: Path, monkeypatc
     from tinydigits import export, recipe
     from tinydigits.contract import Contract
     from tinydigits.train import train
-    from tinydigits.verify import prepare
+    from tinydigits.verify import Request, prepare
 
     monkeypatch.chdir(tmp_path)
     files = {kind: write_digits(Path(kind), kind) for kind in ("dark", "bright", "pen", "val")}
@@ -182,7 +182,7 @@ def test_predict_gives_the_answers_that_verify_counts(tmp_path: Path, monkeypatc
     classifier = predict.Classifier(export.export(export.of_run(run), "onnx", tmp_path).path)
     for kind, paths in files.items():
         limits = {"source": f"./{kind}", "split": "test", "min": 0.5, "bound": "point"}
-        case = prepare(run.folder, Contract(name="own", accuracy=limits))
+        case = prepare(Request(target=run.folder, contract=Contract(name="own", accuracy=limits)))
         verdict = case.judge()
         [(images, counted)] = case.evaluations.values()
         answers = [answer for path in paths for answer in predict.classify_picture(str(path), classifier)]

@@ -244,9 +244,9 @@ class Worker:
             "parameters": record.num_parameters, "training_seconds": round(record.seconds.training, 3),
         }  # fmt: skip
         if self.study.sweep.verify:
-            from tinydigits.verify import keep, prepare
+            from tinydigits.verify import Request, keep, prepare
 
-            case = prepare(run.folder, threads=self.threads or record.threads)
+            case = prepare(Request(target=str(run.folder), threads=self.threads or record.threads))
             verdict = case.judge()
             keep(case, verdict)
             facts["verdict"] = verdict.word

@@ -5,40 +5,44 @@ What weights cannot tell (epochs, memory of the training) comes from the run's r
 
 from __future__ import annotations
 
+import io
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from tinydigits import checks, contract, data, machine
+from tinydigits import checks, data, machine
+from tinydigits import contract as contracts
 from tinydigits.checks import Check, Limits, Subject
 from tinydigits.contract import Contract
 from tinydigits.data import ImageSet
 from tinydigits.errors import TinydigitsError, foreign_code
 from tinydigits.evaluate import Evaluation
-from tinydigits.run import Run, at_latest, open_run
+from tinydigits.run import Run, open_run
 from tinydigits.text import source_alias
 from tinydigits.train import limit_threads
 from tinydigits.verdict import Finding, JudgedContract, JudgedData, Verdict
 from tinydigits.verify import targets
-from tinydigits.verify.retrain import Retraining, contract_of, retrain
-from tinydigits.verify.targets import Asked, InputSaid, Target
+from tinydigits.verify.request import InputFacts, Request
+from tinydigits.verify.retrain import contract_of, retrain
+from tinydigits.verify.targets import Target
 
-__all__ = ["Case", "prepare", "verify"]
+__all__ = ["Case", "keep", "prepare", "verify"]
 
-_NOTHING_SAID = InputSaid()
+_NUM_MISTAKES = 40
 
 
 @dataclass(frozen=True)
 class Case:
-    """A target and a contract brought together, with the checks that are asked, none of them put yet.
+    """A model that was loaded and a contract brought together, with the checks that it asks for, none of them put yet.
 
-    >>> case = prepare("two-conv", Contract(name="small", model={"parameters": {"max": 25_000}}))
+    >>> contract = Contract(name="small", model={"parameters": {"max": 25_000}})
+    >>> case = prepare(Request(target="two-conv", contract=contract))
     >>> [case.put(check, limits).status for check, limits in case.checks]
     ['pass']
     """
@@ -85,154 +89,129 @@ class Case:
 
 
 def verify(
-    target: str | Path | nn.Module | None = None,
-    contract_name: str | Path | Contract | None = None,
+    request: Request,
+    module: nn.Module | None = None,
     *,
-    weights: str | Path | None = None,
-    options: Mapping[str, Any] | None = None,
-    model: str | None = None,
-    said: InputSaid = _NOTHING_SAID,
-    out: str | Path = "runs",
-    source: str | None = None,
-    device: str = "cpu",
-    threads: int | None = None,
-    retraining: Retraining | None = None,
-    on_training: Callable[[str], None] = lambda what: None,
+    on_training: Callable[[str], None] = lambda seed: None,
     on_finding: Callable[[Finding], None] = lambda finding: None,
 ) -> Verdict:
     """Put every check of a contract to a run or to any other classifier; writes nothing, and changes nothing in it.
 
-    >>> verdict = verify("two-conv", Contract(name="small", model={"parameters": {"max": 25_000}}))
+    >>> contract = Contract(name="small", model={"parameters": {"max": 25_000}})
+    >>> verdict = verify(Request(target="two-conv", contract=contract))
     >>> verdict.word, verdict.findings[0].measured
     ('holds', '13,242')
 
-    `target` is a run's folder (None: the latest in `out`), a registered model, `file.py:Class` or
-    `package.module:Class`, a file of weights that says what model it belongs to, a `.pt2`, an `.onnx`, or a module. A
-    class is built with `options`, and has the `weights` of a file or fresh ones. `model` names the class that a run, or
-    a file of weights, is built by: for code that was not named yet, or has changed since it was trained. `said` tells
-    how the model takes its images; else the target itself does, or the contract, or MNIST's usual input is assumed.
-
-    The contract is that of the run's recipe unless one is named. Accuracy is measured on the data set that the contract
-    names, else on the one that the model was trained on; with a shipped contract that the recipe alone names, always on
-    the latter. `source` comes before all of these. With `retraining` the target is first trained anew, under the
-    contract's budget and in a process that refuses known files of test images; the outcome is judged.
-
-    Raises TinydigitsError when the question is malformed: no such target, no such contract, a key that no check has, a
+    With `module`, that module in memory is judged in place of a target that is named; its weights are taken for trained
+    ones. Raises TinydigitsError for a malformed request: no such target, no such contract, a key that no check has, a
     run without weights, code that the user has not named, a model that cannot be built or does not answer in one row of
     classes, a training that fails.
     """
-    case = prepare(
-        target, contract_name, weights=weights, options=options, model=model, said=said, out=out, source=source,
-        device=device, threads=threads, retraining=retraining, on_training=on_training,
-    )  # fmt: skip
-    return case.judge(on_finding)
+    return prepare(request, module, on_training=on_training).judge(on_finding)
 
 
 def prepare(
-    target: str | Path | nn.Module | None = None,
-    contract_name: str | Path | Contract | None = None,
-    *,
-    weights: str | Path | None = None,
-    options: Mapping[str, Any] | None = None,
-    model: str | None = None,
-    said: InputSaid = _NOTHING_SAID,
-    out: str | Path = "runs",
-    source: str | None = None,
-    device: str = "cpu",
-    threads: int | None = None,
-    retraining: Retraining | None = None,
-    on_training: Callable[[str], None] = lambda what: None,
+    request: Request, module: nn.Module | None = None, *, on_training: Callable[[str], None] = lambda seed: None
 ) -> Case:
-    """Find the target and the contract of `verify`, for a caller that puts the checks one by one.
+    """The first half of `verify`, for a caller that puts the checks one by one or keeps what they measured.
 
     The arguments and the errors are those of `verify`.
     """
     started = time.perf_counter()
-    with limit_threads(threads):
-        asked = Asked(
-            at_latest(target, out) if isinstance(target, str | Path) else target, Path(out), device,
-            None if weights is None else Path(at_latest(weights, out)), options or {}, model,
-        )  # fmt: skip
-        found = None if retraining else targets.find(asked)
-        own_contract = found.contract if found else contract_of(asked, retraining)
-        agreed = _find_contract(contract_name, own_contract, asked.text or "the target")
-        if source is not None:
-            agreed = _with_source(agreed, source)
-        bound = checks.bind(agreed)
-        was_retrained = found is None
-        if found is None:
-            assert retraining is not None
-            found = retrain(asked, retraining, bound, source=source, threads=threads, on_training=on_training)
-        if source is None and contract_name is None and own_contract in contract.names():
-            agreed = _for_own_data(agreed, found.subject)
-            bound = checks.bind(agreed)
-        if was_retrained:
-            bound = _asked_of_a_training(bound, found)
-        subject = _with_data_at_hand(found.subject, bound)
-        if subject.trained_on is not None:
-            facts = found.facts.model_copy(update={"trained_on": subject.trained_on.source})
-            found = replace(found, facts=facts)
-
-        judged = found.run
-
-        def open_baseline(name: str) -> Subject:
-            opened = _baseline(name, asked, judged)
-            return replace(opened, trained_on=None, load_images=subject.load)  # both are asked the same images
-
-        subject = replace(subject, baseline=open_baseline)
-        found = replace(found, subject=subject).as_told(said, _said_by(bound))
+    with limit_threads(request.threads):
+        request = request.at_latest()
+        if request.retraining is None:
+            target = targets.find(request, module)
+            own_contract = target.contract
+        elif request.weights is not None or module is not None:
+            raise TinydigitsError("--retrain", "builds the model anew: name its class or its run, and no weights")
+        else:
+            own_contract = contract_of(request)
+        contract = _find_contract(request, own_contract)
+        if request.data is not None:
+            contract = _with_source(contract, request.data)
+        bound = checks.bind(contract)
+        if request.retraining is not None:
+            target = retrain(request, bound, on_training)
+        if request.data is None and request.contract is None and own_contract in contracts.names():
+            contract = _for_own_data(contract, target.subject)
+            bound = checks.bind(contract)
+        if request.retraining is not None:
+            bound = _of_a_training(bound, target)
+        target = _with_baseline(request, _with_data_at_hand(target, bound))
+        target = target.with_input(request.input, _input_facts(bound))
         if not any(check.name == "shapes.output" for check, _ in bound):
-            _must_answer_in_rows(found.subject)
-        return Case(found, agreed, tuple(bound), threads, started)
+            _must_answer_in_rows(target.subject)
+        return Case(target, contract, tuple(bound), request.threads, started)
 
 
-def _baseline(name: str, asked: Asked, judged: Run | None) -> Subject:
-    """What a contract compares with; the code that the user named stands for a run of the same code, too."""
-    baseline = Asked(at_latest(name, asked.out), asked.out, asked.device)
-    if asked.model is not None and judged is not None and baseline.is_folder:
-        is_same = open_run(baseline.text, asked.out).record.code_sha256 == judged.record.code_sha256
-        baseline = replace(baseline, model=asked.model if is_same else None)
-    return targets.find(baseline).as_told().subject
+def keep(case: Case, verdict: Verdict) -> None:
+    """Write `verdict.json` and, where the model was evaluated on test images, `predictions.npz` into the judged run.
+
+    `predictions.npz` is of the first test set. It has `labels`, `predicted`, `probability` (of the predicted class) for
+    every image in order, the `confusion` (row: label), and the worst mistakes as `mistakes_index`, `_images`,
+    `_labels`, `_predicted`, `_probability`; it loads without pickle. Does nothing for a model that is no run.
+    """
+    if case.run is None:
+        return
+    case.run.write("verdict.json", verdict.to_json())
+    tested = [pair for (_, split), pair in case.evaluations.items() if split == "test"]
+    if tested:
+        case.run.write("predictions.npz", _predictions_bytes(*tested[0]))
 
 
-def _said_by(asked: Sequence[tuple[Check, Limits]]) -> InputSaid:
+def _with_baseline(request: Request, target: Target) -> Target:
+    """With what a contract may compare it to, where code that the user named stands for a run of the same code."""
+
+    def open_baseline(name: str) -> Subject:
+        other = Request(target=name, runs=request.runs, device=request.device).at_latest()
+        if request.model is not None and target.run is not None and other.is_folder:
+            code_sha256 = open_run(other.target, other.runs).record.code_sha256
+            is_same = code_sha256 == target.run.record.code_sha256
+            other = other.model_copy(update={"model": request.model if is_same else None})
+        # Both are evaluated on the same images.
+        baseline = targets.find(other).with_input().subject
+        return replace(baseline, trained_on=None, load_images=target.subject.load)
+
+    return replace(target, subject=replace(target.subject, baseline=open_baseline))
+
+
+def _input_facts(bound: Sequence[tuple[Check, Limits]]) -> InputFacts:
     """What a contract says of the model's input, in the limits of the checks of shapes."""
-    limits = {check.name: bound for check, bound in asked}
-    said: dict[str, Any] = limits["shapes.input"].says() if "shapes.input" in limits else {}  # type: ignore[attr-defined]
-    return InputSaid(**said, num_classes=getattr(limits.get("shapes.output"), "classes", None))
+    limits = {check.name: limits for check, limits in bound}
+    facts: dict[str, Any] = limits["shapes.input"].input_facts() if "shapes.input" in limits else {}  # type: ignore[attr-defined]
+    return InputFacts(**facts, num_classes=getattr(limits.get("shapes.output"), "classes", None))
 
 
-def _find_contract(named: str | Path | Contract | None, own: str | None, target: str) -> Contract:
-    if isinstance(named, Contract):
-        return named
-    chosen = named if named is not None else own
+def _find_contract(request: Request, own: str | None) -> Contract:
+    chosen = request.contract if request.contract is not None else own
     if chosen is None:
-        raise TinydigitsError(target, "names no contract", hint="--contract under-25k")
-    return contract.load(chosen)
+        raise TinydigitsError(request.name or "the target", "names no contract", hint="--contract under-25k")
+    return chosen if isinstance(chosen, Contract) else contracts.load(chosen)
 
 
-def _asked_of_a_training(asked: list[tuple[Check, Limits]], found: Target) -> list[tuple[Check, Limits]]:
-    """Every seed that was trained counts, and what was reached for comes to light, asked for or not."""
-    leak, num_seeds = checks.get("training.no_test_images"), found.facts.seeds or 1
+def _of_a_training(bound: list[tuple[Check, Limits]], target: Target) -> list[tuple[Check, Limits]]:
+    """The checks of a target that was trained anew: every seed counts, and what it reached for comes to light."""
+    leak, num_seeds = checks.get("training.no_test_images"), target.facts.seeds or 1
     result = [
         (check, limits.model_copy(update={"seeds": max(num_seeds, limits.seeds)}))  # type: ignore[attr-defined]
         if check.name == "accuracy" else (check, limits)
-        for check, limits in asked
+        for check, limits in bound
     ]  # fmt: skip
-    if found.subject.training and found.subject.training.refused and leak not in [check for check, _ in asked]:
+    if target.subject.training and target.subject.training.refused and leak not in [check for check, _ in bound]:
         result.append((leak, leak.limits()))
     return result
 
 
-def _for_own_data(agreed: Contract, subject: Subject) -> Contract:
+def _for_own_data(shipped: Contract, subject: Subject) -> Contract:
     """The contract that a recipe brings along, of a run that was trained on another data set than the recipe's own.
 
     A shipped contract means its recipe's data. Whoever trains that recipe on a folder wants to know the same of the
     folder's test images; who wants the contract as it stands names it.
     """
-    if subject.trained_on is None or _named_sources(checks.bind(agreed)) <= {subject.trained_on.source}:
-        return agreed
-    own = _with_source(agreed, subject.trained_on.source)
+    if subject.trained_on is None or _named_sources(checks.bind(shipped)) <= {subject.trained_on.source}:
+        return shipped
+    own = _with_source(shipped, subject.trained_on.source)
     output = own.shapes.get("output")
     if subject.classes and isinstance(output, dict) and "classes" in output:
         shapes = own.shapes | {"output": output | {"classes": len(subject.classes)}}
@@ -240,16 +219,18 @@ def _for_own_data(agreed: Contract, subject: Subject) -> Contract:
     return own
 
 
-def _with_data_at_hand(subject: Subject, bound: Sequence[tuple[Check, Limits]]) -> Subject:
-    """Where the images that it was trained on are asked about under another path than then, they are there now."""
-    own = subject.trained_on
-    if own is None or not own.train_sha256:
-        return subject
-    for source in sorted(_named_sources(bound) - {own.source}):
+def _with_data_at_hand(target: Target, bound: Sequence[tuple[Check, Limits]]) -> Target:
+    """Where a contract names the images that it was trained on by another path than then, they are there now."""
+    own = target.subject.trained_on
+    if own is None:
+        return target
+    for source in sorted(_named_sources(bound) - {own.source}) if own.train_sha256 else ():
         with suppress(TinydigitsError):  # that it cannot be read, the check itself will say
-            if subject.load_images(source, "train").sha256 == own.train_sha256:
-                return replace(subject, trained_on=replace(own, source=source))
-    return subject
+            if target.subject.load_images(source, "train").sha256 == own.train_sha256:
+                own = replace(own, source=source)
+                break
+    facts = target.facts.model_copy(update={"trained_on": own.source})
+    return replace(target, facts=facts, subject=replace(target.subject, trained_on=own))
 
 
 def _named_sources(bound: Sequence[tuple[Check, Limits]]) -> set[str]:
@@ -257,20 +238,21 @@ def _named_sources(bound: Sequence[tuple[Check, Limits]]) -> set[str]:
     return {data.locate(source) for source in named if source is not None}
 
 
-def _with_source(agreed: Contract, source: str) -> Contract:
+def _with_source(contract: Contract, source: str) -> Contract:
     """The same contract on other images; its name and its text, and so its hash, say so."""
     source = data.locate(source)
-    if not agreed.accuracy:
-        raise TinydigitsError(f"contract {agreed.name}", "asks for no accuracy, so there is no data set to replace")
+    if not contract.accuracy:
+        raise TinydigitsError(f"contract {contract.name}", "asks for no accuracy, so there is no data set to replace")
     group = {
-        key: value | {"source": source} if isinstance(value, dict) else value for key, value in agreed.accuracy.items()
+        key: value | {"source": source} if isinstance(value, dict) else value
+        for key, value in contract.accuracy.items()
     }
     if not all(isinstance(value, dict) for value in group.values()):  # else only checks within the group are asked
         group["source"] = source
-    if group == agreed.accuracy:
-        return agreed
-    name = f"{agreed.name} on {source_alias(source)}"
-    return Contract.model_validate(agreed.model_dump(exclude_defaults=True) | {"name": name, "accuracy": group})
+    if group == contract.accuracy:
+        return contract
+    name = f"{contract.name} on {source_alias(source)}"
+    return Contract.model_validate(contract.model_dump(exclude_defaults=True) | {"name": name, "accuracy": group})
 
 
 def _output(subject: Subject) -> str | None:
@@ -297,3 +279,22 @@ def _must_answer_in_rows(subject: Subject) -> None:
             f"model {subject.name}", f"output shape for {tuple(images_BCHW.shape)}",
             got=shape, expected=(2, subject.num_classes),
         )  # fmt: skip
+
+
+def _predictions_bytes(images: ImageSet, answers: Evaluation) -> bytes:
+    wrong_N = np.flatnonzero(answers.predicted_N != images.labels_N)
+    worst = wrong_N[np.argsort(-answers.probability_N[wrong_N], kind="stable")][:_NUM_MISTAKES]
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        labels=images.labels_N,
+        predicted=answers.predicted_N.astype(np.uint8),
+        probability=answers.probability_N.astype(np.float32),
+        confusion=answers.confusion_KK,
+        mistakes_index=worst,
+        mistakes_images=images.images_NHW[worst],
+        mistakes_labels=images.labels_N[worst],
+        mistakes_predicted=answers.predicted_N[worst].astype(np.uint8),
+        mistakes_probability=answers.probability_N[worst].astype(np.float32),
+    )
+    return buffer.getvalue()

@@ -29,7 +29,7 @@ from tinydigits.export import safetensors as safetensors_format
 from tinydigits.export.trained import Trained, of_run
 from tinydigits.run import Run
 from tinydigits.verdict import Verdict
-from tinydigits.verify import InputSaid, verify
+from tinydigits.verify import InputFacts, Request, verify
 from tinydigits.verify.targets._file import FileModule
 from tinydigits.verify.targets.onnx import open_session
 
@@ -72,7 +72,7 @@ def files(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
 
 @pytest.fixture(scope="module")
 def of_the_run(trained: Run) -> Verdict:
-    return verify(trained.folder, EVERYTHING)
+    return verify(Request(target=trained.folder, contract=EVERYTHING))
 
 
 def by_name(verdict: Verdict) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def by_name(verdict: Verdict) -> dict[str, Any]:
 def test_a_file_answers_all_that_its_format_can_as_the_run_does(
     files: dict[str, Path], of_the_run: Verdict, name: str
 ) -> None:
-    verdict = verify(files[name], EVERYTHING)
+    verdict = verify(Request(target=files[name], contract=EVERYTHING))
     found, run = by_name(verdict), by_name(of_the_run)
     silent = {check for check, finding in found.items() if finding.status == "not run"}
     assert silent == NOT_ASKED[name]
@@ -104,8 +104,8 @@ def test_the_structure_of_every_architecture_is_read(tmp_path: Path, name: str, 
     card = models.WeightsCard(model=spec, source="digits", classes=list("0123456789"), mean=0.5, std=0.5)
     path = FORMATS[name].write(Trained(models.build(spec).eval(), card, tmp_path / "none"), tmp_path)
     asked = Contract(name="size", model={"parameters": {"max": 25_000}, "receptive_field": {"min": 3}})
-    ours = by_name(verify(spec, asked))
-    theirs = by_name(verify(path, asked))
+    ours = by_name(verify(Request(target=spec, contract=asked)))
+    theirs = by_name(verify(Request(target=path, contract=asked)))
     assert theirs["model.receptive_field"].measured == ours["model.receptive_field"].measured
     if name == "pt2":  # an exporter to ONNX folds BatchNorm into the convolution before it
         assert theirs["model.parameters"].measured == ours["model.parameters"].measured
@@ -122,10 +122,12 @@ def test_the_structure_of_every_architecture_is_read(tmp_path: Path, name: str, 
     ],
 )
 def test_a_layer_that_a_format_does_not_show_is_not_run(files: dict[str, Path], name: str, limits: Any) -> None:
-    finding = verify(files[name], Contract(name="layers", model={"layers": limits})).findings[0]
+    finding = verify(Request(target=files[name], contract=Contract(name="layers", model={"layers": limits}))).findings[
+        0
+    ]
     assert finding.status == "not run" and "cannot be told" in finding.why
     failing = Contract(name="layers", model={"layers": limits | {"require": ["attention"]}})
-    assert verify(files[name], failing).findings[0].status == "fail"
+    assert verify(Request(target=files[name], contract=failing)).findings[0].status == "fail"
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -135,16 +137,18 @@ def test_a_file_that_is_cut_short_is_told(files: dict[str, Path], tmp_path: Path
     path = tmp_path / f"cut.{name}"
     path.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(TinydigitsError, match=f"cut.{name}: "):
-        verify(path, EVERYTHING)
+        verify(Request(target=path, contract=EVERYTHING))
     with pytest.raises(TinydigitsError, match="no such file"):
-        verify(tmp_path / f"none.{name}", EVERYTHING)
+        verify(Request(target=tmp_path / f"none.{name}", contract=EVERYTHING))
 
 
 @pytest.mark.parametrize("writer", [pth_format, safetensors_format], ids=["pth", "safetensors"])
 def test_exported_weights_say_what_model_they_belong_to(
     trained: Run, of_the_run: Verdict, tmp_path: Path, writer: Any
 ) -> None:
-    verdict = verify(writer.write(of_run(trained), tmp_path), Contract(name="c", accuracy=ACCURACY))
+    verdict = verify(
+        Request(target=writer.write(of_run(trained), tmp_path), contract=Contract(name="c", accuracy=ACCURACY))
+    )
     assert verdict.target.model == "two-conv" and verdict.target.input_origins["mean"] == "the target"
     assert verdict.findings[0].details["correct"] == by_name(of_the_run)["accuracy"].details["correct"]
 
@@ -160,7 +164,7 @@ def one_by_one(request: pytest.FixtureRequest, trained: Run, tmp_path: Path) -> 
 
 
 def test_a_file_for_phones_is_asked_all_but_its_structure(one_by_one: Path, of_the_run: Verdict) -> None:
-    verdict = verify(one_by_one, EVERYTHING)
+    verdict = verify(Request(target=one_by_one, contract=EVERYTHING))
     found = by_name(verdict)
     kind = one_by_one.suffix[1:]
     silent = {check for check, finding in found.items() if finding.status == "not run"}
@@ -182,11 +186,11 @@ def test_a_damaged_file_for_phones_is_told(one_by_one: Path) -> None:
     for share in (0.0, 0.3, 0.9):
         one_by_one.write_bytes(whole[: int(len(whole) * share)])
         with pytest.raises(TinydigitsError, match=rf"{one_by_one.name}: not a whole "):
-            verify(one_by_one, EVERYTHING)
+            verify(Request(target=one_by_one, contract=EVERYTHING))
     assert whole.count(b'"two-conv"') >= 1
     one_by_one.write_bytes(whole.replace(b'"two-conv"', b'"\xff\xff\xff\xff\xff\xff\xff\xff"'))
     with pytest.raises(TinydigitsError, match=r"(not a whole|its associated file tinydigits is damaged)"):
-        verify(one_by_one, EVERYTHING)
+        verify(Request(target=one_by_one, contract=EVERYTHING))
 
 
 @pytest.mark.parametrize(("suffix", "extra"), ONE_BY_ONE.items())
@@ -196,9 +200,9 @@ def test_without_its_runtime_a_file_for_phones_names_the_extra(tmp_path: Path, s
     path.write_bytes(b"any")
     message = rf"model.{suffix}: needs [^\n]*\n  try: pip install .*\[{extra}\]"
     with pytest.raises(TinydigitsError, match=message):
-        verify(path, EVERYTHING)
+        verify(Request(target=path, contract=EVERYTHING))
     with pytest.raises(TinydigitsError, match="no such file"):
-        verify(tmp_path / f"none.{suffix}", EVERYTHING)
+        verify(Request(target=tmp_path / f"none.{suffix}", contract=EVERYTHING))
 
 
 def net() -> nn.Module:
@@ -212,7 +216,7 @@ def test_a_strangers_pt2_of_one_batch_size_is_asked_in_its_batches(tmp_path: Pat
         name="c", model={"parameters": {"max": 100}}, shapes={"input": True, "output": True},
         behaviour={"batch_invariance": True, "probabilities": True},
     )  # fmt: skip
-    verdict = verify(tmp_path / "three.pt2", asked, said=InputSaid(mean=0.5, std=0.5))
+    verdict = verify(Request(target=tmp_path / "three.pt2", contract=asked, input=InputFacts(mean=0.5, std=0.5)))
     assert verdict.target.input_shape == (1, 32, 32)
     assert [finding.status for finding in verdict.findings] == ["undecided", "fail", "pass", "pass", "pass"]
     assert all("batches of 3 alone" in finding.why for finding in verdict.findings[:2])
@@ -241,7 +245,7 @@ def test_code_in_a_pt2_is_refused_and_not_run(files: dict[str, Path], tmp_path: 
                 new.writestr(name, old.read(name))
         new.writestr(f"archive/{place}", code.getvalue())
     with pytest.raises(TinydigitsError, match=r"code.pt2: .*holds .*code.*, which is not run"):
-        verify(path, EVERYTHING)
+        verify(Request(target=path, contract=EVERYTHING))
     assert not mark.exists()
 
 
@@ -252,7 +256,7 @@ def test_a_pt2_of_two_inputs_is_refused(tmp_path: Path) -> None:
 
     torch.export.save(torch.export.export(Two(), (torch.zeros(2), torch.zeros(2))), tmp_path / "two.pt2")
     with pytest.raises(TinydigitsError, match="2 inputs"):
-        verify(tmp_path / "two.pt2", EVERYTHING)
+        verify(Request(target=tmp_path / "two.pt2", contract=EVERYTHING))
 
 
 def onnx_file(
@@ -285,7 +289,7 @@ def test_a_strangers_onnx_says_what_it_takes(tmp_path: Path) -> None:
         name="c", model={"parameters": {"equals": 7_840}}, behaviour={"probabilities": {"output": "probabilities"}},
         accuracy=ACCURACY | {"min": 0.001},
     )  # fmt: skip
-    verdict = verify(path, asked)
+    verdict = verify(Request(target=path, contract=asked))
     assert verdict.word == "holds", verdict.findings
     assert verdict.target.input_shape == (28, 28, 1) and verdict.target.output == "probabilities"
     assert verdict.target.std == pytest.approx(1 / 255), "whole numbers are grey levels of 0 to 255"
@@ -299,7 +303,9 @@ def test_an_onnx_may_ask_for_a_part_of_a_shape(part: dict[str, int], tmp_path: P
         helper.make_node("Reshape", ["x", "s"], ["v"]), helper.make_node("MatMul", ["v", "w"], ["y"]),
     ]  # fmt: skip
     path = onnx_file(tmp_path / "net.onnx", nodes, [image("n", 1, 28, 28)], WEIGHTS | {"size": np.array([784])})
-    (finding,) = verify(path, Contract(name="c", model={"parameters": {"equals": 7_840}})).findings
+    (finding,) = verify(
+        Request(target=path, contract=Contract(name="c", model={"parameters": {"equals": 7_840}}))
+    ).findings
     assert (finding.status, finding.measured) == ("pass", "7,840")
 
 
@@ -316,7 +322,7 @@ def test_an_onnx_operation_that_is_not_read_leaves_the_rest_answered(tmp_path: P
     weights = WEIGHTS | {"pads": np.array([0, 0]), "axis": np.array([1])}
     path = onnx_file(tmp_path / "net.onnx", nodes, [image("n", 1, 28, 28)], weights)
     asked = Contract(name="c", model={"parameters": {"max": 10_000}}, behaviour={"finite": True})
-    finding, finite = verify(path, asked).findings
+    finding, finite = verify(Request(target=path, contract=asked)).findings
     assert finding.status == "undecided" and says in finding.why and finite.status == "pass"
 
 
@@ -344,7 +350,9 @@ def test_the_structure_of_a_strangers_onnx_is_read(
     tmp_path: Path, nodes: list[Any], weights: dict[str, Any], opset: int
 ) -> None:
     path = onnx_file(tmp_path / "net.onnx", nodes, [image("n", 1, 28, 28)], WEIGHTS | weights, opset)
-    (finding,) = verify(path, Contract(name="c", model={"parameters": {"equals": 7_840}})).findings
+    (finding,) = verify(
+        Request(target=path, contract=Contract(name="c", model={"parameters": {"equals": 7_840}}))
+    ).findings
     assert finding.status == "pass", finding
 
 
@@ -362,20 +370,20 @@ def test_an_onnx_that_does_not_take_images_is_refused(tmp_path: Path, given: lis
     ]  # fmt: skip
     nodes += [helper.make_node("Add", ["l", "z"], ["y"])] if len(given) > 1 else []
     with pytest.raises(TinydigitsError, match=says):
-        verify(onnx_file(tmp_path / "net.onnx", nodes, given, WEIGHTS), EVERYTHING)
+        verify(Request(target=onnx_file(tmp_path / "net.onnx", nodes, given, WEIGHTS), contract=EVERYTHING))
 
 
 def test_a_damaged_card_is_told(tmp_path: Path) -> None:
     nodes = [helper.make_node("Flatten", ["x"], ["v"]), helper.make_node("MatMul", ["v", "w"], ["y"])]
     path = onnx_file(tmp_path / "net.onnx", nodes, [image("n", 1, 28, 28)], WEIGHTS, tinydigits="{}")
     with pytest.raises(TinydigitsError, match="damaged tinydigits metadata"):
-        verify(path, EVERYTHING)
+        verify(Request(target=path, contract=EVERYTHING))
 
 
 def test_without_onnxruntime_the_extra_is_named(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(TinydigitsError, match=r"needs onnxruntime[^\n]*\n  try: pip install .*\[export\]"):
-        verify(files["onnx"], EVERYTHING)
+        verify(Request(target=files["onnx"], contract=EVERYTHING))
 
 
 def test_an_onnx_module_can_be_copied_and_sent_to_another_process(files: dict[str, Path]) -> None:

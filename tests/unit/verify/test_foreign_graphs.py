@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tinydigits.contract import Contract
 from tinydigits.errors import TinydigitsError
-from tinydigits.verify import verify
+from tinydigits.verify import Request, verify
 
 SMALL = Contract(name="small", shapes={"output": {"classes": 10}}, behaviour={"determinism": True, "finite": True})
 
@@ -66,7 +66,7 @@ def test_a_plain_models_archive_is_read(made: type[nn.Module], is_core: bool, tm
     shapes = ({0: torch.export.Dim("batch")},)
     program = torch.export.export(made().eval(), (torch.zeros(2, 1, 28, 28),), dynamic_shapes=shapes)
     torch.export.save(program.run_decompositions() if is_core else program, tmp_path / "net.pt2")
-    assert verify(tmp_path / "net.pt2", SMALL).word == "holds"
+    assert verify(Request(target=tmp_path / "net.pt2", contract=SMALL)).word == "holds"
 
 
 def test_a_plain_models_onnx_is_read(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_plain_models_onnx_is_read(tmp_path: Path) -> None:
     )
     assert program is not None
     (tmp_path / "net.onnx").write_bytes(program.model_proto.SerializeToString())
-    assert verify(tmp_path / "net.onnx", SMALL).word == "holds"
+    assert verify(Request(target=tmp_path / "net.onnx", contract=SMALL)).word == "holds"
 
 
 def test_an_onnx_that_answers_nothing_of_its_own_shape_is_refused(tmp_path: Path) -> None:
@@ -88,4 +88,4 @@ def test_an_onnx_that_answers_nothing_of_its_own_shape_is_refused(tmp_path: Path
     opset = onnx.helper.make_opsetid("", 18)
     onnx.save(onnx.helper.make_model(graph, ir_version=10, opset_imports=[opset]), tmp_path / "net.onnx")
     with pytest.raises(TinydigitsError, match="gives no answer"):
-        verify(tmp_path / "net.onnx", SMALL)
+        verify(Request(target=tmp_path / "net.onnx", contract=SMALL))

@@ -19,7 +19,7 @@ from tinydigits.report import write_run_report
 from tinydigits.run import Run
 from tinydigits.train import train
 from tinydigits.verdict import Finding, Verdict
-from tinydigits.verify import Retraining, verify
+from tinydigits.verify import Request, Retraining, verify
 
 OPEN = Contract(name="open", accuracy={"min": 0.1})
 OF_DIGITS = Contract(name="of digits", accuracy={"min": 0.1, "source": "digits", "bound": "point"})
@@ -67,7 +67,7 @@ def test_a_contract_that_comes_with_the_recipe_asks_for_as_many_classes_as_the_r
     )
     models.allow(f"{model}:Net")
     run = train_on(put_pictures(tmp_path / "three", "ABC"), tmp_path / "runs", "two-conv", f"{model}:Net")
-    own, named = verify(run.folder), verify(run.folder, "two-conv")
+    own, named = verify(Request(target=run.folder)), verify(Request(target=run.folder, contract="two-conv"))
     assert [found.status for found in own.findings if found.check == "shapes.output"] == ["pass"]
     assert accuracy(own).details["seen"] == 60 and own.contract.name == "two-conv on ./three"
     assert [found.status for found in named.findings if found.check == "shapes.output"] == ["fail"]
@@ -75,7 +75,10 @@ def test_a_contract_that_comes_with_the_recipe_asks_for_as_many_classes_as_the_r
 
 
 def test_a_set_of_other_classes_is_not_asked_and_both_lists_are_shown(letters: Run) -> None:
-    for verdict in (verify(letters.folder, OF_DIGITS), verify(letters.folder, OPEN, source="digits")):
+    for verdict in (
+        verify(Request(target=letters.folder, contract=OF_DIGITS)),
+        verify(Request(target=letters.folder, contract=OPEN, data="digits")),
+    ):
         finding = accuracy(verdict)
         assert (finding.status, finding.measured, verdict.exit_code) == ("not run", "", 1)
         assert "got 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, expected A, B, C, D, E, F, G, H, I, J" in finding.why
@@ -104,7 +107,7 @@ def test_a_recipes_own_contract_file_is_asked_as_it_stands(tmp_path: Path) -> No
     """Who writes a contract that names a set means that set, whatever the recipe was trained on."""
     (tmp_path / "mine.toml").write_text('[accuracy]\nsource = "digits"\nmin = 0.1\n')
     run = train_on(put_pictures(tmp_path / "pictures", "0123456789"), tmp_path / "runs", f"{tmp_path}/mine.toml")
-    assert verify(run.folder).data[0].source == "digits"
+    assert verify(Request(target=run.folder)).data[0].source == "digits"
 
 
 @pytest.mark.parametrize("open_file", [lambda run: run.file("weights.safetensors"), lambda run: run.folder / "net.pth"])
@@ -116,11 +119,11 @@ def test_weights_know_their_set_by_its_digest_wherever_it_lies(
     export.export(export.of_run(letters), "pth", letters.folder).path.rename(letters.folder / "net.pth")
     monkeypatch.chdir(tmp_path)
     weights = open_file(letters)
-    assert accuracy(verify(weights, OPEN)).details["seen"] == 60, "./digits is here"
+    assert accuracy(verify(Request(target=weights, contract=OPEN))).details["seen"] == 60, "./digits is here"
     moved = shutil.move(tmp_path / "digits", tmp_path / "moved")
-    gone = accuracy(verify(weights, OPEN))
+    gone = accuracy(verify(Request(target=weights, contract=OPEN)))
     assert gone.status == "not run" and "data ./digits: is not there" in gone.why and "--data" in gone.advice
-    assert "trained on another" not in accuracy(verify(weights, OPEN, source=str(moved))).why
+    assert "trained on another" not in accuracy(verify(Request(target=weights, contract=OPEN, data=str(moved)))).why
 
 
 def test_data_that_are_gone_or_changed_are_told_and_moved_ones_are_found_by_their_digest(
@@ -129,7 +132,7 @@ def test_data_that_are_gone_or_changed_are_told_and_moved_ones_are_found_by_thei
     asked = Contract(name="asked", accuracy={"min": 0.1}, training={"no_test_images": True})
 
     def reasons(source: Path | None = None) -> list[str]:
-        verdict = verify(letters.folder, asked, source=source and str(source))
+        verdict = verify(Request(target=letters.folder, contract=asked, data=source and str(source)))
         return [f"{finding.status}: {finding.why}" for finding in verdict.findings]
 
     folder, digest = tmp_path / "digits", letters.record.data_sha256[:16]
@@ -144,9 +147,9 @@ def test_data_that_are_gone_or_changed_are_told_and_moved_ones_are_found_by_thei
         assert reason.startswith(f"not run: data digits ({folder}): has other training images") and got in reason
         assert digest in reason
     with pytest.raises(TinydigitsError, match="has other training images than before"):
-        verify(letters.folder, asked, retraining=Retraining())
+        verify(Request(target=letters.folder, contract=asked, retraining=Retraining()))
     # A baseline is asked the images of the run that is compared with it, even if its own have changed since.
     newer = train_on(folder, tmp_path / "runs")
     paired = Contract(name="paired", accuracy={"baseline": {"run": str(letters.folder), "margin": 0.99}})
-    finding = verify(newer.folder, paired).findings[0]
+    finding = verify(Request(target=newer.folder, contract=paired)).findings[0]
     assert finding.status == "pass" and finding.details["seen"] == 60

@@ -20,7 +20,7 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.run import Run, runs_in
 from tinydigits.train import train
 from tinydigits.verdict import Finding, Verdict
-from tinydigits.verify import BudgetSpent, Retraining, TrainingData, prepare, verify
+from tinydigits.verify import BudgetSpent, Request, Retraining, TrainingData, prepare, verify
 
 NET = """
 from torch import nn
@@ -111,7 +111,11 @@ def ask(folder: Path, code: str, epochs: int = 1, seeds: int | None = None, **gr
     (folder / "how.py").write_text(code)
     contract = Contract(name="asked", training={"epochs": {"max": epochs}}, **groups)  # type: ignore[arg-type]
     how = Retraining(function=f"{folder}/how.py:train", seeds=seeds)
-    return verify(f"{folder}/net.py:Net", contract, out=folder / "runs", source=None, retraining=how, threads=1)
+    return verify(
+        Request(
+            target=f"{folder}/net.py:Net", contract=contract, runs=folder / "runs", data=None, retraining=how, threads=1
+        )
+    )
 
 
 def finding(verdict: Verdict, name: str) -> Finding:
@@ -154,7 +158,9 @@ def test_a_function_that_takes_no_image_fails_the_budget(folder: Path, digits: N
     (folder / "how.py").write_text(LOADER)
     contract = Contract(name="budget", training=budget)
     how = Retraining(function=f"{folder}/how.py:train")
-    verdict = verify(f"{folder}/net.py:Net", contract, out=folder / "runs", retraining=how, threads=1)
+    verdict = verify(
+        Request(target=f"{folder}/net.py:Net", contract=contract, runs=folder / "runs", retraining=how, threads=1)
+    )
     assert [finding.status for finding in verdict.findings] == ["fail"], verdict.findings
     assert "no training image was seen" in verdict.findings[0].why
 
@@ -205,7 +211,7 @@ def test_a_run_is_trained_anew_by_its_own_recipe_with_no_more_epochs_than_allowe
         training={"epochs": {"max": 1}},
         accuracy={"source": "digits", "min": 0.1, "seeds": 2, "bound": "point"},
     )
-    case = prepare(first.folder, contract, out=tmp_path, retraining=Retraining(), threads=1)
+    case = prepare(Request(target=first.folder, contract=contract, runs=tmp_path, retraining=Retraining(), threads=1))
     verdict = case.judge()
     assert verdict.word == "holds", verdict.findings
     assert case.run is not None and case.run.folder != first.folder and case.run.record.epochs == 1
@@ -240,7 +246,14 @@ def test_a_training_that_cannot_be_is_refused(
     contract = Contract(name="asked", **groups)  # type: ignore[arg-type]
     named = target and target.format(folder)
     with pytest.raises(TinydigitsError, match=says):
-        verify(named, contract, out=folder / "runs", retraining=Retraining(how.recipe, function))
+        verify(
+            Request(
+                target=named,
+                contract=contract,
+                runs=folder / "runs",
+                retraining=Retraining(recipe=how.recipe, function=function),
+            )
+        )
 
 
 def test_images_are_counted_where_they_are_handed_out_and_where_they_are_shown() -> None:

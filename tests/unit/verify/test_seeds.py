@@ -12,7 +12,7 @@ from tinydigits.contract import Contract
 from tinydigits.run import Run
 from tinydigits.train import train
 from tinydigits.verdict import Finding
-from tinydigits.verify import verify
+from tinydigits.verify import Request, verify
 
 SETTINGS = ["data.source=digits", "epochs=2", "data.batch_size=32"]
 
@@ -28,7 +28,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
 
 def judge(run: Path, **limits: object) -> Finding:
     group = {"source": "digits", "min": 0.1, "seeds": 3, **limits}
-    return verify(run, Contract(name="seeds", accuracy=group)).findings[0]
+    return verify(Request(target=run, contract=Contract(name="seeds", accuracy=group))).findings[0]
 
 
 def test_the_mean_of_all_seeds_of_the_recipe_is_judged(runs: list[Run]) -> None:
@@ -58,7 +58,9 @@ def test_too_few_seeds_are_undecided_and_a_copy_is_no_seed(runs: list[Run], tmp_
 def test_a_baseline_is_asked_the_same_images_as_the_run(runs: list[Run]) -> None:
     def compare(run: Run, with_run: Run, **limits: object) -> Finding:
         group = {"baseline": {"run": with_run.name, "source": "digits", **limits}}
-        return verify(run.folder, Contract(name="paired", accuracy=group), out=runs[0].folder.parent).findings[0]
+        return verify(
+            Request(target=run.folder, contract=Contract(name="paired", accuracy=group), runs=runs[0].folder.parent)
+        ).findings[0]
 
     first, second = compare(runs[0], runs[3]), compare(runs[3], runs[0])
     details = first.details
@@ -72,6 +74,6 @@ def test_a_baseline_is_asked_the_same_images_as_the_run(runs: list[Run]) -> None
 
 def test_another_data_set_is_asked_by_every_check_of_the_group(runs: list[Run]) -> None:
     group = {"per_class": {"min": 0.001, "source": "mnist"}, "shifted": {"min": 0.001}}
-    verdict = verify(runs[0].folder, Contract(name="both", accuracy=group), source="digits")
+    verdict = verify(Request(target=runs[0].folder, contract=Contract(name="both", accuracy=group), data="digits"))
     assert [part["source"] for part in verdict.data] == ["digits"]
     assert [finding.status for finding in verdict.findings] == ["pass", "pass"]

@@ -19,7 +19,7 @@ from tinydigits.export import export, of_run
 from tinydigits.run import Run
 from tinydigits.train import train
 from tinydigits.verdict import Verdict
-from tinydigits.verify import InputSaid, prepare, verify
+from tinydigits.verify import InputFacts, Request, prepare, verify
 
 ACCURACY = {"source": "digits", "split": "test", "min": 0.5, "bound": "point"}
 CORRECT = Contract(name="correct", accuracy=ACCURACY)
@@ -61,7 +61,7 @@ def foreign(trained: Run, tmp_path: Path) -> tuple[str, Path]:
 @pytest.fixture(scope="module")
 def expected(trained: Run) -> Verdict:
     """What the run itself is found to be."""
-    return verify(trained.folder, CORRECT)
+    return verify(Request(target=trained.folder, contract=CORRECT))
 
 
 def counts(verdict: Verdict) -> tuple[int, int]:
@@ -80,9 +80,15 @@ def test_logits_log_probabilities_and_probabilities_are_recognised(
 ) -> None:
     mean, std = levels(trained)
     case = prepare(
-        foreign[0], CORRECT, weights=foreign[1], options={"answer": answer}, said=InputSaid(mean=mean, std=std)
+        Request(
+            target=foreign[0],
+            contract=CORRECT,
+            weights=foreign[1],
+            options={"answer": answer},
+            input=InputFacts(mean=mean, std=std),
+        )
     )
-    found, of_the_run = case.judge(), prepare(trained.folder, CORRECT)
+    found, of_the_run = case.judge(), prepare(Request(target=trained.folder, contract=CORRECT))
     assert found.target.output == {"log": "log_probabilities", "p": "probabilities"}.get(answer, "logits")
     assert counts(found) == counts(of_the_run.judge()) == counts(expected)
     ours, theirs = (next(iter(each.evaluations.values()))[1] for each in (case, of_the_run))
@@ -98,18 +104,26 @@ def test_a_foreign_model_keeps_its_input(
     foreign: tuple[str, Path], trained: Run, expected: Verdict, options: dict[str, object], shape: tuple[int, ...]
 ) -> None:
     mean, std = levels(trained)
-    by_user = verify(foreign[0], CORRECT, weights=foreign[1], options=options, said=InputSaid(shape, mean, std))
+    by_user = verify(
+        Request(
+            target=foreign[0],
+            contract=CORRECT,
+            weights=foreign[1],
+            options=options,
+            input=InputFacts(input_shape=shape, mean=mean, std=std),
+        )
+    )
     assert counts(by_user) == counts(expected) and by_user.target.input_origins["mean"] == "the command line"
     own = Contract(name="own", shapes={"input": {"shape": shape, "mean": mean, "std": std}}, accuracy=ACCURACY)
-    by_contract = verify(foreign[0], own, weights=foreign[1], options=options)
+    by_contract = verify(Request(target=foreign[0], contract=own, weights=foreign[1], options=options))
     assert counts(by_contract) == counts(expected) and by_contract.word == "holds"
     assert by_contract.target.input_origins == dict.fromkeys(("input_shape", "mean", "std"), "the contract")
     with pytest.raises(TinydigitsError, match=r"no images of[^\n]*\n  try: --input"):
-        verify(foreign[0], CORRECT, weights=foreign[1], options={"border": 2})
+        verify(Request(target=foreign[0], contract=CORRECT, weights=foreign[1], options={"border": 2}))
 
 
 def test_what_nobody_says_is_assumed_and_the_verdict_says_so(foreign: tuple[str, Path]) -> None:
-    found = verify(foreign[0], CORRECT, weights=foreign[1])
+    found = verify(Request(target=foreign[0], contract=CORRECT, weights=foreign[1]))
     assert found.target.input_origins == dict.fromkeys(("input_shape", "mean", "std"), "nobody")
     assert (found.target.mean, found.target.std) == (0.1307, 0.3081)
 
@@ -121,14 +135,20 @@ def test_one_training_has_one_accuracy_whatever_it_comes_in(
     weights = trained.file("weights.safetensors")
     mean, std = levels(trained)
     if kind == "run's own":
-        found = verify(weights, CORRECT)
+        found = verify(Request(target=weights, contract=CORRECT))
     elif kind == "copied":
-        found = verify("two-conv", CORRECT, weights=shutil.copy(weights, tmp_path / "w.safetensors"))
+        found = verify(
+            Request(target="two-conv", contract=CORRECT, weights=shutil.copy(weights, tmp_path / "w.safetensors"))
+        )
     elif kind == "state dict":
         torch.save(load_file(weights), tmp_path / "w.pt")
-        found = verify("two-conv", CORRECT, weights=tmp_path / "w.pt", said=InputSaid(mean=mean, std=std))
+        found = verify(
+            Request(
+                target="two-conv", contract=CORRECT, weights=tmp_path / "w.pt", input=InputFacts(mean=mean, std=std)
+            )
+        )
     else:
-        found = verify(models.load_weights(weights)[0], CORRECT, said=InputSaid(mean=mean, std=std))
+        found = verify(Request(contract=CORRECT, input=InputFacts(mean=mean, std=std)), models.load_weights(weights)[0])
     assert counts(found) == counts(expected)
     if kind != "module":
         assert len(found.target.weights_sha256) == 64
@@ -137,13 +157,13 @@ def test_one_training_has_one_accuracy_whatever_it_comes_in(
 def test_a_card_counts_more_than_a_contract_and_a_flag_more_than_both(trained: Run) -> None:
     asked = Contract(name="other", shapes={"input": {"mean": 0.9, "range": None}}, accuracy=ACCURACY)
     weights = trained.file("weights.safetensors")
-    assert verify(weights, asked).target.mean == levels(trained)[0]
-    assert verify(weights, asked, said=InputSaid(mean=0.7)).target.mean == 0.7
+    assert verify(Request(target=weights, contract=asked)).target.mean == levels(trained)[0]
+    assert verify(Request(target=weights, contract=asked, input=InputFacts(mean=0.7))).target.mean == 0.7
 
 
 def test_a_range_says_what_mean_and_std_say() -> None:
     asked = Contract(name="range", shapes={"input": {"range": [0, 255]}})
-    found = verify("two-conv", asked)
+    found = verify(Request(target="two-conv", contract=asked))
     assert found.target.mean == 0 and found.target.std == pytest.approx(1 / 255)
 
 
@@ -151,7 +171,7 @@ def test_a_module_is_left_as_it_was(trained: Run) -> None:
     model = models.load_weights(trained.file("weights.safetensors"))[0]
     model.train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    verify(model, "digits")
+    verify(Request(contract="digits"), model)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(module.training for module in model.modules())
 
@@ -226,6 +246,9 @@ def test_layers_with_two_names_are_trained_exported_and_counted_once(tmp_path: P
     run = train(recipe.load("two-conv", settings), out=tmp_path / "runs", threads=1)
     exported = [export(of_run(run), name, tmp_path).path for name in ("pt2", "pth", "safetensors")]
     for target in (spec, run.folder, *exported):
-        found = {finding.check: (finding.status, finding.measured) for finding in verify(target, contract).findings}
+        found = {
+            finding.check: (finding.status, finding.measured)
+            for finding in verify(Request(target=target, contract=contract)).findings
+        }
         assert found["model.parameters"] == ("pass", "170"), (target, found)
         assert {"fail", "undecided"}.isdisjoint(status for status, _ in found.values()), (target, found)

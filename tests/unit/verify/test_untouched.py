@@ -14,7 +14,7 @@ from torch import nn
 from tinydigits import checks
 from tinydigits.checks import Subject
 from tinydigits.contract import Contract
-from tinydigits.verify import verify
+from tinydigits.verify import Request, verify
 
 
 def calls(_: Any, given: Any, answer: Any) -> None:
@@ -100,7 +100,7 @@ def test_a_whole_verdict_leaves_the_model_and_the_process_as_they_were(untouched
         latency={"max_ms": 1e3, "budget_seconds": 0.1},
     )  # fmt: skip
     compare = untouched(model)
-    verdict = verify(model, asked)
+    verdict = verify(Request(contract=asked), model)
     compare()
     assert len(verdict.findings) == len(behaviour) + 8 and "fail" not in {f.status for f in verdict.findings[:3]}
 

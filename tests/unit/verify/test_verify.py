@@ -20,7 +20,7 @@ from tinydigits.contract import Contract
 from tinydigits.errors import TinydigitsError
 from tinydigits.evaluate import evaluate
 from tinydigits.run import Run
-from tinydigits.verify import verify
+from tinydigits.verify import Request, verify
 
 ACCURACY = {"source": "digits", "split": "test", "min": 0.5, "bound": "point"}
 
@@ -30,7 +30,7 @@ def ask(**groups: dict[str, object]) -> Contract:
 
 
 def test_accuracy_is_that_of_the_weights_on_every_test_image(run: Run) -> None:
-    verdict = verify(run.folder, ask(accuracy=ACCURACY))
+    verdict = verify(Request(target=run.folder, contract=ask(accuracy=ACCURACY)))
     model, card = models.load_weights(run.file("weights.safetensors"))
     test = data.load("digits", "test")
     answers = evaluate(model, test.images_NHW, test.labels_N, mean=card.mean, std=card.std)
@@ -49,43 +49,53 @@ def test_no_stored_figure_is_believed(run: Run) -> None:
         for parameter in model.parameters():
             parameter.zero_()
     models.save_weights(run.folder / "weights.safetensors", model, card)
-    verdict = verify(run.folder, ask(model={"parameters": {"equals": 13_242}}, accuracy=ACCURACY))
+    verdict = verify(
+        Request(target=run.folder, contract=ask(model={"parameters": {"equals": 13_242}}, accuracy=ACCURACY))
+    )
     assert [finding.status for finding in verdict.findings] == ["pass", "fail"]
     assert verdict.exit_code == 1 and verdict.word == "does not hold"
 
 
 def test_epochs_come_from_the_record_and_are_cross_checked(run: Run) -> None:
-    assert verify(run.folder, ask(training={"epochs": {"max": 2}})).exit_code == 0
-    assert verify(run.folder, ask(training={"epochs": {"max": 1}})).exit_code == 1
+    assert verify(Request(target=run.folder, contract=ask(training={"epochs": {"max": 2}}))).exit_code == 0
+    assert verify(Request(target=run.folder, contract=ask(training={"epochs": {"max": 1}}))).exit_code == 1
     record = run.record
     record.epochs = 1
     run.write_record(record)
-    finding = verify(run.folder, ask(training={"epochs": {"max": 1}})).findings[0]
+    finding = verify(Request(target=run.folder, contract=ask(training={"epochs": {"max": 1}}))).findings[0]
     assert finding.status == "fail" and "does not add up" in finding.why
 
 
 def test_a_run_needs_no_arguments_and_gets_its_recipes_contract(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run.folder.parent.parent)
-    verdict = verify()
+    verdict = verify(Request())
     assert verdict.contract.name == "digits" and verdict.target.name == run.name
     assert all(finding.status == "pass" for finding in verdict.findings if finding.check.startswith("behaviour."))
 
 
 def test_an_untrained_model_is_undecided_where_training_is_asked() -> None:
-    verdict = verify("two-conv", ask(model={"parameters": {"max": 25_000}}, accuracy=ACCURACY))
+    verdict = verify(Request(target="two-conv", contract=ask(model={"parameters": {"max": 25_000}}, accuracy=ACCURACY)))
     assert [finding.status for finding in verdict.findings] == ["pass", "not run"]
     assert verdict.word == "undecided" and verdict.exit_code == 1
-    assert verify("gap-cnn", ask(model={"parameters": {"max": 9_273}}, accuracy=ACCURACY)).word == "does not hold"
+    assert (
+        verify(Request(target="gap-cnn", contract=ask(model={"parameters": {"max": 9_273}}, accuracy=ACCURACY))).word
+        == "does not hold"
+    )
 
 
 def test_fresh_weights_are_the_same_each_time_and_leave_the_random_state() -> None:
     before = torch.get_rng_state()
-    first, second = (verify("two-conv", ask(behaviour={"train_step": True})).findings[0].details for _ in range(2))
+    first, second = (
+        verify(Request(target="two-conv", contract=ask(behaviour={"train_step": True}))).findings[0].details
+        for _ in range(2)
+    )
     assert first == second and torch.equal(torch.get_rng_state(), before)
 
 
 def test_json_says_what_was_verified(run: Run) -> None:
-    verdict = verify(run.folder, ask(behaviour={"batch_invariance": True}, accuracy=ACCURACY), threads=1)
+    verdict = verify(
+        Request(target=run.folder, contract=ask(behaviour={"batch_invariance": True}, accuracy=ACCURACY), threads=1)
+    )
     tree = json.loads(verdict.to_json())
     assert (tree["verdict"], tree["exit_code"], tree["target"]["model"]) == ("holds", 0, "two-conv")
     assert tree["contract"]["sha256"] == verdict.contract.sha256
@@ -102,13 +112,15 @@ def test_json_survives_figures_that_it_has_no_word_for(tmp_path: Path) -> None:
         "import torch\nfrom torch import nn\nclass Net(nn.Module):\n"
         "    def forward(self, x):\n        return x.flatten(1)[:, :10] * float('nan')\n"
     )
-    verdict = verify(f"{tmp_path}/odd.py:Net", ask(behaviour={"batch_invariance": True, "finite": True}))
+    verdict = verify(
+        Request(target=f"{tmp_path}/odd.py:Net", contract=ask(behaviour={"batch_invariance": True, "finite": True}))
+    )
     assert json.loads(verdict.to_json())["verdict"] == "does not hold"
     assert verdict.findings[0].details["in another order"] == float("inf")
 
 
 def test_kept_files_are_whole_and_need_no_pickle(run: Run) -> None:
-    verdict = verify(run.folder, ask(accuracy=ACCURACY))
+    verdict = verify(Request(target=run.folder, contract=ask(accuracy=ACCURACY)))
     assert not (run.folder / "verdict.json").exists() and run.verdict is None
     verdict = verify_and_keep(run.folder, ask(accuracy=ACCURACY))
     assert run.verdict == verdict and verdict.word == "holds"
@@ -126,14 +138,14 @@ def test_kept_files_are_whole_and_need_no_pickle(run: Run) -> None:
 def test_test_time_augmentation_is_named_when_on(run: Run) -> None:
     text = run.file("recipe.toml").read_text()
     run.write("recipe.toml", text.replace("shift_pixels = 0", "shift_pixels = 1"))
-    verdict = verify(run.folder, ask(accuracy=ACCURACY))
+    verdict = verify(Request(target=run.folder, contract=ask(accuracy=ACCURACY)))
     assert "test-time augmentation" in verdict.findings[0].why
     assert verdict.target.test_time_shift_pixels == verdict.findings[0].details["shift_pixels"] == 1
 
 
 def test_another_data_set_changes_the_contracts_hash(run: Run) -> None:
     asked = ask(accuracy=ACCURACY | {"source": "mnist"})
-    verdict = verify(run.folder, asked, source="digits")
+    verdict = verify(Request(target=run.folder, contract=asked, data="digits"))
     assert verdict.data[0].source == "digits" and verdict.contract.sha256 != asked.sha256
 
 
@@ -149,8 +161,8 @@ def test_a_model_with_the_wrong_output_is_a_bad_question(tmp_path: Path, body: s
     path = tmp_path / "net.py"
     path.write_text(f"from torch import nn\nclass Net(nn.Module):\n    def forward(self, x):\n        {body}\n")
     with pytest.raises(TinydigitsError, match=says):
-        verify(f"{path}:Net", ask(behaviour={"finite": True}))
-    finding = verify(f"{path}:Net", ask(shapes={"output": True})).findings[0]
+        verify(Request(target=f"{path}:Net", contract=ask(behaviour={"finite": True})))
+    finding = verify(Request(target=f"{path}:Net", contract=ask(shapes={"output": True}))).findings[0]
     assert finding.status == "fail"
 
 
@@ -168,13 +180,13 @@ def test_malformed_questions_are_refused(
     tmp_path: Path, target: str | None, contract: str | Contract | None, says: str
 ) -> None:
     with pytest.raises(TinydigitsError, match=says):
-        verify(target, contract, out=tmp_path)
+        verify(Request(target=target, contract=contract, runs=tmp_path))
 
 
 def test_a_run_without_weights_is_incomplete(run: Run) -> None:
     (run.folder / "weights.safetensors").unlink()
     with pytest.raises(TinydigitsError, match=r"has no weights\.safetensors"):
-        verify(run.folder)
+        verify(Request(target=run.folder))
 
 
 def test_command_prints_findings_writes_json_and_exits_with_the_verdict(run: Run, tmp_path: Path) -> None:

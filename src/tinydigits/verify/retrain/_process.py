@@ -41,8 +41,8 @@ def main(folder: Path) -> None:
             answer = _by_function(models.build, images, task, folder)
     except BaseException as error:  # the user's code runs in here, and may end this process
         traceback.print_exc()
-        said = next(iter(str(error).splitlines()), "")
-        answer = {"error": said if isinstance(error, TinydigitsError) else f"{type(error).__name__}: {said}"}
+        line = next(iter(str(error).splitlines()), "")
+        answer = {"error": line if isinstance(error, TinydigitsError) else f"{type(error).__name__}: {line}"}
     answer["refused"] = guard.refused
     (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
 

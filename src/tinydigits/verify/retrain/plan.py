@@ -25,24 +25,16 @@ from tinydigits.run import Run, open_run
 from tinydigits.train import pick_device
 from tinydigits.verdict import JudgedTarget
 from tinydigits.verify import targets
-from tinydigits.verify.targets import Asked, Target
+from tinydigits.verify.request import Request, Retraining
+from tinydigits.verify.targets import Target
 from tinydigits.verify.targets._target import of_card
 from tinydigits.verify.targets.run import contract_as_seen
 
-__all__ = ["Budget", "Retraining", "contract_of", "find_function", "retrain"]
+__all__ = ["Budget", "contract_of", "find_function", "retrain"]
 
 _REFUSED = "known files of test images, the network and other programs were refused to Python code"
 _ORIGIN_OF_LOOP = f"counted by the training loop while it was trained anew; {_REFUSED}"
 _ORIGIN = f"images handed out, or shown to modules, counted while it was trained anew; {_REFUSED}"
-
-
-@dataclass(frozen=True)
-class Retraining:
-    """How to train anew: by a recipe (the run's own, or a named one), or by a function `file.py:train`."""
-
-    recipe: str | None = None
-    function: str | None = None
-    seeds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -54,15 +46,15 @@ class Budget:
     seeds: int = 1
 
     @classmethod
-    def of(cls, asked: Sequence[tuple[Check, Limits]]) -> Budget:
+    def of(cls, checks: Sequence[tuple[Check, Limits]]) -> Budget:
         """The budget of a contract's checks `training.epochs`, `training.images_seen` and `accuracy`."""
 
         def largest(name: str) -> int | None:
-            limits: Any = next((limits for check, limits in asked if check.name == name), None)
+            limits: Any = next((limits for check, limits in checks if check.name == name), None)
             bounds = [bound for bound in (limits.max, limits.equals) if bound is not None] if limits else []
             return min(bounds, default=None)
 
-        seeds = next((limits.seeds for check, limits in asked if check.name == "accuracy"), 1)  # type: ignore[attr-defined]
+        seeds = next((limits.seeds for check, limits in checks if check.name == "accuracy"), 1)  # type: ignore[attr-defined]
         return cls(largest("training.epochs"), largest("training.images_seen"), seeds)
 
     def max_images(self, num_train: int) -> int | None:
@@ -72,41 +64,35 @@ class Budget:
 
 
 def retrain(
-    asked: Asked,
-    how: Retraining,
-    checks: Sequence[tuple[Check, Limits]],
-    *,
-    source: str | None = None,
-    threads: int | None = None,
-    on_training: Callable[[str], None] = lambda what: None,
+    request: Request, checks: Sequence[tuple[Check, Limits]], on_training: Callable[[str], None] = lambda what: None
 ) -> Target:
     """Train a newly built model under the budget of a contract's checks, each seed in a process of its own.
 
-    The first becomes the target, the others its siblings. By a recipe it becomes a run under `asked.out`, with at most
+    The first becomes the target, the others its siblings. By a recipe it becomes a run in `request.runs`, with at most
     the budget's epochs. By a function it leaves nothing behind. Raises TinydigitsError where it is not said how to
     train, or with what budget, and when a training fails.
     """
-    if asked.weights is not None or not isinstance(asked.target, str | None):
-        raise TinydigitsError("--retrain", "builds the model anew: name its class or its run, and no weights")
+    how, source = request.retraining, request.data
+    assert how is not None
     trained, budget = [], Budget.of(checks)
     plan = _by_function if how.function else _by_recipe
     if source is None and how.function:  # a function names no data: it gets those that the contract asks about
         source = next((getattr(limits, "source", None) for check, limits in checks if check.name == "accuracy"), None)
-    start = plan(asked, how, budget, source, threads)
+    start = plan(request, how, budget, source)
     for number in range(how.seeds or budget.seeds):
         on_training(f"training anew, seed {start.first_seed + number}")
         trained.append(start.train(number))
     first, *others = trained
-    subject = replace(first.subject, siblings=lambda: [other.as_told().subject for other in others])
+    subject = replace(first.subject, siblings=lambda: [other.with_input().subject for other in others])
     facts = first.facts.model_copy(update={"retrained": True, "seeds": len(trained)})
     return replace(first, subject=subject, facts=facts)
 
 
-def contract_of(asked: Asked, how: Retraining | None) -> str | None:
+def contract_of(request: Request) -> str | None:
     """The contract that a training's recipe names, or that has the model's name."""
-    if how is not None and how.function is None:
-        return _recipe_of(asked, how).contract
-    return asked.text if asked.text in contract.names() else None
+    if request.retraining is not None and request.retraining.function is None:
+        return _recipe_of(request, request.retraining).contract
+    return request.name if request.name in contract.names() else None
 
 
 @dataclass(frozen=True)
@@ -115,11 +101,11 @@ class _Plan:
     train: Callable[[int], Target]
 
 
-def _by_recipe(asked: Asked, how: Retraining, budget: Budget, source: str | None, threads: int | None) -> _Plan:
-    followed = _recipe_of(asked, how)
+def _by_recipe(request: Request, how: Retraining, budget: Budget, source: str | None) -> _Plan:
+    followed = _recipe_of(request, how)
     if source is not None:
         followed = followed.model_copy(update={"data": followed.data.model_copy(update={"source": source})})
-    run, origin = _run_of(asked, how), data.Origin(followed.data.source)
+    run, origin = _run_of(request, how), data.Origin(followed.data.source)
     if source is None and run is not None:
         origin = data.Origin(run.record.source, run.record.data_sha256)
     images = origin.load("train")
@@ -132,58 +118,59 @@ def _by_recipe(asked: Asked, how: Retraining, budget: Budget, source: str | None
 
     def train(number: int) -> Target:
         seeded = followed.model_copy(update={"seed": followed.seed + number})
-        task = {"function": None, "out": str(asked.out.resolve()), "device": asked.device}
-        with _process(images, task, threads, {"recipe.toml": recipe.to_toml(seeded)}) as (answer, _):
-            found = targets.find(Asked(answer["run"], asked.out, asked.device))
-        assert found.subject.training is not None  # a run has a record
-        training = replace(found.subject.training, origin=_ORIGIN_OF_LOOP, refused=tuple(answer["refused"]))
-        return replace(found, subject=replace(found.subject, training=training))
+        task = {"function": None, "out": str(Path(request.runs).resolve()), "device": request.device}
+        with _process(images, task, request.threads, {"recipe.toml": recipe.to_toml(seeded)}) as (answer, _):
+            target = targets.find(Request(target=answer["run"], runs=request.runs, device=request.device))
+        assert target.subject.training is not None  # a run has a record
+        training = replace(target.subject.training, origin=_ORIGIN_OF_LOOP, refused=tuple(answer["refused"]))
+        return replace(target, subject=replace(target.subject, training=training))
 
     return _Plan(followed.seed, train)
 
 
-def _run_of(asked: Asked, how: Retraining) -> Run | None:
+def _run_of(request: Request, how: Retraining) -> Run | None:
     """The run that is trained anew by its own recipe, if it is one."""
-    if how.recipe is not None or not (asked.target is None or asked.is_folder):
+    if how.recipe is not None or not (request.target is None or request.is_folder):
         return None
-    return open_run(asked.text or None, asked.out)
+    return open_run(request.target, request.runs)
 
 
-def _recipe_of(asked: Asked, how: Retraining) -> Recipe:
+def _recipe_of(request: Request, how: Retraining) -> Recipe:
     """The recipe that was named, else the run's own, else the one of the model's name; with the target as its model."""
-    run = _run_of(asked, how)
+    run = _run_of(request, how)
     if run is not None:
         own = recipe.load(run.file("recipe.toml"))
         code = models.choose_code(
-            own.model.name, f"run {run.folder}", named=asked.model, beside=run.folder, recorded=run.record.code_sha256,
+            own.model.name, f"run {run.folder}", named=request.model, beside=run.folder,
+            recorded=run.record.code_sha256,
             command=f"tinydigits verify {shlex.quote(str(run.folder))} --retrain",
         )  # fmt: skip
         model = own.model.model_copy(update={"name": code.spec})
         return own.model_copy(update={"model": model, "contract": contract_as_seen(own.contract, run)})
-    if asked.model is not None:
+    if request.model is not None:
         raise TinydigitsError("--model", "goes with a run: it is the code that its recipe names")
-    named = how.recipe or asked.text or recipe.DEFAULT
+    named = how.recipe or request.name or recipe.DEFAULT
     if how.recipe is None and named not in recipe.names():
         raise TinydigitsError(
-            f"--retrain {asked.text}", "it is not said how to train it",
+            f"--retrain {request.name}", "it is not said how to train it",
             hint="--recipe RECIPE, or --train file.py:function",
         )  # fmt: skip
     followed = recipe.load(named)
     models.allow(followed.model.name)
-    if not asked.text or asked.is_folder or asked.text == followed.model.name:
+    if not request.name or request.is_folder or request.name == followed.model.name:
         return followed
-    models.allow(asked.text)
+    models.allow(request.name)
     return followed.model_copy(
-        update={"model": followed.model.model_copy(update={"name": asked.text, "options": dict(asked.options)})}
+        update={"model": followed.model.model_copy(update={"name": request.name, "options": dict(request.options)})}
     )
 
 
-def _by_function(asked: Asked, how: Retraining, budget: Budget, source: str | None, threads: int | None) -> _Plan:
-    if not asked.text or asked.is_folder or how.recipe:
+def _by_function(request: Request, how: Retraining, budget: Budget, source: str | None) -> _Plan:
+    if not request.name or request.is_folder or how.recipe:
         raise TinydigitsError(
             "--train", "needs a model to train, and takes no recipe", hint="verify file.py:Class --train …"
         )
-    spec = asked.text
+    spec = request.name
     models.allow(spec)
     find_function(str(how.function))
     images = data.load(source or "mnist", "train")
@@ -195,10 +182,10 @@ def _by_function(asked: Asked, how: Retraining, budget: Budget, source: str | No
 
     def train(number: int) -> Target:
         task: dict[str, Any] = {
-            "function": how.function, "model": spec, "options": dict(asked.options), "seed": number,
-            "max_images": max_images, "device": asked.device,
+            "function": how.function, "model": spec, "options": dict(request.options), "seed": number,
+            "max_images": max_images, "device": request.device,
         }  # fmt: skip
-        with _process(images, task, threads, {}) as (answer, folder):
+        with _process(images, task, request.threads, {}) as (answer, folder):
             model, card = models.load_weights(folder / "weights.safetensors", spec=spec)
         seen = answer["images_seen"]
         training = Training(
@@ -208,11 +195,11 @@ def _by_function(asked: Asked, how: Retraining, budget: Budget, source: str | No
         )  # fmt: skip
         subject = Subject(
             model, name=spec, spec=spec, num_classes=len(card.classes), mean=card.mean, std=card.std,
-            device=str(pick_device(asked.device)), trained=True, options=dict(asked.options), training=training,
+            device=str(pick_device(request.device)), trained=True, options=dict(request.options), training=training,
             classes=images.classes, trained_on=data.Origin(images.name, images.sha256),
         )  # fmt: skip
         facts = JudgedTarget(
-            kind="model", name=spec, model=spec, options=dict(asked.options), trained_by=how.function,
+            kind="model", name=spec, model=spec, options=dict(request.options), trained_by=how.function,
             trained_on=images.name, seed=number, budget_spent=answer["spent"],
         )  # fmt: skip
         return Target(subject, facts, of_card(card))

@@ -16,8 +16,9 @@ from tinydigits import models
 from tinydigits.checks import Subject
 from tinydigits.errors import TinydigitsError, first_line
 from tinydigits.verdict import JudgedTarget
+from tinydigits.verify.request import InputFacts, Request
 from tinydigits.verify.targets import weights
-from tinydigits.verify.targets._target import Asked, InputSaid, Target, of_card, training_set
+from tinydigits.verify.targets._target import Target, of_card, training_set
 
 __all__ = ["NO_TRAIN_MODE", "FileModule", "Opened", "in_batches", "load_foreign", "must_answer", "shape_of"]
 
@@ -72,7 +73,7 @@ class FileModule(nn.Module):
 
 
 def load_foreign(
-    asked: Asked,
+    request: Request,
     what: str,
     runtime: str,
     reader: Callable[[bytes], Opened],
@@ -84,11 +85,11 @@ def load_foreign(
     `structure` gives the graph in torch's operations; without it, what is read from the graph is not run. Raises
     TinydigitsError, which names the file, where it is missing, damaged, or nothing here can open it.
     """
-    path, kind = Path(asked.text), what.rpartition(".")[2]
+    path, kind = Path(request.name), what.rpartition(".")[2]
     if not path.is_file():
         raise TinydigitsError(str(path), "no such file")
-    if asked.device not in ("cpu", "auto"):
-        raise TinydigitsError(f"target {path}", f"{what} is asked on the CPU", got=asked.device, expected="cpu")
+    if request.device not in ("cpu", "auto"):
+        raise TinydigitsError(f"target {path}", f"{what} is asked on the CPU", got=request.device, expected="cpu")
     try:
         model = FileModule(path.read_bytes(), reader)
         must_answer(model)
@@ -113,8 +114,8 @@ def load_foreign(
     model_name = card.model if card else None
     facts = JudgedTarget(kind=kind, name=path.name, model=model_name, **weights.facts(path))
     levels = (0.0, 1 / 255) if model.dtype == torch.uint8 else (None, None)
-    says = of_card(card) if card is not None else InputSaid(model.input_shape, *levels)
-    return Target(subject, facts, says)
+    own = InputFacts(input_shape=model.input_shape, mean=levels[0], std=levels[1])
+    return Target(subject, facts, of_card(card) if card is not None else own)
 
 
 def shape_of(sizes: list[Any]) -> tuple[int | None, tuple[int, ...] | None]:

@@ -1,101 +1,58 @@
-"""What the user named and said of it, and what it turned out to be."""
+"""What is judged: a model that was loaded, and what is known of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
 
 from tinydigits.checks import Subject
 from tinydigits.data import Origin
-from tinydigits.data.model_input import Levels
 from tinydigits.models import WeightsCard
-from tinydigits.run import Run, is_run_name
+from tinydigits.run import Run
+from tinydigits.train import pick_device
 from tinydigits.verdict import JudgedTarget
+from tinydigits.verify.request import InputFacts, Request
 
-__all__ = ["Asked", "InputSaid", "Kind", "Target", "of_card", "training_set"]
-
-
-@dataclass(frozen=True)
-class InputSaid:
-    """What somebody says of a model's input; None where nothing is said. The fields are those of `Subject`."""
-
-    input_shape: tuple[int, ...] | None = None
-    mean: Levels | None = None
-    std: Levels | None = None
-    resize: bool | None = None
-    num_classes: int | None = None
-
-    def facts(self) -> dict[str, Any]:
-        """What was said, by field."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+__all__ = ["Kind", "Target", "of_card", "of_module", "training_set"]
 
 
-_NOTHING = InputSaid()
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the user named: a module itself, or its name; None where the latest run of the folder `out` is meant.
-
-    `weights` and `options` go with a class: the file that its weights come from, and its arguments. `model` goes with a
-    run or a file of weights: the class that the user names for it.
-    """
-
-    target: str | nn.Module | None
-    out: Path = Path("runs")
-    device: str = "cpu"
-    weights: Path | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    model: str | None = None
-
-    @property
-    def text(self) -> str:
-        """The name as written, empty for a module and for the latest run."""
-        return self.target if isinstance(self.target, str) else ""
-
-    @property
-    def is_folder(self) -> bool:
-        """Whether it names a run's folder, here or in `out`."""
-        return bool(self.text) and is_run_name(self.text, self.out)
-
-    def is_file(self, *suffixes: str) -> bool:
-        """Whether a file of one of these kinds is named, whether or not it is there."""
-        return Path(self.text).suffix in suffixes and not self.is_folder
+_UNKNOWN = InputFacts()
 
 
 @dataclass(frozen=True)
 class Target:
     """What will be judged: the subject of the checks, and the facts that a verdict states of it.
 
-    `says` is what the target itself says of its input, which counts more than what a contract says. `contract` names
+    `input` is what the target itself says of its input, which counts more than what a contract says. `contract` names
     the contract that it comes with, if any.
     """
 
     subject: Subject
     facts: JudgedTarget
-    says: InputSaid = _NOTHING
+    input: InputFacts = _UNKNOWN
     contract: str | None = None
     run: Run | None = None
 
-    def as_told(self, by_user: InputSaid = _NOTHING, by_contract: InputSaid = _NOTHING) -> Target:
-        """The same, with its input as it is said: by the user, by itself, by the contract, in this order."""
-        voices = {"the contract": by_contract, "the target": self.says, "the command line": by_user}
-        values, origins = {}, {}
-        for voice, said in voices.items():
-            for name, value in said.facts().items():
-                values[name], origins[name] = value, voice
+    def with_input(self, of_user: InputFacts = _UNKNOWN, of_contract: InputFacts = _UNKNOWN) -> Target:
+        """The same with what is known of its input: from the user, else itself, else the contract."""
+        sources = {"the contract": of_contract, "the target": self.input, "the command line": of_user}
+        values = {name: value for facts in sources.values() for name, value in facts.known().items()}
+        origins = {name: source for source, facts in sources.items() for name in facts.known()}
+        origins |= {name: "nobody" for name in ("input_shape", "mean", "std") if name not in values}
         subject = replace(self.subject, **values)
-        assumed = [name for name in ("input_shape", "mean", "std") if name not in values]
-        input_facts = {
-            "input_shape": subject.input_shape, "mean": subject.mean, "std": subject.std, "resize": subject.resize,
-            "num_classes": subject.num_classes, "input_origins": origins | dict.fromkeys(assumed, "nobody"),
-        }  # fmt: skip
-        facts = self.facts.model_copy(update=input_facts)
-        return replace(self, subject=subject, facts=facts)
+        final = {name: getattr(subject, name) for name in InputFacts.model_fields}
+        return replace(self, subject=subject, facts=self.facts.model_copy(update=final | {"input_origins": origins}))
+
+
+def of_module(model: nn.Module | None, device: str) -> Target:
+    """A module that is already in memory; its weights are taken for trained ones."""
+    assert model is not None
+    name = type(model).__name__
+    subject = Subject(model, name=name, device=str(pick_device(device)), trained=True)
+    return Target(subject, JudgedTarget(kind="module", name=name, model=name))
 
 
 def training_set(card: WeightsCard | None) -> dict[str, Any]:
@@ -105,14 +62,14 @@ def training_set(card: WeightsCard | None) -> dict[str, Any]:
     return {"classes": tuple(card.classes), "trained_on": Origin(card.source, card.data_sha256 or "")}
 
 
-def of_card(card: WeightsCard) -> InputSaid:
+def of_card(card: WeightsCard) -> InputFacts:
     """What a card says of the input of its model."""
-    return InputSaid(card.input_shape, card.mean, card.std, num_classes=len(card.classes))
+    return InputFacts(input_shape=card.input_shape, mean=card.mean, std=card.std, num_classes=len(card.classes))
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of target: what it is in words, whether a target is one, and how it is loaded.
+    """A kind of target: what it is in words, whether a request names one, and how it is loaded.
 
     Kinds of a lower `order` look more closely and are asked first. What `builds` is built from nothing, so that it can
     be given weights and options. What `names_code` says itself what model it is of, and the user can name the code.
@@ -120,7 +77,7 @@ class Kind:
 
     name: str
     order: int
-    takes: Callable[[Asked], bool]
-    load: Callable[[Asked], Target]
+    takes: Callable[[Request], bool]
+    load: Callable[[Request], Target]
     builds: bool = False
     names_code: bool = False

@@ -10,29 +10,31 @@ from torch import Tensor, nn
 from tinydigits import onnx_graph
 from tinydigits.bounds import asking
 from tinydigits.errors import TinydigitsError, first_line
+from tinydigits.verify.request import Request
 from tinydigits.verify.targets._file import FileModule, Opened, load_foreign, shape_of
 from tinydigits.verify.targets._onnx_module import OnnxModule
-from tinydigits.verify.targets._target import Asked, Kind, Target
+from tinydigits.verify.targets._target import Kind, Target
 
 _NAME = "an .onnx"
+
 _TYPES = {
     "tensor(float)": torch.float32, "tensor(double)": torch.float64, "tensor(float16)": torch.float16,
     "tensor(uint8)": torch.uint8,
 }  # fmt: skip
 
 
-def takes(asked: Asked) -> bool:
+def takes(request: Request) -> bool:
     """A file that ends in .onnx."""
-    return asked.is_file(".onnx")
+    return request.is_file(".onnx")
 
 
-def load(asked: Asked) -> Target:
+def load(request: Request) -> Target:
     """Read the file, and its card from the metadata `tinydigits`, where it has one.
 
     Raises TinydigitsError when it is damaged, when onnxruntime is not installed, and when the graph takes anything but
     one tensor of numbers.
     """
-    return load_foreign(asked, _NAME, "onnxruntime", open_session, structure=_structure)
+    return load_foreign(request, _NAME, "onnxruntime", open_session, structure=_structure)
 
 
 def open_session(content: bytes) -> Opened:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tinydigits import pretrained
+from tinydigits.verify.request import Request
 from tinydigits.verify.targets import run
-from tinydigits.verify.targets._target import Asked, Kind, Target
+from tinydigits.verify.targets._target import Kind, Target
 
 
-def takes(asked: Asked) -> bool:
+def takes(request: Request) -> bool:
     """A name of the room `pretrained`."""
-    return asked.text in pretrained.names()
+    return request.name in pretrained.names()
 
 
-def load(asked: Asked) -> Target:
+def load(request: Request) -> Target:
     """Read its weights, record and recipe."""
-    found = pretrained.find(asked.text)
-    target = run.load(replace(asked, target=str(found.run.folder)))
+    folder = pretrained.find(request.name).folder
+    target = run.load(request.model_copy(update={"target": str(folder)}))
     return replace(target, facts=target.facts.model_copy(update={"kind": "pretrained"}), run=None)
 
 

@@ -22,10 +22,11 @@ from tinydigits.checks import Subject
 from tinydigits.errors import TinydigitsError, first_line
 from tinydigits.train import pick_device
 from tinydigits.verdict import JudgedTarget
+from tinydigits.verify.request import InputFacts, Request
 from tinydigits.verify.targets import weights
 from tinydigits.verify.targets._file import NO_TRAIN_MODE, in_batches, must_answer
 from tinydigits.verify.targets._pt2_archive import HINT, rewritten
-from tinydigits.verify.targets._target import Asked, InputSaid, Kind, Target, of_card
+from tinydigits.verify.targets._target import Kind, Target, of_card
 
 _FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 # What runs graphs inside the graph, which are looked at too; what the exporter writes of torch's private ones; sizes.
@@ -34,29 +35,29 @@ _EXPORTED = ("_assert_scalar", "_assert_tensor_metadata", "_unsafe_view")
 _ON_SIZES = (torch.sym_float, torch.sym_int, torch.sym_ite, torch.sym_max, torch.sym_min, torch.sym_not, torch.sym_sum)
 
 
-def takes(asked: Asked) -> bool:
+def takes(request: Request) -> bool:
     """A file that ends in .pt2."""
-    return asked.is_file(".pt2")
+    return request.is_file(".pt2")
 
 
-def load(asked: Asked) -> Target:
+def load(request: Request) -> Target:
     """Read the archive, and its card from the extra file `tinydigits`, where it has one.
 
     Raises TinydigitsError when it is damaged, and when its graph takes anything but one tensor.
     """
-    path = Path(asked.text)
+    path = Path(request.name)
     model, card = _read(path)
     reason = f"a .pt2 {NO_TRAIN_MODE}"
     lacks = {"train": reason, "dropout": reason}
     if model.batch_size is not None:
         lacks["batches"] = lacks["structure"] = f"this .pt2 takes batches of {model.batch_size} alone"
     subject = Subject(
-        model, name=path.name, device=str(pick_device(asked.device)), trained=True, file=path, lacks=lacks
+        model, name=path.name, device=str(pick_device(request.device)), trained=True, file=path, lacks=lacks
     )
     model_name = card.model if card else None
     facts = JudgedTarget(kind="pt2", name=path.name, model=model_name, **weights.facts(path))
-    says = of_card(card) if card is not None else InputSaid(model.input_shape)
-    return Target(subject, facts, says)
+    own = InputFacts(input_shape=model.input_shape)
+    return Target(subject, facts, of_card(card) if card is not None else own)
 
 
 class ExportedModule(nn.Module):

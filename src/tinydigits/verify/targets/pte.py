@@ -10,25 +10,26 @@ from tinydigits.errors import TinydigitsError, first_line
 from tinydigits.extras import extra
 from tinydigits.models import CARD_KEY
 from tinydigits.quiet import quiet_stderr
+from tinydigits.verify.request import Request
 from tinydigits.verify.targets._file import Opened, load_foreign, shape_of
-from tinydigits.verify.targets._target import Asked, Kind, Target
+from tinydigits.verify.targets._target import Kind, Target
 
 _NAME = "a .pte"
 _FLOAT = 6  # as torch counts its types of numbers
 
 
-def takes(asked: Asked) -> bool:
+def takes(request: Request) -> bool:
     """A file that ends in .pte."""
-    return asked.is_file(".pte")
+    return request.is_file(".pte")
 
 
-def load(asked: Asked) -> Target:
+def load(request: Request) -> Target:
     """Read the file, and its card from the method `tinydigits`, where it has one.
 
     Raises TinydigitsError when it is damaged, when ExecuTorch is not installed, and when its method `forward` takes
     anything but one tensor of floats.
     """
-    return load_foreign(asked, _NAME, "ExecuTorch", open_program)
+    return load_foreign(request, _NAME, "ExecuTorch", open_program)
 
 
 def open_program(content: bytes) -> Opened:

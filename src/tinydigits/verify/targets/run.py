@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 
 from tinydigits import data, models, recipe
 from tinydigits.checks import Subject, Training
@@ -13,28 +12,29 @@ from tinydigits.run import Record, Run, open_run, runs_in
 from tinydigits.text import seen_from
 from tinydigits.train import pick_device
 from tinydigits.verdict import JudgedTarget
+from tinydigits.verify.request import Request
 from tinydigits.verify.targets import weights
-from tinydigits.verify.targets._target import Asked, Kind, Target, of_card
+from tinydigits.verify.targets._target import Kind, Target, of_card
 
 
-def takes(asked: Asked) -> bool:
+def takes(request: Request) -> bool:
     """A folder, or nothing at all: then it is the latest run."""
-    return asked.target is None or asked.is_folder
+    return request.target is None or request.is_folder
 
 
-def load(asked: Asked) -> Target:
+def load(request: Request) -> Target:
     """Read weights, record and recipe; raises TinydigitsError when one of them is missing or damaged."""
-    run = open_run(asked.text or None, asked.out)
+    run = open_run(request.target, request.runs)
     record = run.record
     path = run.file("weights.safetensors")
     model, card, code = models.open_weights(
-        path, named=asked.model, recorded=record.code_sha256,
+        path, named=request.model, recorded=record.code_sha256,
         command=shlex.join(["tinydigits", "verify", str(run.folder)]),
     )  # fmt: skip
     followed = recipe.load(run.file("recipe.toml"))
     shift_pixels = followed.evaluation.shift_pixels
     subject = Subject(
-        model, name=run.name, device=str(pick_device(asked.device)), spec=code.spec, options=card.options,
+        model, name=run.name, device=str(pick_device(request.device)), spec=code.spec, options=card.options,
         trained=True, file=path, shift_pixels=shift_pixels,
         training=Training(
             record.epochs, record.images_seen, record.num_train, record.peak_memory_bytes,
@@ -42,11 +42,13 @@ def load(asked: Asked) -> Target:
             machine=_describe(record),
         ),
         classes=tuple(card.classes), trained_on=data.Origin(record.source, record.data_sha256),
-        siblings=lambda: [load(replace(asked, target=str(other.folder))).subject for other in _siblings(run)],
-        **of_card(card).facts(),
+        siblings=lambda: [
+            load(request.model_copy(update={"target": str(sibling.folder)})).subject for sibling in _siblings(run)
+        ],
+        **of_card(card).known(),
     )  # fmt: skip
     facts = JudgedTarget(
-        kind="run", name=run.name, model=asked.model or card.model, code_differs=code.changed, options=card.options,
+        kind="run", name=run.name, model=request.model or card.model, code_differs=code.changed, options=card.options,
         recipe=followed.name, trained_on=record.source, test_time_shift_pixels=shift_pixels, **weights.facts(path),
     )  # fmt: skip
     return Target(subject, facts, of_card(card), contract_as_seen(followed.contract, run), run)
@@ -54,8 +56,9 @@ def load(asked: Asked) -> Target:
 
 def contract_as_seen(contract: str | None, run: Run) -> str | None:
     """The contract that a recipe names; a file is where it was when the training was started."""
-    found = seen_from(contract, run.folder.parent) if contract is not None and contract.endswith(".toml") else []
-    return found[0] if found else contract
+    if contract is None or not contract.endswith(".toml"):
+        return contract
+    return next(iter(seen_from(contract, run.folder.parent)), contract)
 
 
 def _describe(record: Record) -> str:
@@ -64,7 +67,7 @@ def _describe(record: Record) -> str:
 
 def _siblings(run: Run) -> list[Run]:
     """The finished runs beside this one whose recipe, code and training images differ in nothing but the seed."""
-    own, mine, found = recipe.load(run.file("recipe.toml")), run.record, []
+    own, mine, siblings = recipe.load(run.file("recipe.toml")), run.record, []
     for other in runs_in(run.folder.parent):
         try:
             record = other.record
@@ -76,8 +79,8 @@ def _siblings(run: Run) -> list[Run]:
             continue
         theirs = recipe.load(other.file("recipe.toml"))
         if theirs.seed != own.seed and theirs.model_copy(update={"seed": own.seed, "name": own.name}) == own:
-            found.append(other)
-    return found
+            siblings.append(other)
+    return siblings
 
 
 KIND = Kind("a run's folder", 0, takes, load, names_code=True)

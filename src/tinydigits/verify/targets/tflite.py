@@ -14,24 +14,25 @@ from tinydigits.errors import TinydigitsError, first_line
 from tinydigits.extras import extra
 from tinydigits.models import CARD_KEY
 from tinydigits.quiet import quiet_stderr
+from tinydigits.verify.request import Request
 from tinydigits.verify.targets._file import Opened, load_foreign, shape_of
-from tinydigits.verify.targets._target import Asked, Kind, Target
+from tinydigits.verify.targets._target import Kind, Target
 
 _NAME = "a .tflite"
 
 
-def takes(asked: Asked) -> bool:
+def takes(request: Request) -> bool:
     """A file that ends in .tflite."""
-    return asked.is_file(".tflite")
+    return request.is_file(".tflite")
 
 
-def load(asked: Asked) -> Target:
+def load(request: Request) -> Target:
     """Read the file, and its card from the associated file `tinydigits`, where it has one.
 
     Raises TinydigitsError when it is damaged, when LiteRT is not installed, and when the graph takes anything but one
     tensor of floats.
     """
-    return load_foreign(asked, _NAME, "LiteRT", open_interpreter)
+    return load_foreign(request, _NAME, "LiteRT", open_interpreter)
 
 
 def open_interpreter(content: bytes) -> Opened:

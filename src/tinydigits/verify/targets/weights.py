@@ -13,29 +13,30 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.run import Run
 from tinydigits.train import pick_device
 from tinydigits.verdict import JudgedTarget
-from tinydigits.verify.targets._target import Asked, Kind, Target, of_card, training_set
+from tinydigits.verify.request import Request
+from tinydigits.verify.targets._target import Kind, Target, of_card, training_set
 
 
-def takes(asked: Asked) -> bool:
+def takes(request: Request) -> bool:
     """A file of weights."""
-    return asked.is_file(".safetensors", ".pt", ".pth")
+    return request.is_file(".safetensors", ".pt", ".pth")
 
 
-def load(asked: Asked) -> Target:
+def load(request: Request) -> Target:
     """Build the model that the card names; raises TinydigitsError when there is no card, or it does not fit."""
-    path = Path(asked.text)
+    path = Path(request.name)
     model, card, code = models.open_weights(
         path,
-        named=asked.model,
+        named=request.model,
         recorded=_recorded(path.parent),
-        command=shlex.join(["tinydigits", "verify", asked.text]),
+        command=shlex.join(["tinydigits", "verify", request.name]),
     )
     subject = Subject(
-        model, name=path.name, spec=code.spec, options=card.options, device=str(pick_device(asked.device)),
+        model, name=path.name, spec=code.spec, options=card.options, device=str(pick_device(request.device)),
         trained=True, file=path, **training_set(card),
     )  # fmt: skip
     judged = JudgedTarget(
-        kind="weights", name=path.name, model=asked.model or card.model, code_differs=code.changed,
+        kind="weights", name=path.name, model=request.model or card.model, code_differs=code.changed,
         options=card.options, recipe=card.recipe, trained_on=card.source, **facts(path),
     )  # fmt: skip
     return Target(subject, judged, of_card(card))
