@@ -37,6 +37,7 @@ from tinydigits import export, pretrained
 from tinydigits.errors import TinydigitsError
 from tinydigits.export import c_code
 from tinydigits.extras import NotInstalled
+from tinydigits.figures import percent
 from tinydigits.machine import describe_versions
 from tinydigits.report.text import table
 
@@ -245,7 +246,7 @@ def _cells(model: dict[str, Any], form: str) -> list[str]:
     parity = row.get("parity")
     if parity is None:
         return [f"{row['bytes']:,}", "", "", "", "", ""]
-    accuracy = f"{100 * parity['correct_after'] / parity['seen']:.2f} %"
+    accuracy = percent(parity["correct_after"] / parity["seen"])
     cells = [f"{row['bytes']:,}" if row["holds"] else "deleted", f"{parity['same']:,} of {parity['seen']:,}"]
     cells += [f"{parity['largest_difference']:.1e}", accuracy]
     if times is None:
@@ -272,7 +273,7 @@ def _footprints(models: dict[str, Any]) -> Iterator[list[str]]:
             for processor, found in row.get("footprints", {}).items():
                 flash = found["code"] + found["constants"]
                 numbers = (flash, found["code"], found["constants"], found["ram"], found["stack"])
-                accuracy = f"{100 * row['parity']['correct_after'] / row['parity']['seen']:.2f} %"
+                accuracy = percent(row["parity"]["correct_after"] / row["parity"]["seen"])
                 what = [f"{name} ({model['num_parameters']:,})", f"`{form}`", accuracy, processor]
                 yield what + [f"{number:,}" for number in numbers]
 

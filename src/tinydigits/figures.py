@@ -26,13 +26,13 @@ def percent(share: float, decimals: int = 2, *, trim: bool = False) -> str:
     return f"{words.rstrip('0').rstrip('.') if trim and '.' in words else words} %"
 
 
-def points(difference: float) -> str:
+def points(difference: float, decimals: int = 2) -> str:
     """A difference of two shares in points, with its sign; zero only where it is none.
 
     >>> points(0.0125), points(-1 / 60_000), points(0.0)
     ('+1.25', '-0.002', '+0.00')
     """
-    return _rounded(100 * difference, 2, {0.0}, "+")
+    return _rounded(100 * difference, decimals, {0.0}, "+")
 
 
 def points_interval(ends: Interval) -> str:
