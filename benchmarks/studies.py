@@ -11,18 +11,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from benchmarks.protocol import LAB, RESULTS, Page, made_by, new_chart, read_rows
+from benchmarks.protocol import LAB, RESULTS, Page, made_by, new_frame, read_rows
 from benchmarks.provenance import sentence, stamp
-from benchmarks.style import BLUE, ORANGE, RULE
 from tinydigits import sweep
+from tinydigits.report.scales import round_ticks
+from tinydigits.report.svg import Chart, text
 from tinydigits.report.text import picture, table
 from tinydigits.run import Run, write_atomic
 from tinydigits.stats import mcnemar, mean_and_sd, mean_interval
@@ -109,7 +108,7 @@ def load(name: str) -> tuple[dict[str, Any], list[Row]]:
 def pages() -> Iterator[Page]:
     for question in QUESTIONS:
         sources = [ROWS / f"{name}.json" for _, name in question.sweeps]
-        yield Page(LAB / "studies" / f"{question.page}.md", page(question), sources, partial(draw, question))
+        yield Page(LAB / "studies" / f"{question.page}.md", page(question), sources, draw(question))
 
 
 def page(question: Question) -> str:
@@ -123,7 +122,7 @@ def page(question: Question) -> str:
         "all 60,000 images, the same seeds for every value, and the 10,000 official test images, asked once for each "
         "trained model by the verifier.",
         *_in_short(question),
-        picture(f"{question.page}.png", f"Accuracy by {question.title.lower()}"),
+        picture(f"{question.page}.svg", f"Accuracy by {question.title.lower()}"),
     ]
     for fixed, name in question.sweeps:
         about, rows = load(name)
@@ -273,29 +272,29 @@ def _ends(question: Question, whole: Step) -> str:
     }[whole.word]
 
 
-def draw(question: Question) -> Figure:
+def draw(question: Question) -> Chart:
     """Each seed as a dot, the mean and its 95 % interval beside them."""
-    name = question.title.lower()
-    figure, axes = new_chart(
-        f"two-conv's accuracy by {name}", "10,000 official test images, one epoch",
-        f"{name}; dots: seeds, mark and bar: mean and 95 % interval", "test accuracy, %",
+    name, last = question.title.lower(), len(question.values) - 1
+    groups = [
+        [[_percent(row) for row in _of(load(sweep_name)[1], question.key, value)] for value in question.values]
+        for _, sweep_name in question.sweeps
+    ]
+    intervals = [[mean_interval(figures) for figures in group] for group in groups]
+    ends = [end for group in intervals for interval in group for end in (interval.low, interval.high)]
+    frame, content = new_frame([0, last + 0.3], ends), []
+    for number, (kind, (fixed, _)) in enumerate(zip(("first", "second"), question.sweeps, strict=False)):
+        content.append(text(frame.x(0.56 * last), frame.y(frame.y_low) - 30 + 18 * number, fixed, f"end {kind}"))
+        for place, (figures, interval) in enumerate(zip(groups[number], intervals[number], strict=True)):
+            x = place + 0.16 * number
+            content += [frame.dot(x, figure, kind, 2.5) for figure in figures]
+            content += [frame.bar(x + 0.06, interval.low, interval.high), frame.dot(x + 0.06, fmean(figures), kind, 6)]
+    return frame.chart(
+        f"two-conv's accuracy by {name}",
+        "10,000 official test images, one epoch; small dots: seeds, large dots and bars: mean and 95 % interval",
+        content, x_ticks=[(place, f"{value:g}") for place, value in enumerate(question.values)],
+        y_ticks=[(tick, f"{tick:.1f}") for tick in round_ticks(frame.y_low, frame.y_high)], x_name=name,
+        heading="test accuracy, %",
     )  # fmt: skip
-    for number, ((fixed, sweep_name), color) in enumerate(zip(question.sweeps, (BLUE, ORANGE), strict=False)):
-        rows, shift, label = load(sweep_name)[1], 0.16 * number, fixed
-        for place, value in enumerate(question.values):
-            figures = [_percent(row) for row in _of(rows, question.key, value)]
-            axes.plot([place + shift] * len(figures), figures, "o", color=color, alpha=0.35, markersize=5)
-            if len(figures) > 1:
-                interval = mean_interval(figures)
-                axes.plot([place + shift + 0.06] * 2, [interval.low, interval.high], color=color, linewidth=2)
-                axes.plot(place + shift + 0.06, fmean(figures), "os"[number], color=color, markersize=8, label=label)
-                label = ""
-    axes.set_xticks(range(len(question.values)), [f"{value:g}" for value in question.values])
-    axes.grid(axis="y", color=RULE)
-    axes.set_axisbelow(True)
-    if len(question.sweeps) > 1 and axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, loc="lower right")
-    return figure
 
 
 def measure(out: Path = Path("runs"), workers: int = 1, threads: int = 1) -> None:
