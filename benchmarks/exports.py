@@ -38,7 +38,7 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.export import c_code
 from tinydigits.extras import NotInstalled
 from tinydigits.figures import percent
-from tinydigits.machine import describe_versions
+from tinydigits.machine import describe_versions, machine_words
 from tinydigits.report.text import table
 
 FILE = RESULTS / "exports.json"
@@ -229,10 +229,8 @@ def _timed(model: dict[str, Any]) -> str:
     timing = model["timing"]
     with_others = timing["weights_sha256"] not in model["measured_on"]["weights"].values()
     others = f" with other weights of this architecture, {short(timing['weights_sha256'])}" if with_others else ""
-    return (
-        f"Timed on {timing['measured_at']}{others}: {timing['repeats']} processes on {timing['machine']['processor']}, "
-        f"{_packages(timing)}."
-    )
+    where = f"{machine_words(timing['machine'])}, {_packages(timing)}"
+    return f"Timed on {timing['measured_at']}{others}: {timing['repeats']} processes on {where}."
 
 
 def _packages(measured: dict[str, Any]) -> str:
