@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,21 +11,22 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks import views
-from benchmarks.protocol import DOCS, RESULTS, Page
+from benchmarks.protocol import DOCS, RESULTS, Page, new_frame
 from benchmarks.records import load_plan
 from benchmarks.rows import Row, load_rows
-from benchmarks.style import BLUE, INK, ORANGE, QUIET, RULE, axes_at, new_figure, write_text, write_title
 from benchmarks.views import Shipped
 from tinydigits import figures, models
 from tinydigits.errors import TinydigitsError
 from tinydigits.machine import machine_words
 from tinydigits.report import text
 from tinydigits.report.command import train_command, what_decides
+from tinydigits.report.scales import FINE_SHARES, accuracy_ticks, nines, size_ticks
+from tinydigits.report.svg import Chart
+from tinydigits.report.svg import text as words_at
 from tinydigits.stats import mean_and_sd, shortfall
 from tinydigits.trace import trace
 from tinydigits.trace.graph import op_name
@@ -135,7 +137,7 @@ class Point:
         if self.aim is None:
             return ""
         missed_by = shortfall(accuracy, self.aim.accuracy)
-        return ", reached" if missed_by <= 0 else f", missed by {100 * missed_by:.3f} points"
+        return ", reached" if missed_by <= 0 else f", missed by {figures.points(missed_by, 3)[1:]} points"
 
     @property
     def is_reached(self) -> bool:
@@ -162,7 +164,7 @@ def load_anchors(path: Path) -> tuple[Anchor, ...]:
 def pages() -> Iterator[Page]:
     points, anchors = load_points(), load_anchors(RESULTS / "anchors.toml")
     text = f"{frontier_page(points, anchors)}\n{views.section()}\n"
-    yield Page(PAGE, text, [views.FILE], lambda: draw_frontier(points, anchors))
+    yield Page(PAGE, text, [views.FILE], draw_frontier(points, anchors))
 
 
 def part() -> str:
@@ -170,7 +172,7 @@ def part() -> str:
     cells = (
         [
             f"`{point.recipe}`", f"{point.numbers.parameters:,}", f"{point.numbers.total:,}", point.epochs,
-            point.spread, len(point.accuracies), f"{100 * point.aim.accuracy:.2f} %", point.with_one_view,
+            point.spread, len(point.accuracies), figures.percent(point.aim.accuracy), point.with_one_view,
         ]
         for point in load_points() if point.aim and point.is_reached
     )  # fmt: skip
@@ -254,7 +256,7 @@ def measured_points(
 
 
 def frontier_page(points: Sequence[Point], anchors: Sequence[Anchor]) -> str:
-    """The page as Markdown, with the picture `frontier.png` beside it."""
+    """The page as Markdown, with the picture `frontier.svg` beside it."""
     places = list(dict.fromkeys(place for point in points for place in point.circumstances))
     ours = [
         [
@@ -282,7 +284,7 @@ def frontier_page(points: Sequence[Point], anchors: Sequence[Anchor]) -> str:
         "inference reads: *parameters*, which training sets and every limit here is about; *statistics*, BatchNorm's "
         "running means and variances; *constants*, the mean and standard deviation of the input, one ε for each "
         "BatchNorm, and what the code writes out.",
-        text.picture("frontier.png", "Parameters and running statistics against accuracy: ours and published ones"),
+        text.picture("frontier.svg", "Parameters and running statistics against accuracy: ours and published ones"),
         "## Ours",
         "Mean ± standard deviation over all n seeds, at the last epoch, counted once by `tinydigits verify`; nothing "
         "was chosen on test images. A `dihedral-ensemble` is several nets in one model, each trained on its share of "
@@ -327,58 +329,58 @@ def _aim(point: Point) -> str:
         return f"{aim}: reached"
     if len(point.accuracies) < point.aim.seeds:
         return f"{aim}: open, {len(point.accuracies)} of {point.aim.seeds} seeds"
-    return f"{aim}: missed by {100 * point.missed_by:.3f} points"
+    return f"{aim}: missed by {figures.points(point.missed_by, 3)[1:]} points"
 
 
-_WIDTH, _HEIGHT, _LEFT, _TOP = 1280, 900, 130, 130
-_ERRORS = (0.0015, 0.002, 0.003, 0.004, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03)
-_SIZES = (200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000)
-
-
-def draw_frontier(points: Sequence[Point], anchors: Sequence[Anchor]) -> Figure:
+def draw_frontier(points: Sequence[Point], anchors: Sequence[Anchor]) -> Chart:
     """Both axes logarithmic, accuracy by its error: 99.7 % is as far from 99.4 % as 99.4 % from 98.8 %.
 
-    The size is parameters and running statistics, which is known of most published nets, too. Ours are filled, with a
-    bar of one standard deviation over seeds, and a square where they were asked with more views than one: what seed 0's
-    weights give with one. Published ones are hollow, grey where they are unconfirmed. The line joins those of ours that
-    no smaller one of ours reaches.
+    The size is parameters and running statistics, which is known of most published nets, too. Ours have a bar of one
+    standard deviation over seeds and, where they were measured with more views than one, a small point: what seed 0's
+    weights give with one. The line joins those of ours that no smaller one of ours reaches.
     """
-    figure = new_figure(_WIDTH, _HEIGHT)
-    write_title(
-        figure, _LEFT, "Numbers against accuracy on MNIST",
-        "Official test images. Filled: our means ± sd. Squares: seed 0, one view. Hollow: published.",
-    )  # fmt: skip
-    axes = axes_at(figure, _LEFT, _TOP, _WIDTH - _LEFT - 60, _HEIGHT - _TOP - 110)
+
+    def height(accuracy: float) -> float:
+        return nines(accuracy, 10_000)
+
+    places = [(_size(entry), height(entry.mean if isinstance(entry, Point) else entry.accuracy)) for entry in
+              (*points, *anchors)]  # fmt: skip
+    frame = new_frame([size for size, _ in places], [place for _, place in places], width=960, height=560)
     best, steps = 0.0, []
     for point in sorted(points, key=lambda point: (_size(point), -point.mean)):
         if point.mean > best:
             best = point.mean
-            steps.append((_size(point), 1 - point.mean))
-    axes.plot(*zip(*steps, strict=True), color=BLUE, linewidth=1, alpha=0.5)
+            steps.append((_size(point), height(point.mean)))
+    content = [frame.path(*zip(*steps, strict=True), "first faint")]
     for point in points:
-        _, sd = mean_and_sd(point.accuracies)
-        bar = None if len(point.accuracies) == 1 else sd
-        place = (_size(point), 1 - point.mean)
-        axes.errorbar(*place, yerr=bar, fmt="o", color=BLUE, markersize=5, linewidth=1)
+        x, y, sd = _size(point), height(point.mean), mean_and_sd(point.accuracies)[1]
+        if len(point.accuracies) > 1:
+            content.append(frame.bar(x, height(point.mean - sd), height(point.mean + sd)))
+        content.append(frame.dot(x, y, "first", 5))
         if point.shift_pixels and point.shipped:
-            axes.plot(_size(point), 1 - point.shipped.accuracy, "s", mfc="white", color=BLUE, markersize=4)
-        # Above the line there is room to the left of its points, but where a square may stand.
-        _name(axes, place, _label(point), BLUE, left=place in steps and point.shift_pixels > 0)
-    largest = max((_size(anchor) for anchor in anchors), default=0)
+            content.append(frame.dot(x, height(point.shipped.accuracy), "first", 2.5))
+        # Above the line there is room to the left of its points, but where a small point may stand.
+        content.append(
+            _name(frame.x(x), frame.y(y) - 7, _label(point), "first", left=point.shift_pixels > 0 and frame.x(x) > 250)
+        )
     for anchor in anchors:
-        colour = QUIET if anchor.evidence == "unconfirmed" else ORANGE
-        place, at_the_edge = (_size(anchor), 1 - anchor.accuracy), _size(anchor) == largest
-        axes.plot(*place, "o", mfc="none", color=colour, markersize=5)
-        _name(axes, place, anchor.name, colour, below=True, left=at_the_edge)
-    _scale(axes, [*points], [*anchors])
-    write_text(figure, _LEFT, _HEIGHT - 30, "parameters and running statistics", color=INK)
-    return figure
+        x, y = _size(anchor), height(anchor.accuracy)
+        name = anchor.name + " (unconfirmed)" * (anchor.evidence == "unconfirmed")
+        content.append(frame.dot(x, y, "second", 4))
+        content.append(_name(frame.x(x), frame.y(y) + 14, name, "second", left=frame.x(x) > 0.7 * frame.width))
+    ticks = accuracy_ticks(frame.y_low, frame.y_high, at_least=0.1, shares=FINE_SHARES)
+    return frame.chart(
+        "Numbers against accuracy on MNIST",
+        "Official test images, spaced by the error. Blue: our means ± sd; small: seed 0, one view. Orange: published.",
+        content, x_ticks=size_ticks(frame.x_low, frame.x_high), y_ticks=ticks,
+        x_name="parameters and running statistics", heading="test accuracy",
+    )  # fmt: skip
 
 
-def _size(entry: Point | Anchor) -> int:
+def _size(entry: Point | Anchor) -> float:
     if isinstance(entry, Point):
-        return entry.numbers.parameters + entry.numbers.statistics
-    return entry.parameters + (entry.statistics or 0)
+        return math.log10(entry.numbers.parameters + entry.numbers.statistics)
+    return math.log10(entry.parameters + (entry.statistics or 0))
 
 
 def _label(point: Point) -> str:
@@ -387,36 +389,9 @@ def _label(point: Point) -> str:
     return f"{point.recipe}, n = {len(point.accuracies)}{views}{nets}"
 
 
-def _name(
-    axes: Axes, place: tuple[float, float], name: str, colour: str, *, below: bool = False, left: bool = False
-) -> None:
-    beside = (-5 if left else 5, -10 if below else 4)  # ours above their points, published below: they do not meet
-    axes.annotate(
-        name, place, xytext=beside, textcoords="offset points", fontsize=6.5, color=colour,
-        ha="right" if left else "left",
-    )  # fmt: skip
-
-
-def _scale(axes: Axes, points: Sequence[Point], anchors: Sequence[Anchor]) -> None:
-    errors = [1 - point.mean for point in points] + [1 - anchor.accuracy for anchor in anchors]
-    sizes = [_size(entry) for entry in (*points, *anchors)]
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    least, most = min(sizes) * 0.25, max(sizes) * 1.4
-    named = [size for size in _SIZES if least <= size <= most]
-    axes.set_xlim(least, most)
-    axes.set_ylim(max(errors) * 1.2, min(min(errors) * 0.8, 0.0015))  # better is up
-    axes.set_xticks(named)
-    axes.set_xticklabels([f"{size:,}" for size in named])
-    ticks = [error for error in _ERRORS if error <= max(errors) * 1.2]
-    axes.set_yticks(ticks)
-    axes.set_yticklabels([figures.percent(1 - error) for error in ticks])
-    axes.minorticks_off()
-    axes.tick_params(labelsize=7, color=RULE)
-    axes.grid(color=RULE, linewidth=0.5)
-    axes.set_axisbelow(True)
-    for side in axes.spines.values():
-        side.set_color(RULE)
+def _name(x: float, y: float, name: str, kind: str, *, left: bool) -> Markup:
+    """Ours stand above their points, published ones below: they do not meet."""
+    return words_at(x - 6 if left else x + 6, y, name, f"tick {kind}" if left else kind, size=10)
 
 
 COMMANDS = ()

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from benchmarks.protocol import LAB, RESULTS, Page, machine, made_by, new_chart, read_rows, run_process, write_rows
+from benchmarks.protocol import LAB, RESULTS, Page, machine, made_by, new_frame, read_rows, run_process, write_rows
 from benchmarks.provenance import stamp
-from benchmarks.style import BLUE, QUIET
 from tinydigits import data
 from tinydigits.data import idx
+from tinydigits.report.scales import log_ticks
+from tinydigits.report.svg import Chart
 from tinydigits.report.text import picture, table
 
 FILE = RESULTS / "growth.json"
@@ -107,7 +107,7 @@ def bytes_per_pixel(memory: dict[int, float]) -> float:
 
 def pages() -> Iterator[Page]:
     rows = read_rows(FILE)
-    yield Page(PAGE, page(rows), [FILE], lambda: draw(rows))
+    yield Page(PAGE, page(rows), [FILE], draw(rows))
 
 
 def page(rows: dict[str, Any]) -> str:
@@ -132,7 +132,7 @@ def page(rows: dict[str, Any]) -> str:
         "least to most, and is above it where the machine had other work. Up to 60,000 the images are MNIST's first; "
         "600,000 are all of them ten times over.",
         table(["images", "processor, s", "wall clock, s", "µs an image", "peak memory"], cells, "rrrrr"),
-        picture("growth.png", "Seconds over images"),
+        picture("growth.svg", "Seconds over images"),
         f"The processor's time grows with the images to the power of **{grown:.3f}** (least squares over all "
         f"sizes), from {few:,} to {many:,} to the power of {last:.3f}; at most {LIMIT} was asked for: {holds}.",
         f"Each further pixel takes **{bytes_per_pixel(memory):.2f} bytes** of peak memory: the images are in it "
@@ -141,18 +141,21 @@ def page(rows: dict[str, Any]) -> str:
     ]) + "\n"  # fmt: skip
 
 
-def draw(rows: dict[str, Any]) -> Figure:
-    """Seconds over images on two logarithmic axes, with the line of exponent 1."""
+def draw(rows: dict[str, Any]) -> Chart:
+    """Seconds over images, both by their logarithm, with the line of exponent 1."""
     seconds = least(rows, "processor_seconds")
-    ends = [min(seconds), max(seconds)]
-    figure, axes = new_chart(
+    per_image = math.log10(seconds[60_000] / 60_000)
+    sizes = [math.log10(row["num_images"]) for row in rows["trainings"]]
+    spent = [row["processor_seconds"] for row in rows["trainings"]]
+    heights, ends = [math.log10(value) for value in spent], [min(sizes), max(sizes)]
+    frame = new_frame(sizes, [*heights, min(sizes) + per_image])
+    return frame.chart(
         f"One epoch of {RECIPE}: seconds over images", "points: trainings; line: the time per image of 60,000",
-        "images", "processor seconds",
+        [frame.path(ends, [end + per_image for end in ends], "ideal"),
+         *(frame.dot(x, y, "first") for x, y in zip(sizes, heights, strict=True))],
+        x_ticks=[(math.log10(size), f"{size:,}") for size in seconds], y_ticks=log_ticks(min(spent), max(spent)),
+        x_name="images", heading="processor seconds",
     )  # fmt: skip
-    axes.loglog(ends, [size * seconds[60_000] / 60_000 for size in ends], color=QUIET, linewidth=1)
-    each = [(row["num_images"], row["processor_seconds"]) for row in rows["trainings"]]
-    axes.loglog(*zip(*each, strict=True), "o", color=BLUE, markersize=4)
-    return figure
 
 
 COMMANDS = (measure,)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 import os
 import statistics
@@ -15,16 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from PIL import Image
-
 from benchmarks import provenance
-from benchmarks.style import axes_at, new_figure, png_bytes, write_title
+from tinydigits.machine import machine_words
+from tinydigits.report.svg import Chart, Frame
 from tinydigits.run import write_atomic
 
 __all__ = [
-    "DOCS", "LAB", "RESULTS", "ROOT", "Page", "in_turns", "machine", "made_by", "new_chart", "read_rows", "run_process",
+    "DOCS", "LAB", "RESULTS", "ROOT", "Page", "in_turns", "machine", "made_by", "new_frame", "read_rows", "run_process",
     "spread", "write_rows",
 ]  # fmt: skip
 
@@ -37,39 +33,29 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Page:
-    """A page, and the picture of the same name beside it; `sources` are the files that it is made from."""
+    """A page, and the chart of the same name beside it; `sources` are the files that it is made from."""
 
     path: Path
     text: str
     sources: Sequence[Path] = ()
-    draw: Callable[[], Figure] | None = None
+    chart: Chart | None = None
 
     @property
-    def picture(self) -> Path:
-        return self.path.with_suffix(".png")
-
-    @property
-    def mark(self) -> str:
-        """Another matplotlib draws other bytes, so a picture holds the hash of the page that it is of."""
-        return hashlib.sha256(self.text.encode("utf-8")).hexdigest()
+    def files(self) -> dict[Path, str]:
+        """What is written: the page, and its chart as SVG."""
+        return {self.path: self.text} | ({self.path.with_suffix(".svg"): self.chart.file()} if self.chart else {})
 
     def write(self) -> None:
-        """Write the page, then its picture."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(self.path, self.text)
-        if self.draw is not None:
-            write_atomic(self.picture, png_bytes(self.draw(), description=self.mark))
-        print(self.path)
+        for path, text in self.files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, text)
+            print(path)
 
     def differences(self) -> Iterator[str]:
-        """Where the file is another text, the picture of another page, a source of what the package no longer has."""
-        written = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
-        lines = written.splitlines(), self.text.splitlines()
-        yield from difflib.unified_diff(*lines, str(self.path), "its rows", lineterm="")
-        if self.draw is not None:
-            with Image.open(self.picture) as picture:
-                if picture.info.get("Description") != self.mark:
-                    yield f"{self.picture} is of another page"
+        """Where a file is not what it would be today, and what its sources were measured on that has changed since."""
+        for path, text in self.files.items():
+            written = path.read_text(encoding="utf-8") if path.is_file() else ""
+            yield from difflib.unified_diff(written.splitlines(), text.splitlines(), str(path), "its rows", lineterm="")
         for source in self.sources:
             yield from (f"{source.name}: {line}" for line in provenance.differences(read_rows(source)))
 
@@ -132,23 +118,18 @@ def spread(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
 
 
-def machine(rows: Mapping[str, Any], threads: int | None = None) -> str:
+def machine(rows: Mapping[str, Any], threads: int = 0) -> str:
     """Where rows were measured.
 
     >>> machine({"machine": {"processor": "P", "num_cores": 2}, "versions": {"torch": "2.13", "python": "3.11"}}, 1)
-    'P, 2 cores, 1 thread, torch 2.13, Python 3.11'
+    'P, 2 cores; 1 thread; torch 2.13, Python 3.11'
     """
-    words = [rows["machine"]["processor"], f"{rows['machine']['num_cores']} cores"]
-    words += [] if threads is None else [f"{threads} thread{'s' * (threads != 1)}"]
-    return ", ".join([*words, f"torch {rows['versions']['torch']}", f"Python {rows['versions']['python']}"])
+    versions = rows["versions"]
+    return f"{machine_words(rows['machine'], threads=threads)}; torch {versions['torch']}, Python {versions['python']}"
 
 
-def new_chart(title: str, subtitle: str, x: str, y: str) -> tuple[Figure, Axes]:
-    """A figure with two axes and their names."""
-    figure = new_figure(1280, 720)
-    write_title(figure, 60, title, subtitle)
-    axes = axes_at(figure, 130, 130, 1090, 460)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+def new_frame(xs: Sequence[float], ys: Sequence[float], width: int = 800, height: int = 440, right: int = 40) -> Frame:
+    """A plotting area for all of the values, with some room around them."""
+    (left_end, right_end), (low, high) = ((min(values), max(values)) for values in (xs, ys))
+    x_room, y_room = 0.06 * (right_end - left_end), 0.06 * (high - low)
+    return Frame(left_end - x_room, right_end + x_room, low - y_room, high + y_room, width, height, right=right)

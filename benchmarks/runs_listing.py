@@ -15,8 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 import tinydigits.pretrained
 from benchmarks.protocol import (
     LAB,
@@ -25,13 +23,14 @@ from benchmarks.protocol import (
     in_turns,
     machine,
     made_by,
-    new_chart,
+    new_frame,
     read_rows,
     run_process,
     write_rows,
 )
 from benchmarks.provenance import stamp
-from benchmarks.style import BLUE, ORANGE
+from tinydigits.report.scales import round_ticks
+from tinydigits.report.svg import Chart, text
 from tinydigits.report.text import picture, table
 
 FILE = RESULTS / "runs_listing.json"
@@ -95,7 +94,7 @@ def exponent(result: dict[str, Any], command: str) -> float:
 
 def pages() -> Iterator[Page]:
     rows = read_rows(FILE)
-    yield Page(PAGE, page(rows), [FILE], lambda: draw(rows))
+    yield Page(PAGE, page(rows), [FILE], draw(rows))
 
 
 def page(result: dict[str, Any]) -> str:
@@ -110,27 +109,29 @@ def page(result: dict[str, Any]) -> str:
     return "\n\n".join([
         "# Speed of listing runs",
         made_by("runs_listing", FILE, result),
-        picture("runs-speed.png", "Seconds that runs ls takes, over the number of runs"),
+        picture("runs-speed.svg", "Seconds that runs ls takes, over the number of runs"),
         table(["`runs ls` of", "seconds", "sorted and filtered", "processor seconds"], cells, "rrrr"),
         f"Medians of {repeats} processes each, from start to end; {machine(result)}. The work beyond start-up grows "
         f"with the number of runs to the power of {exponent(result, 'ls'):.2f}.",
     ]) + "\n"  # fmt: skip
 
 
-def draw(result: dict[str, Any]) -> Figure:
+def draw(result: dict[str, Any]) -> Chart:
     """Seconds over runs, every process a point and the medians joined."""
-    figure, axes = new_chart(
-        "Listing runs: seconds over their number", "points: processes; lines: medians", "runs", "seconds"
-    )
-    sizes = sorted({row["runs"] for row in result["rows"]})
-    for clock, colour, dash, name in (("wall", BLUE, "-", "wall clock"), ("processor", ORANGE, "--", "processor")):
-        each = [(row["runs"], row[clock]) for row in result["rows"] if row["command"] == "ls"]
-        axes.plot(*zip(*each, strict=True), "o", color=colour, markersize=3, alpha=0.6)
-        axes.plot(sizes, [median(result, clock, "ls", size) for size in sizes], dash, color=colour, label=name)
-    axes.set_xlim(0, None)
-    axes.set_ylim(0, None)
-    axes.legend(frameon=False)
-    return figure
+    rows = [row for row in result["rows"] if row["command"] == "ls"]
+    sizes = sorted({row["runs"] for row in rows})
+    frame = new_frame([0, *sizes], [0, *(row["wall"] for row in rows)], right=130)
+    content = []
+    for clock, kind, name in (("wall", "first", "wall clock"), ("processor", "second", "processor")):
+        medians = [median(result, clock, "ls", size) for size in sizes]
+        content += [frame.dot(row["runs"], row[clock], kind, 2.5) for row in rows]
+        content += [frame.path(sizes, medians, kind)]
+        content += [text(frame.x(frame.x_high) + 8, frame.y(medians[-1]) + 4, name, f"end {kind}")]
+    return frame.chart(
+        "Listing runs: seconds over their number", "points: processes; lines: medians", content,
+        x_ticks=[(tick, f"{tick:,.0f}") for tick in round_ticks(0, sizes[-1])],
+        y_ticks=[(tick, f"{tick:.1f}") for tick in round_ticks(0, frame.y_high)], x_name="runs", heading="seconds",
+    )  # fmt: skip
 
 
 COMMANDS = (measure,)

@@ -10,23 +10,25 @@ import pytest
 
 from benchmarks import runs_listing, service, sweeps, verify_speed
 from benchmarks.__main__ import main, names
-from benchmarks.protocol import RESULTS, Page, new_chart, read_rows
+from benchmarks.protocol import RESULTS, Page, new_frame, read_rows
 from benchmarks.provenance import stamp
 from tinydigits import prediction, pretrained
 from tinydigits.machine import describe_machine, describe_versions
 
 
-def test_a_page_is_held_to_its_text_its_picture_and_todays_hashes(tmp_path: Path) -> None:
+def test_a_page_is_held_to_its_text_its_chart_and_todays_hashes(tmp_path: Path) -> None:
     source = tmp_path / "rows.json"
     source.write_text(json.dumps(stamp(weights=["sprint"])))
-    page = Page(tmp_path / "lab" / "page.md", "# 99.4 %\n", [source], lambda: new_chart("a", "b", "x", "y")[0])
+    frame = new_frame([0, 1], [0, 1])
+    chart = frame.chart("a", "b", [frame.dot(0.5, 0.5, "first")], x_ticks=[], y_ticks=[], x_name="x")
+    page = Page(tmp_path / "lab" / "page.md", "# 99.4 %\n", [source], chart)
     page.write()
     assert list(page.differences()) == []
     page.path.write_text("# 99.5 %\n")
     assert "-# 99.5 %" in list(page.differences())
-    Page(page.path, "# 99.3 %\n", draw=page.draw).write()
-    page.path.write_text(page.text)
-    assert list(page.differences()) == [f"{page.picture} is of another page"]
+    page.write()
+    page.path.with_suffix(".svg").write_text(str(chart.file()).replace("<circle", "<ellipse"))
+    assert any("<ellipse" in line for line in page.differences())
     page.write()
     source.write_text(source.read_text().replace('"sprint": "', '"sprint": "0'))
     (line,) = page.differences()
