@@ -26,7 +26,7 @@ def findings(verdict: Verdict, before: Verdict | None = None) -> Iterator[str]:
     head, rows = ["check", "measured", "limit", "finding", "why"], []
     if before is not None:
         head.insert(2, "before")
-    earlier = {finding.check: finding for finding in before.findings} if before else {}
+    earlier = {finding.check: finding for finding in before.findings} if before is not None else {}
     for finding in verdict.findings:
         status = Markdown("pass" if finding.status == "pass" else f"**{finding.status}**")
         row = [finding.check, finding.measured, finding.limit, status, finding.why]
