@@ -29,18 +29,11 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 docs: $(VENV)/installed
-	$(BIN)/python -m benchmarks.results_page
-	$(BIN)/python -m benchmarks.frontier_page
-	$(BIN)/python -m benchmarks.speed page
-	$(BIN)/python -m benchmarks.exports page
-	$(BIN)/python -m benchmarks.time_to_accuracy page
-	$(BIN)/python -m benchmarks.studies page
-	$(BIN)/python -m benchmarks.growth page
-	$(BIN)/python -m benchmarks.reliability page
+	$(BIN)/python -m benchmarks all page
 	$(BIN)/python docs/generate.py
 
 fuzz: $(VENV)/installed-dev
-	$(BIN)/python -m benchmarks.reliability fuzz
+	$(BIN)/python -m benchmarks reliability measure fuzz
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

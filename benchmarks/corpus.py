@@ -1,7 +1,5 @@
 """The corpus of bad and of honest models: puts each to its checks, and keeps how many were rejected and accepted.
 
-    python -m benchmarks.corpus        # about a minute; writes benchmarks/results/corpus.json
-
 The models are in tests/corpus/, a file for each kind. A file of `bad/` has `CASES`: what makes the model (or the whole
 subject), the limits it is put to, what the finding must say, the check, and facts of the subject; the check is the
 file's `CHECK` where a case names none. A file of `honest/` has what makes the model and the whole contract.
@@ -10,7 +8,6 @@ file's `CHECK` where a case names none. A file of `honest/` has what makes the m
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -22,16 +19,17 @@ from typing import Any
 
 import torch
 
-from benchmarks.provenance import stamp
+from benchmarks.protocol import RESULTS, ROOT, read_rows, write_rows
+from benchmarks.provenance import sentence, stamp
 from tinydigits import checks
 from tinydigits.checks import Subject
-from tinydigits.run import write_atomic
+from tinydigits.report.text import table
 from tinydigits.verdict import Finding
 
-__all__ = ["RESULTS", "Bad", "Honest", "bad", "count", "honest"]
+__all__ = ["FILE", "Bad", "Honest", "bad", "count", "honest"]
 
-CORPUS = Path(__file__).parents[1] / "tests" / "corpus"
-RESULTS = Path(__file__).parent / "results" / "corpus.json"
+CORPUS = ROOT / "tests" / "corpus"
+FILE = RESULTS / "corpus.json"
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,8 @@ def count() -> dict[str, dict[str, int]]:
     }
 
 
-def main() -> None:
+def measure() -> None:
+    """Count what is rejected and accepted; about a minute."""
     counted = count()
     rejected = Counter(case.check for case in _progress(bad()) if case.is_rejected(case.put()))
     passed: Counter[str] = Counter()
@@ -128,9 +127,25 @@ def main() -> None:
             "honest": {"put": counted["in all"]["honest"], "accepted": accepted},
         },
     }
-    write_atomic(RESULTS, json.dumps(results, indent=2) + "\n")
-    print(RESULTS.relative_to(Path.cwd()) if RESULTS.is_relative_to(Path.cwd()) else RESULTS)
-    print(json.dumps(results["in all"]))
+    write_rows(FILE, results)
+    print(f"{results['in all']}\nnext: make docs")
+
+
+def part() -> str:
+    """The part of docs/contract.md: what was counted, check by check."""
+    results = read_rows(FILE)
+    bad, honest = results["in all"]["bad"], results["in all"]["honest"]
+    cells = []
+    for name in checks.names():
+        put, passed = results["bad"].get(name), results["honest"].get(name)
+        rejected = f"{put['rejected']} of {put['put']}" if put else ""
+        cells.append([f"`{name}`", rejected, f"{passed['accepted']} of {passed['put']}" if passed else ""])
+    return "\n\n".join([
+        f"Bad: {bad['rejected']} of {bad['put']} rejected, each by the check that is meant to and for its reason.\n"
+        f"Honest: {honest['accepted']} of {honest['put']} accepted, each by every check of its contract.\n"
+        + sentence(results),
+        table(["check", "bad ones rejected", "honest ones accepted"], cells),
+    ])  # fmt: skip
 
 
 def _progress(cases: list[Any]) -> Iterator[Any]:
@@ -140,5 +155,4 @@ def _progress(cases: list[Any]) -> Iterator[Any]:
     print(file=sys.stderr)
 
 
-if __name__ == "__main__":
-    main()
+COMMANDS = (measure,)

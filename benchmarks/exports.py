@@ -1,10 +1,9 @@
 """Every export of every shipped model: size, parity, speed; flash and RAM on microcontrollers.
 
-    python -m benchmarks.exports measure     # bytes, parity, accuracy, flash: every shipped model, 1 to 4 minutes each
-    python -m benchmarks.exports measure --models gap-cnn-tuned    # this one
-    python -m benchmarks.exports time        # on a quiet machine: models whose architecture has not been timed yet
-    python -m benchmarks.exports measure --converters    # .tflite and .pte beside ONNX, where both extras are installed
-    python -m benchmarks.exports page        # writes docs/export.md from it (--check: only compare)
+    python -m benchmarks exports measure     # bytes, parity, accuracy, flash: every shipped model, 1 to 4 minutes each
+    python -m benchmarks exports measure gap-cnn-tuned    # this one
+    python -m benchmarks exports time-formats    # on a quiet machine: models whose architecture has not been timed yet
+    python -m benchmarks exports measure --converters    # .tflite and .pte beside ONNX, where both extras are installed
 
 A model's row goes into benchmarks/results/exports.json as soon as it is done; rows of other models are kept. What
 `measure` finds is of the weights, the same on a busy machine, and to be found anew whenever weights or an exporter
@@ -19,46 +18,51 @@ machine slows all of them alike. What is timed is all of it: uint8 pixels in, pr
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 import shutil
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from benchmarks.protocol import LAB, RESULTS, Page, in_turns, read_rows, write_rows
 from benchmarks.provenance import differences, sentence, short, stamp, weights_sha256
 from tinydigits import export, pretrained
 from tinydigits.errors import TinydigitsError
 from tinydigits.export import c_code
 from tinydigits.extras import NotInstalled
-from tinydigits.machine import describe_machine, describe_versions
-from tinydigits.run import write_atomic
+from tinydigits.machine import describe_versions
+from tinydigits.report.text import table
 
-FILE = Path(__file__).parent / "results" / "exports.json"
-CONVERTERS_FILE = FILE.with_name("exports-converters.json")
+FILE = RESULTS / "exports.json"
+CONVERTERS_FILE = RESULTS / "exports-converters.json"
 CONVERTERS = {"litert": ("litert-torch", "ai-edge-litert"), "executorch": ("executorch",)}  # formats and their packages
-PAGE = Path(__file__).parents[1] / "docs" / "export.md"
+PAGE = LAB / "exports.md"
 REPEATS = 5
 # What BitNetMCU publishes of itself (https://github.com/cpldcpu/BitNetMCU, docs/documentation_cnn.md), for a RISC-V
 # CH32V002 at 48 MHz: not measured here, and on its own count of bytes.
 BITNETMCU = (("3.2 kB", "98.92 %"), ("7.3 kB", "99.28 %"), ("11 kB", "99.55 %"))
 
 
-def measure(names: Sequence[str], file: Path = FILE, *, converters: bool = False) -> None:
-    """Export the named models in every format, or `CONVERTERS`, and put each file to the test images."""
+Models = Annotated[list[str] | None, typer.Argument(help="shipped models; otherwise all, or all not timed yet")]
+
+
+def measure(models: Models = None, converters: bool = False, file: Path | None = None) -> None:
+    """Export models in every format, or LiteRT and ExecuTorch, and put each file to the test images."""
     if not converters and not shutil.which("arm-none-eabi-gcc"):
         raise TinydigitsError("benchmarks.exports", "needs arm-none-eabi-gcc for flash and RAM")
-    for name in names:
+    file = file or (CONVERTERS_FILE if converters else FILE)
+    for name in models or pretrained.names():
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             formats = {form: _facts(form, done) for form, done in _export(name, Path(folder), converters)}
-        before = read_rows(file).get(name, {})
+        before = rows_of(file).get(name, {})
         for form, facts in formats.items():
             if "problem" in facts and "bytes" in before.get("formats", {}).get(form, {}):
                 raise TinydigitsError(f"{name}, {form}", f"was made before, and is not now: {facts['problem']}")
@@ -68,42 +72,43 @@ def measure(names: Sequence[str], file: Path = FILE, *, converters: bool = False
         }  # fmt: skip
         _keep(file, name, row | {key: before[key] for key in ("timing",) if key in before})
         print(f"{name}: {len(formats)} formats in {time.perf_counter() - started:.0f} s", flush=True)
+    print("next: python -m benchmarks exports page")
 
 
-def time_models(names: Sequence[str], repeats: int, file: Path = FILE, *, converters: bool = False) -> None:
-    """Time every format of the named models that is in the file already and can be asked."""
-    for name in names:
+def time_formats(
+    models: Models = None, converters: bool = False, repeats: int = REPEATS, file: Path | None = None
+) -> None:
+    """Time every format that is in the file already and can be asked, each in so many processes."""
+    file = file or (CONVERTERS_FILE if converters else FILE)
+    for name in models or untimed(rows_of(file)):
         with tempfile.TemporaryDirectory() as folder:
             done = _export(name, Path(folder), converters)
-            paths = {form: found.path for form, found in done if not isinstance(found, str) and _is_asked(found)}
-            speeds: dict[str, list[export.Speed]] = {form: [] for form in paths}
-            for _ in range(repeats):
-                for form, path in paths.items():
-                    speeds[form].append(export.measure(form, path))
+            paths = {form: made.path for form, made in done if not isinstance(made, str) and _is_asked(made)}
+            speeds = in_turns({form: partial(export.measure, form, path) for form, path in paths.items()}, repeats)
         timing = {
-            **stamp(architectures=[name]), "weights_sha256": weights_sha256(name), "machine": describe_machine(),
-            "versions": _versions(converters), "repeats": repeats,
+            **stamp(architectures=[name]), "weights_sha256": weights_sha256(name), "versions": _versions(converters),
+            "repeats": repeats,
             "formats": {
                 form: {
-                    "p50_us": [round(speed.p50_us, 2) for speed in found],
-                    "images_per_second": [round(speed.images_per_second) for speed in found],
+                    "p50_us": [round(speed.p50_us, 2) for speed in timed],
+                    "images_per_second": [round(speed.images_per_second) for speed in timed],
                 }
-                for form, found in speeds.items()
+                for form, timed in speeds.items()
             },
         }  # fmt: skip
-        _keep(file, name, read_rows(file)[name] | {"timing": timing})
-        print(name, {form: statistics.median(found["p50_us"]) for form, found in timing["formats"].items()}, flush=True)
+        _keep(file, name, rows_of(file)[name] | {"timing": timing})
+        print(name, {form: statistics.median(timed["p50_us"]) for form, timed in timing["formats"].items()}, flush=True)
+    print("next: python -m benchmarks exports page")
 
 
 def _keep(file: Path, name: str, row: dict[str, Any]) -> None:
-    found = {**read_rows(file), name: row}
-    rows = {name: found[name] for name in pretrained.names() if name in found}
-    write_atomic(file, json.dumps({"models": rows}, indent=1) + "\n")
+    rows = {**rows_of(file), name: row}
+    write_rows(file, {"models": {name: rows[name] for name in pretrained.names() if name in rows}})
 
 
-def read_rows(file: Path = FILE) -> dict[str, Any]:
+def rows_of(file: Path = FILE) -> dict[str, Any]:
     """The rows that there are, by model."""
-    rows: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["models"] if file.is_file() else {}
+    rows: dict[str, Any] = read_rows(file).get("models", {})
     return rows
 
 
@@ -146,107 +151,61 @@ def _versions(converters: bool) -> dict[str, str]:
     return describe_versions() | {package: metadata.version(package) for package in packages}
 
 
+def pages() -> Iterator[Page]:
+    yield Page(PAGE, page(rows_of(), rows_of(CONVERTERS_FILE)), [FILE, CONVERTERS_FILE])
+
+
+def formats() -> str:
+    """The part of docs/export.md: every format, and what it is."""
+    return table(["format", "what it is"], ([f"`{name}`", export.summary(name)] for name in export.formats()))
+
+
 def page(rows: dict[str, Any], converted: dict[str, Any]) -> str:
     """The page as Markdown; every figure is from the rows of both files, by model."""
-    return "\n".join(_page(rows, converted)) + "\n"
+    return "\n\n".join(_page(rows, converted)) + "\n"
+
+
+_HEAD = ["format", "bytes", "same class", "largest Δp", "accuracy", "p50 µs", "images/s"]
 
 
 def _page(rows: dict[str, Any], converted: dict[str, Any]) -> Iterator[str]:
-    yield "# Export"
-    yield ""
-    yield "<!-- written by `python -m benchmarks.exports page`; change that -->"
-    yield ""
-    yield "```sh"
-    yield "tinydigits export onnx c                # the latest run, into its folder"
-    yield "tinydigits export gap-cnn-tuned all     # a shipped model, into this folder, with the table below"
-    yield "```"
-    yield ""
-    yield from _table(
-        ["format", "what it is"], "ll", ([f"`{name}`", export.summary(name)] for name in export.formats())
-    )
-    yield ""
+    yield "# Exported files, measured"
+    yield "<!-- written by `python -m benchmarks exports page`; change that -->"
     yield (
-        "In the source tree, `pip install -e '.[export]'` brings what ONNX and C need; "
-        "C needs a compiler, too, to be asked. "
-        "`tinydigits[litert]` and `tinydigits[executorch]` bring their converters, 1.2 and 0.6 GB beside torch "
-        "([log](log.md#exports)). Continuous integration has neither; their tests run where they are. "
-        "Under `all` a format that is not installed has a row that says so."
-    )
-    yield ""
-    yield "## What an exported file takes and gives"
-    yield ""
-    yield (
-        "ONNX and pt2 files take `images`: float32 (batch, 1, 28, 28), grey levels from 0 (paper) to 1 (ink), any "
-        "batch. Normalisation is inside. They give `logits`, (batch, classes). The model's card stands in their "
-        "metadata as JSON under `tinydigits`; a card's `mean` and `std` say what its file wants done to images first, "
-        "and so are 0 and 1 here. The C headers take 784 bytes, 0 to 255, and give probabilities."
-    )
-    yield ""
-    yield "```c"
-    yield "#define TINYDIGITS_IMPLEMENTATION   // in one C file of the program"
-    yield '#include "digits.h"'
-    yield '#include "digits-int8.h"'
-    yield ""
-    yield "float probabilities[DIGITS_NUM_CLASSES];"
-    yield "int label = digits_predict(image, probabilities), in_8_bits = digits_int8_predict(image, probabilities);"
-    yield "```"
-    yield ""
-    yield (
-        "Every name in a header begins with the file's own, in C's letters: `frontier-3k-int8.h` has "
-        "`frontier_3k_int8_predict` and `FRONTIER_3K_INT8_NUM_CLASSES`, `3x3.h` has `model_3x3_predict`. So any number "
-        "of headers go into one program, and into one file of it. Two different models of one name in one file are an "
-        "error of the compiler: the name is the recipe's."
-    )
-    yield ""
-    yield (
-        "A .tflite and a .pte take one image a call, (1, 1, 28, 28), and are else the same. The card of a .tflite is "
-        "its associated file `tinydigits`; that of a .pte is what its method `tinydigits` gives. A .pte is for a "
-        "runtime with XNNPACK, as ExecuTorch has it for phones."
-    )
-    yield ""
-    yield "## Parity"
-    yield ""
-    yield (
-        "Every export is followed by a question to the file for every test image of the model's data set. It must give "
-        "the checkpoint's class on all of them; 8-bit files may lose at most 0.1 points of accuracy. A file that does "
-        "not is deleted, and the command exits with 1. The checkpoint is asked as the file is, one view of each image. "
-        "The drawing page's own script is asked in Node; without Node the command says that its parity was not run. A "
-        "page over 200,000 bytes is not written: an error when it is asked for by name, a row that says so under `all`."
-    )
-    yield ""
-    yield "## The shipped models"
-    yield ""
-    yield (
-        "Bytes, parity and accuracy are of the weights that come with the package, by the start of their SHA-256; each "
+        "What the formats are: [export](../export.md). Bytes, parity and accuracy are of the weights that come with "
+        "the package, by the start of their SHA-256; each "
         "file is asked once for each of the 10,000 test images. Times are of the architecture, as exported on the day "
         "that is named: each file is timed in processes of its own, on one thread; the figures are medians of the "
         "processes'. *p50*: one image, pixels in, probabilities out. *Images/s*: in batches of 100. The C is compiled "
         "with `gcc -O3 -march=native`."
     )
     for name, model in rows.items():
-        yield ""
-        yield f"### {name}: {model['num_parameters']:,} parameters"
-        yield ""
+        yield f"## {name}: {model['num_parameters']:,} parameters"
         yield f"{sentence(model)} {_timed(model)}"
-        yield ""
-        head = ["format", "bytes", "same class", "largest Δp", "accuracy", "p50 µs", "images/s"]
-        yield from _table(head, "lrrrrrr", ([f"`{form}`", *_cells(model, form)] for form in model["formats"]))
-        for claim in _claims(_times(model)):
-            yield ""
-            yield claim
-    yield from _converted(converted)
-    yield ""
+        yield table(_HEAD, ([f"`{form}`", *_cells(model, form)] for form in model["formats"]), "lrrrrrr")
+        yield from _claims(_times(model))
+    yield "## LiteRT and ExecuTorch"
+    yield (
+        "Timed apart from the tables above, on a machine that had other work, and in turns: a model's three formats "
+        "can be compared with each other alone. Bytes, parity and accuracy are of files that were made with "
+        + "; or with ".join(sorted({_packages(model) for model in converted.values()}))
+        + "."
+    )
+    yield "\n".join(f"- {name}: {sentence(model)} {_timed(model)}" for name, model in converted.items())
+    cells = (
+        [f"{name} ({model['num_parameters']:,})", f"`{form}`", *_cells(model, form)]
+        for name, model in converted.items()
+        for form in model["formats"]
+    )
+    yield table(["model", *_HEAD], cells, "llrrrrrr")
     yield "## On microcontrollers"
-    yield ""
     yield (
         "Flash is code with what it takes of the compiler's library, and constants with all weights; RAM is the static "
         "scratch memory, in bytes, linked by arm-none-eabi-gcc `-Os`. Nothing here was run on such a processor: the "
         "accuracy is that of the same header on this machine, for seed 0's weights, asked once for each image."
     )
-    yield ""
     head = ["model", "format", "accuracy", "processor", "flash", "code", "constants", "RAM", "stack"]
-    yield from _table(head, "lllrrrrrr", _footprints(rows))
-    yield ""
+    yield table(head, _footprints(rows), "lllrrrrrr")
     yield (
         "BitNetMCU publishes of its own: "
         + ", ".join(f"{size} at {accuracy}" for size, accuracy in BITNETMCU)
@@ -254,30 +213,6 @@ def _page(rows: dict[str, Any], converted: dict[str, Any]) -> Iterator[str]:
         "16×16; each accuracy is one run's, of several that were compared on the test images. Nothing of it was "
         "measured here."
     )
-
-
-def _converted(rows: dict[str, Any]) -> Iterator[str]:
-    """LiteRT and ExecuTorch, each with ONNX from the same processes' turns."""
-    yield ""
-    yield "## LiteRT and ExecuTorch"
-    yield ""
-    yield (
-        "Timed apart from the tables above, on a machine that had other work, and in turns: a model's three formats "
-        "can be compared with each other alone. Bytes, parity and accuracy are of files that were made with "
-        + "; or with ".join(sorted({_packages(model) for model in rows.values()}))
-        + "."
-    )
-    yield ""
-    for name, model in rows.items():
-        yield f"- {name}: {sentence(model)} {_timed(model)}"
-    yield ""
-    head = ["model", "format", "bytes", "same class", "largest Δp", "accuracy", "p50 µs", "images/s"]
-    cells = (
-        [f"{name} ({model['num_parameters']:,})", f"`{form}`", *_cells(model, form)]
-        for name, model in rows.items()
-        for form in model["formats"]
-    )
-    yield from _table(head, "llrrrrrr", cells)
 
 
 def _times(model: dict[str, Any]) -> dict[str, Any]:
@@ -346,37 +281,4 @@ def _p50(row: dict[str, Any]) -> float:
     return statistics.median(row["p50_us"])
 
 
-def _table(head: Sequence[str], alignment: str, rows: Iterator[list[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield f"|{'|'.join({'l': ' :--- ', 'r': ' ---: '}[letter] for letter in alignment)}|"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=["measure", "time", "page"])
-    parser.add_argument("--models", nargs="+", help="shipped models; measure: otherwise all, time: those not timed yet")
-    parser.add_argument("--converters", action="store_true", help="LiteRT and ExecuTorch, with ONNX beside them")
-    parser.add_argument("--repeats", type=int, default=REPEATS, help="time: processes for each file")
-    parser.add_argument("--check", action="store_true", help="only say whether the page is up to date")
-    options = parser.parse_args()
-    file = CONVERTERS_FILE if options.converters else FILE
-    if options.task != "page":
-        if options.task == "measure":
-            measure(options.models or pretrained.names(), file, converters=options.converters)
-        else:
-            names = options.models or untimed(read_rows(file))
-            time_models(names, options.repeats, file, converters=options.converters)
-        print(f"{file}\nnext: python -m benchmarks.exports page")
-        return 0
-    text = page(read_rows(), read_rows(CONVERTERS_FILE))
-    if options.check:
-        return int(not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text)
-    PAGE.write_text(text, encoding="utf-8")
-    print(PAGE)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+COMMANDS = (measure, time_formats)

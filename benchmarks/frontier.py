@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,16 +14,27 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from benchmarks import views
+from benchmarks.protocol import DOCS, RESULTS, Page
+from benchmarks.records import load_plan
+from benchmarks.rows import Row, load_rows
 from benchmarks.style import BLUE, INK, ORANGE, QUIET, RULE, axes_at, new_figure, write_text, write_title
+from benchmarks.views import Shipped
+from tinydigits import figures, models
 from tinydigits.errors import TinydigitsError
+from tinydigits.machine import machine_words
 from tinydigits.report import text
 from tinydigits.report.command import train_command, what_decides
-from tinydigits.report.results import Row, machine_words
 from tinydigits.stats import mean_and_sd, shortfall
+from tinydigits.trace import trace
+from tinydigits.trace.graph import op_name
 
 __all__ = [
-    "Aim", "Anchor", "Numbers", "Point", "Shipped", "draw_frontier", "frontier_page", "load_anchors", "measured_points",
+    "Aim", "Anchor", "Numbers", "Point", "draw_frontier", "frontier_page", "load_anchors", "load_points",
+    "measured_points", "numbers_of", "pages", "part",
 ]  # fmt: skip
+
+PAGE = DOCS / "frontier.md"
 
 
 class Anchor(BaseModel):
@@ -56,20 +69,6 @@ class Numbers:
     @property
     def total(self) -> int:
         return self.parameters + self.statistics + self.constants
-
-
-@dataclass(frozen=True)
-class Shipped:
-    """The weights of a recipe that come with the package, and their right answers to one view of each test image."""
-
-    weights_sha256: str
-    correct: int
-    seen: int
-
-    @property
-    def accuracy(self) -> float:
-        """The accuracy with one view, as a share of 1."""
-        return self.correct / self.seen
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class Point:
     @property
     def spread(self) -> str:
         """Mean and standard deviation in percent, and the views of an image that were averaged."""
-        return text.spread(self.accuracies) + (f", {self.num_views} views" if self.shift_pixels else "")
+        return figures.spread(self.accuracies) + (f", {self.num_views} views" if self.shift_pixels else "")
 
     @property
     def num_views(self) -> int:
@@ -127,10 +126,10 @@ class Point:
     def with_one_view(self) -> str:
         """What one view of each image gives, and whether that reaches the aim."""
         if not self.shift_pixels:
-            return text.spread(self.accuracies) + self._reaches(self.mean)
+            return figures.spread(self.accuracies) + self._reaches(self.mean)
         if self.shipped is None:
             return "not measured"
-        return f"seed 0: {text.percent(self.shipped.accuracy)}" + self._reaches(self.shipped.accuracy)
+        return f"seed 0: {figures.percent(self.shipped.accuracy)}" + self._reaches(self.shipped.accuracy)
 
     def _reaches(self, accuracy: float) -> str:
         if self.aim is None:
@@ -160,6 +159,59 @@ def load_anchors(path: Path) -> tuple[Anchor, ...]:
         raise TinydigitsError(str(path), str(error)) from error
 
 
+def pages() -> Iterator[Page]:
+    points, anchors = load_points(), load_anchors(RESULTS / "anchors.toml")
+    text = f"{frontier_page(points, anchors)}\n{views.section()}\n"
+    yield Page(PAGE, text, [views.FILE], lambda: draw_frontier(points, anchors))
+
+
+def part() -> str:
+    """The table of the records that were reached, smallest first."""
+    cells = (
+        [
+            f"`{point.recipe}`", f"{point.numbers.parameters:,}", f"{point.numbers.total:,}", point.epochs,
+            point.spread, len(point.accuracies), f"{100 * point.aim.accuracy:.2f} %", point.with_one_view,
+        ]
+        for point in load_points() if point.aim and point.is_reached
+    )  # fmt: skip
+    header = ["recipe", "parameters", "numbers", "epochs", "test accuracy", "seeds", "aimed at", "with one view"]
+    return text.table(header, cells)
+
+
+def load_points() -> list[Point]:
+    """Every model of the project that has rows, with what was aimed at."""
+    rows = [*load_rows(RESULTS / "reference"), *load_rows(RESULTS / "records")]
+    aims = {planned.recipe: Aim(planned.accuracy, planned.seeds, planned.note) for planned in load_plan()}
+    return measured_points(rows, numbers_of(rows), views.load(), aims)
+
+
+def numbers_of(rows: Sequence[Row]) -> dict[str, Numbers]:
+    """What the model of each row's recipe reads to answer, by recipe."""
+    parts = {row.recipe: row.record.recipe["model"] for row in rows}
+    return {
+        recipe: _count_numbers(model["name"], json.dumps(model.get("options", {}))) for recipe, model in parts.items()
+    }
+
+
+_ARITHMETIC = {"add", "div", "mul", "pow", "rsub", "sub"}
+
+
+@cache
+def _count_numbers(model: str, options: str) -> Numbers:
+    found = trace(models.build(model, json.loads(options)), train=False)
+    nodes = found.graphs[-1].nodes
+    read = sum(found.graphs[-1].values[node].numel() for node in found.graphs[-1].buffers)
+    epsilons = sum(op_name(node) == "batch_norm" for node in nodes)
+    literals = [value for node in nodes if op_name(node) in _ARITHMETIC for value in node.args]
+    return Numbers(
+        parameters=found.num_parameters - found.num_unused,
+        statistics=read - found.num_buffer_weights,
+        constants=found.num_buffer_weights + found.num_constants + epsilons
+        + sum(isinstance(value, int | float) for value in literals)
+        + 2,  # the input's mean and standard deviation
+    )  # fmt: skip
+
+
 def measured_points(
     rows: Sequence[Row],
     numbers: Mapping[str, Numbers],
@@ -185,7 +237,8 @@ def measured_points(
         accuracies = tuple(correct / seen for correct, seen in (row.test_counts for row in group))
         records = [row.record for row in group]
         circumstances = dict.fromkeys(
-            f"{machine_words(record)}; " + ", ".join(f"{name} {number}" for name, number in record.versions.items())
+            f"{machine_words(record.machine, record.device, record.threads)}; "
+            + ", ".join(f"{name} {number}" for name, number in record.versions.items())
             for record in records
         )
         model = first.record.recipe["model"]
@@ -218,13 +271,13 @@ def frontier_page(points: Sequence[Point], anchors: Sequence[Anchor]) -> str:
     ]  # fmt: skip
     others = [
         [text.link(anchor.name, anchor.source), f"{anchor.parameters:,}",
-         "not known" if anchor.statistics is None else f"{anchor.statistics:,}", text.percent(anchor.accuracy),
+         "not known" if anchor.statistics is None else f"{anchor.statistics:,}", figures.percent(anchor.accuracy),
          anchor.evidence, anchor.how]
         for anchor in sorted(anchors, key=lambda anchor: anchor.parameters)
     ]  # fmt: skip
     parts = [
         "# The frontier",
-        "<!-- Made by `python -m benchmarks.frontier_page` from benchmarks/results; a test compares. Do not edit. -->",
+        "<!-- Made by `python -m benchmarks frontier page` from benchmarks/results. Do not edit. -->",
         "How accurate a model of so many numbers is on MNIST's official 10,000 test images. *Numbers* are all that "
         "inference reads: *parameters*, which training sets and every limit here is about; *statistics*, BatchNorm's "
         "running means and variances; *constants*, the mean and standard deviation of the input, one ε for each "
@@ -234,8 +287,8 @@ def frontier_page(points: Sequence[Point], anchors: Sequence[Anchor]) -> str:
         "Mean ± standard deviation over all n seeds, at the last epoch, counted once by `tinydigits verify`; nothing "
         "was chosen on test images. A `dihedral-ensemble` is several nets in one model, each trained on its share of "
         "every epoch, their answers averaged; all other models are one net. In ONNX and C files of both `dihedral` "
-        "models the shared parameters are written out, each eight times ([bytes](export.md)). `verify` re-checks the "
-        "weights that come with the package, `train` makes all n anew.",
+        "models the shared parameters are written out, each eight times ([bytes](lab/exports.md)). `verify` re-checks "
+        "the weights that come with the package, `train` makes all n anew.",
         "*9 views*: test-time augmentation, the mean of the answers to all shifts of up to a pixel. Exported files, "
         "`predict` and `serve` ask once, as published projects do: *with one view*. For a recipe that was measured "
         "with more views this is known for the weights of seed 0 alone, which come with the package (*weights*: the "
@@ -269,7 +322,7 @@ def _aim(point: Point) -> str:
     """Reached or not, once all seeds are there."""
     if point.aim is None:
         return ""
-    aim = text.percent(point.aim.accuracy)
+    aim = figures.percent(point.aim.accuracy)
     if point.is_reached:
         return f"{aim}: reached"
     if len(point.accuracies) < point.aim.seeds:
@@ -357,10 +410,13 @@ def _scale(axes: Axes, points: Sequence[Point], anchors: Sequence[Anchor]) -> No
     axes.set_xticklabels([f"{size:,}" for size in named])
     ticks = [error for error in _ERRORS if error <= max(errors) * 1.2]
     axes.set_yticks(ticks)
-    axes.set_yticklabels([text.percent(1 - error) for error in ticks])
+    axes.set_yticklabels([figures.percent(1 - error) for error in ticks])
     axes.minorticks_off()
     axes.tick_params(labelsize=7, color=RULE)
     axes.grid(color=RULE, linewidth=0.5)
     axes.set_axisbelow(True)
     for side in axes.spines.values():
         side.set_color(RULE)
+
+
+COMMANDS = ()

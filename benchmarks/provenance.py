@@ -19,6 +19,7 @@ from typing import Any
 
 from tinydigits import contract, pretrained, recipe
 from tinydigits.errors import TinydigitsError
+from tinydigits.machine import describe_machine, describe_versions
 
 __all__ = ["KINDS", "differences", "sentence", "short", "stamp", "weights_sha256"]
 
@@ -73,9 +74,10 @@ KINDS: dict[str, Callable[[str], str]] = {
 
 
 def stamp(**subjects: Iterable[str]) -> dict[str, Any]:
-    """What is measured now, for the measurement's file: names by kind, as in `stamp(weights=["sprint"])`."""
-    found = {kind: {name: KINDS[kind](name) for name in names} for kind, names in subjects.items()}
-    return {"measured_at": f"{datetime.now(UTC):%Y-%m-%d}", "measured_on": found}
+    """What is measured now, and where, for the rows' file: names by kind, as in `stamp(weights=["sprint"])`."""
+    hashes = {kind: {name: KINDS[kind](name) for name in names} for kind, names in subjects.items()}
+    where = {"machine": describe_machine(), "versions": describe_versions()}
+    return {"measured_at": f"{datetime.now(UTC):%Y-%m-%d}", "measured_on": hashes, **where}
 
 
 def differences(tree: Any) -> Iterator[str]:

@@ -1,7 +1,5 @@
 """How fast the shipped model answers: the service under load, its memory, and `predict` against torch's import.
 
-    python -m benchmarks.service           # about four minutes; writes benchmarks/results/service.json
-
 `tinydigits serve` runs in a process of its own; the client is one more, which keeps some connections busy, one image at
 a time, and reads every answer. Both share the machine's cores. First one connection alone gives the unloaded p50, then
 many give requests a second, p99 and errors over a minute, then the requests go on to 200,000 in all and the service's
@@ -11,7 +9,6 @@ one picture, and `python -c "import torch"`.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import selectors
@@ -21,17 +18,20 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.provenance import stamp
-from tinydigits.machine import describe_machine, describe_versions
+from benchmarks.protocol import RESULTS, ROOT, in_turns, machine, read_rows, run_process, write_rows
+from benchmarks.provenance import sentence, stamp
+from tinydigits.escape import Markdown
 from tinydigits.predict import DEFAULT
+from tinydigits.report.text import table
 
-FILE = Path(__file__).parent / "results" / "service.json"
-PICTURES = Path(__file__).parents[1] / "tests" / "pictures"
+FILE = RESULTS / "service.json"
+PICTURES = ROOT / "tests" / "pictures"
 CONNECTIONS, WARM_UP, ALONE = 8, 1_000, 2_000
 # The figures that are aimed at.
 MIN_REQUESTS_A_SECOND, MAX_P99_RATIO, MAX_START_SHARE, MAX_GROWTH = 2_000, 20, 0.25, 0.02
@@ -46,22 +46,16 @@ class Load:
     seconds: float = 0.0
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--requests", type=int, default=200_000, help="in all, for the memory")
-    parser.add_argument("--repeats", type=int, default=15, help="of the whole commands")
-    parser.add_argument("--to", type=Path, default=FILE)
-    options = parser.parse_args()
-    found = {
-        **stamp(weights=[DEFAULT]), "machine": describe_machine(), "versions": describe_versions(),
-        "connections": CONNECTIONS, **measure_service(options.seconds, options.requests),
-        "start": measure_start(options.repeats),
+def measure(seconds: float = 60, requests: int = 200_000, repeats: int = 15, to: Path = FILE) -> None:
+    """Measure for so many seconds, so many requests in all for the memory, so many whole commands; four minutes."""
+    rows = {
+        **stamp(weights=[DEFAULT]), "connections": CONNECTIONS, **measure_service(seconds, requests),
+        "start": measure_start(repeats),
     }  # fmt: skip
-    options.to.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    for line in summary(found):
-        print(line)
+    write_rows(to, rows)
+    for what, aim, value, holds in figures(rows):
+        print(f"{'holds' if holds else 'FALLS SHORT':12} {what}, {aim}: {value}")
+    print("next: make docs")
 
 
 def measure_service(seconds: float, num_requests: int) -> dict[str, Any]:
@@ -166,27 +160,22 @@ def ask(
 
 
 def measure_start(repeats: int) -> dict[str, list[float]]:
-    """Seconds of whole commands, taking turns; the first round only warms caches up."""
+    """Seconds of whole commands, taking turns."""
     picture = str(sorted(PICTURES.glob("*_plain_*"))[0])
-    commands = {
-        "predict": [sys.executable, "-m", "tinydigits", "predict", picture],
-        "import_torch": [sys.executable, "-c", "import torch"],
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
-    for repeat in range(repeats + 1):
-        for name, command in commands.items():
-            begin = time.perf_counter()
-            subprocess.run(command, check=True, capture_output=True)
-            if repeat:
-                seconds[name].append(time.perf_counter() - begin)
-    return seconds
+    commands = {"predict": ["-m", "tinydigits", "predict", picture], "import_torch": ["-c", "import torch"]}
+    timed = in_turns({name: partial(run_process, arguments) for name, arguments in commands.items()}, repeats)
+    return {name: [row["wall"] for row in rows] for name, rows in timed.items()}
 
 
-def summary(found: dict[str, Any]) -> list[str]:
-    """Each figure beside what is aimed at, as lines."""
-    return [
-        f"{'holds' if holds else 'FALLS SHORT':12} {what}, {aim}: {value}" for what, aim, value, holds in figures(found)
-    ]
+def part() -> str:
+    """The part of docs/serve.md: each figure beside what is aimed at."""
+    rows = read_rows(FILE)
+    cells = [[what, aim, value, "yes" if holds else Markdown("**no**")] for what, aim, value, holds in figures(rows)]
+    return "\n\n".join([
+        f"{machine(rows)}; service and client share the cores; {rows['connections']} connections, one image of 784 "
+        f"numbers a request; medians of {len(rows['start']['predict'])} starts. {sentence(rows)}",
+        table(["figure", "aimed at", "measured", "holds"], cells),
+    ])  # fmt: skip
 
 
 def figures(found: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
@@ -219,5 +208,4 @@ def figures(found: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
     ]  # fmt: skip
 
 
-if __name__ == "__main__":
-    main()
+COMMANDS = (measure,)

@@ -1,8 +1,5 @@
 """How fast the engine is: seconds an epoch against the plain way and against the model alone; memory; start-up.
 
-    python -m benchmarks.speed measure     # some minutes; writes benchmarks/results/speed.json
-    python -m benchmarks.speed page        # writes docs/speed.md from it (--check: only compare)
-
 Three ways train the same model on the same images, one after the other and over again, so that a busy machine slows all
 of them alike: the engine (a whole `train` of the recipe); the plain way (a Dataset that converts and normalises one
 image at a time, torch's DataLoader, a loop that reads loss and accuracy at every step), in fp32 as the five systems do;
@@ -12,38 +9,46 @@ The plain way turns and zooms by Pillow, image by image; mixup and cutmix are th
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.layouts import FILE as ORDERS
-from benchmarks.layouts import section
-from benchmarks.provenance import sentence, stamp
+from benchmarks import layouts
+from benchmarks.protocol import (
+    LAB,
+    RESULTS,
+    Page,
+    in_turns,
+    machine,
+    made_by,
+    read_rows,
+    run_process,
+    spread,
+    write_rows,
+)
+from benchmarks.provenance import stamp
 from tinydigits import data, models, recipe
 from tinydigits.data import idx
-from tinydigits.machine import describe_machine, describe_versions, keep_freed_memory
+from tinydigits.machine import keep_freed_memory
 from tinydigits.recipe import Recipe
 from tinydigits.recipe.fields import ConstantSchedule, OneCycleSchedule, PlateauSchedule
+from tinydigits.report.text import table
 
-FILE = Path(__file__).parent / "results" / "speed.json"
-PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
+FILE = RESULTS / "speed.json"
+PAGE = LAB / "speed.md"
 REPEATS = 5
 # So many images that a repeat takes a second or two.
 NUM_IMAGES = {"four-conv": 2_000, "gap-cnn": 5_120, "rf29-cnn": 9_600, "se-resnet": 2_048, "two-conv": 8_000}
 FULL_EPOCH = 60_000
 
 
-def measure(threads: int) -> dict[str, Any]:
-    """Measure every published recipe; seconds are scaled to an epoch of 60,000 images."""
+def measure(threads: int = 1) -> None:
+    """Measure every published recipe, some minutes; seconds are scaled to an epoch of 60,000 images."""
     import torch
 
     torch.set_num_threads(threads)
@@ -51,29 +56,24 @@ def measure(threads: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         for name, num_images in NUM_IMAGES.items():
             source = Path(folder) / name
-            images = _write_subset(source, num_images)
-            ways: dict[str, Callable[[Recipe], float]] = {
-                "engine": partial(_engine, source=source, threads=threads),
-                "plain": partial(_plain, images=images),
-                "model": partial(_model, images=images),
+            images, chosen = _write_subset(source, num_images), recipe.load(name)
+            ways: dict[str, Callable[[], float]] = {
+                "engine": partial(_engine, chosen, source, threads),
+                "plain": partial(_plain, chosen, images),
+                "model": partial(_model, chosen, images),
             }
-            chosen = recipe.load(name)
-            seconds: dict[str, list[float]] = {way: [] for way in ways}
-            for repeat in range(REPEATS + 1):
-                for way, run in ways.items():
-                    keep_freed_memory()  # the engine's setting, which a recipe may change; the others get the fast one
-                    spent = run(chosen) * FULL_EPOCH / num_images
-                    if repeat:  # the first round warms caches up
-                        seconds[way].append(spent)
+            seconds = in_turns({way: partial(_epoch, run, num_images) for way, run in ways.items()}, REPEATS)
             rows[name] = {
                 "num_images": num_images, "seconds": seconds, "peak_memory_bytes": _peak_memory(name),
                 "profile": profile_step(chosen, images),
             }  # fmt: skip
             print(name, {way: round(statistics.median(values), 2) for way, values in seconds.items()}, flush=True)
-    return {
-        **stamp(recipes=NUM_IMAGES), "machine": describe_machine(), "versions": describe_versions(), "threads": threads,
-        "recipes": rows, "start_up": _start_up(),
-    }  # fmt: skip
+    write_rows(FILE, {**stamp(recipes=NUM_IMAGES), "threads": threads, "recipes": rows, "start_up": _start_up()})
+
+
+def _epoch(run: Callable[[], float], num_images: int) -> float:
+    keep_freed_memory()  # the engine's setting, which a recipe may change; the others get the fast one
+    return run() * FULL_EPOCH / num_images
 
 
 def _write_subset(folder: Path, num_images: int) -> data.ImageSet:
@@ -218,8 +218,7 @@ with tempfile.TemporaryDirectory() as out:
 
 def _peak_memory(name: str) -> int:
     """Bytes that a process of its own has held at most after 64 steps of the recipe on all of MNIST."""
-    command = [sys.executable, "-c", _MEMORY_PROGRAM, name]
-    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return int(run_process(["-c", _MEMORY_PROGRAM, name])["stdout"])
 
 
 def _start_up() -> dict[str, list[float]]:
@@ -229,99 +228,61 @@ def _start_up() -> dict[str, list[float]]:
         "tinydigits --help": ["-m", "tinydigits", "--help"],
         "tinydigits recipes ls": ["-m", "tinydigits", "recipes", "ls"],
     }
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
-    for repeat in range(REPEATS + 1):
-        for name, arguments in commands.items():
-            started = time.perf_counter()
-            subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
-            if repeat:
-                seconds[name].append(time.perf_counter() - started)
-    return seconds
+    timed = in_turns({name: partial(run_process, arguments) for name, arguments in commands.items()}, REPEATS)
+    return {name: [row["wall"] for row in rows] for name, rows in timed.items()}
 
 
-def page(rows: dict[str, Any]) -> str:
-    """docs/speed.md, from the rows that `measure` gave."""
-    machine, versions = rows["machine"], rows["versions"]
-    lines = [
-        "# Speed",
-        "",
-        "Generated from `benchmarks/results/speed.json` by `python -m benchmarks.speed page`; measured anew by "
-        f"`python -m benchmarks.speed measure`. {sentence(rows)}",
-        "",
-        f"{machine['processor']}, {machine['num_cores']} cores, {rows['threads']} thread(s), torch "
-        f"{versions['torch']}, Python {versions['python']}. Medians of {REPEATS} repeats, in brackets least and most; "
-        "the three ways alternate in one process. Seconds for one epoch of 60,000 images, scaled up from a part.",
-        "",
-        "| recipe | engine, s | plain way, s | model alone, s | plain ÷ engine | model's share | peak memory |",
-        "| :--- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
+def pages() -> Iterator[Page]:
+    yield Page(PAGE, page(read_rows(FILE), read_rows(layouts.FILE)), [FILE, layouts.FILE])
+
+
+def page(rows: dict[str, Any], orders: dict[str, Any]) -> str:
+    """docs/lab/speed.md, from the rows that `measure` gave here and in `layouts`."""
+    cells = []
     for name, row in rows["recipes"].items():
         engine, plain, model = (_median(row, way) for way in ("engine", "plain", "model"))
-        lines.append(
-            f"| {name} | {_spread(row['seconds']['engine'])} | {_spread(row['seconds']['plain'])} "
-            f"| {_spread(row['seconds']['model'])} | {plain / engine:.2f}× | {100 * model / engine:.0f} % "
-            f"| {row['peak_memory_bytes'] / 1e6:.0f} MB |"
-        )
+        cells.append([
+            name, *(spread(row["seconds"][way]) for way in ("engine", "plain", "model")), f"{plain / engine:.2f}×",
+            f"{100 * model / engine:.0f} %", f"{row['peak_memory_bytes'] / 1e6:.0f} MB",
+        ])  # fmt: skip
     bound = [name for name, row in rows["recipes"].items() if 2 * _median(row, "model") > _median(row, "plain")]
     saving = [name for name in rows["recipes"] if not recipe.load(name).keep_memory or recipe.load(name).recompute]
-    lines += [
-        "",
+    reference = statistics.median(rows["start_up"]["import torch"])
+    return "\n\n".join([
+        "# Speed",
+        made_by("speed", FILE, rows),
+        f"{machine(rows, rows['threads'])}. Medians of {REPEATS} repeats, in brackets least and most; "
+        "the three ways alternate in one process. Seconds for one epoch of 60,000 images, scaled up from a part.",
+        table(
+            ["recipe", "engine, s", "plain way, s", "model alone, s", "plain ÷ engine", "model's share", "peak memory"],
+            cells, "lrrrrrr",
+        ),
         "The model itself is the bound, with more than half of the plain way's time, so that no engine could be twice "
         f"as fast, for: {', '.join(bound) or 'none'}. Memory is bought with time, by `recompute` or "
         f"`keep_memory = false`, in: {', '.join(saving) or 'none'}.",
-        "",
         "*Plain way*: a Dataset that converts and normalises image by image, torch's DataLoader, the same model in "
         "fp32, the recipe's rotation and zoom by Pillow, no mixing. *Model alone*: the recipe's model and optimizer on "
         "one batch, time and again: what remains when the data cost nothing. *Model's share* is its part of the "
         "engine's time; near 100 % the model is the bound. *Peak memory*: of a training process on all of MNIST.",
-        "",
         "## Where the model's time goes",
-        "",
         "The five largest of torch's operations in a bare step, by their own share of its time.",
-        "",
-        *(
+        "\n".join(
             f"- {name}: " + ", ".join(f"{op} {100 * share:.0f} %" for op, share in row["profile"].items())
             for name, row in rows["recipes"].items()
         ),
-        "",
-        *section(json.loads(ORDERS.read_text(encoding="utf-8"))),
-        "",
+        layouts.section(orders),
         "## Start-up",
-        "",
-        "| process | seconds | share of `import torch` |",
-        "| :--- | ---: | ---: |",
-    ]
-    reference = statistics.median(rows["start_up"]["import torch"])
-    for name, seconds in rows["start_up"].items():
-        lines.append(f"| `{name}` | {_spread(seconds)} | {statistics.median(seconds) / reference:.2f} |")
-    return "\n".join(lines) + "\n"
+        table(
+            ["process", "seconds", "share of `import torch`"],
+            [[f"`{name}`", spread(seconds), f"{statistics.median(seconds) / reference:.2f}"]
+             for name, seconds in rows["start_up"].items()],
+            "lrr",
+        ),
+    ]) + "\n"  # fmt: skip
 
 
 def _median(row: dict[str, Any], way: str) -> float:
     return statistics.median(row["seconds"][way])
 
 
-def _spread(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=["measure", "page"])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--check", action="store_true", help="only say whether the page is up to date")
-    options = parser.parse_args()
-    if options.task == "measure":
-        FILE.write_text(json.dumps(measure(options.threads), indent=1) + "\n", encoding="utf-8")
-        print(f"{FILE}\nnext: python -m benchmarks.speed page")
-        return 0
-    text = page(json.loads(FILE.read_text(encoding="utf-8")))
-    if options.check:
-        return int(not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text)
-    PAGE.write_text(text, encoding="utf-8")
-    print(PAGE)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+COMMANDS = (measure,)

@@ -1,40 +1,34 @@
 """The published two-conv project's two studies, redone: does accuracy rise as batch size, and as dropout, falls?
 
-    python -m benchmarks.studies run            # hours on one core; the same command again goes on
-    python -m benchmarks.studies page           # docs/studies from the rows; --check: exit 1 where they differ
-
-`run` works on three sweeps that come with the package, and on a fourth: batch sizes once more, each with the learning
-rate that was best for it on held-out training images. Each trained model is asked for the official test images once, by
-the verifier. What has been measured goes to benchmarks/results/studies: settings, seed, right answers, wrong images.
+`measure` works on three sweeps that come with the package, and on a fourth: batch sizes once more, each with the
+learning rate that was best for it on held-out training images. Each trained model is asked for the official test images
+once, by the verifier. What has been measured goes to benchmarks/results/studies: settings, seed, right answers, wrong
+images.
 """
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from matplotlib.figure import Figure
 
-from benchmarks.ending import exit_code
+from benchmarks.protocol import LAB, RESULTS, Page, made_by, new_chart, read_rows
 from benchmarks.provenance import sentence, stamp
-from benchmarks.style import BLUE, INK, ORANGE, QUIET, RULE, axes_at, new_figure, png_bytes, write_title
+from benchmarks.style import BLUE, ORANGE, RULE
 from tinydigits import sweep
-from tinydigits.report.text import table
+from tinydigits.report.text import picture, table
 from tinydigits.run import Run, write_atomic
 from tinydigits.stats import mcnemar, mean_and_sd, mean_interval
 from tinydigits.sweep import Study, Sweep
 
-ROOT = Path(__file__).parents[1]
-ROWS = ROOT / "benchmarks" / "results" / "studies"
-PAGES = ROOT / "docs" / "studies"
+ROWS = RESULTS / "studies"
 RATES, TUNED = "two-conv-batch-size-rates", "two-conv-batch-size-tuned"
 
 Row = dict[str, Any]
@@ -79,7 +73,7 @@ def tuned(rates: Sequence[Row]) -> Sweep:
     return Sweep(name=TUNED, recipe=published.recipe, cases=cases, seeds=published.seeds, verify=True)
 
 
-def collect(study: Study) -> None:
+def write_trials(study: Study) -> None:
     """Write the rows of all trials of a study that have ended."""
     rows, about = [], {}
     for row in study.standing().done:
@@ -108,12 +102,14 @@ _FACTS = ("split", "correct", "seen", "training_seconds", "verdict")
 
 def load(name: str) -> tuple[dict[str, Any], list[Row]]:
     """What has been measured of a sweep: about it, and its rows; both empty where nothing has."""
-    path = ROWS / f"{name}.json"
-    tree = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    tree = read_rows(ROWS / f"{name}.json")
     return tree, tree.pop("rows", [])
 
 
-# The pages.
+def pages() -> Iterator[Page]:
+    for question in QUESTIONS:
+        sources = [ROWS / f"{name}.json" for _, name in question.sweeps]
+        yield Page(LAB / "studies" / f"{question.page}.md", page(question), sources, partial(draw, question))
 
 
 def page(question: Question) -> str:
@@ -121,14 +117,13 @@ def page(question: Question) -> str:
     values = " → ".join(f"{value:g}" for value in question.values)
     lines = [
         f"# {question.title} of two-conv",
-        "Generated from `benchmarks/results/studies` by `python -m benchmarks.studies page`; measured by "
-        "`python -m benchmarks.studies run`.",
+        made_by("studies", ROWS),
         f"The published claim: accuracy rises as {question.title.lower()} falls {values}. It was one run each, counted "
         "on training images, with other settings changed at the same time. Here: the published recipe, one epoch of "
         "all 60,000 images, the same seeds for every value, and the 10,000 official test images, asked once for each "
         "trained model by the verifier.",
         *_in_short(question),
-        f"![Accuracy by {question.title.lower()}]({question.page}.png)",
+        picture(f"{question.page}.png", f"Accuracy by {question.title.lower()}"),
     ]
     for fixed, name in question.sweeps:
         about, rows = load(name)
@@ -278,16 +273,15 @@ def _ends(question: Question, whole: Step) -> str:
     }[whole.word]
 
 
-def draw(question: Question) -> Any:
+def draw(question: Question) -> Figure:
     """Each seed as a dot, the mean and its 95 % interval beside them."""
-    figure = new_figure(1280, 720)
-    write_title(
-        figure, 60, f"two-conv's accuracy by {question.title.lower()}", "10,000 official test images, one epoch"
-    )
-    axes = axes_at(figure, 130, 130, 1090, 460)
-    for number, ((fixed, name), color) in enumerate(zip(question.sweeps, (BLUE, ORANGE), strict=False)):
-        rows, shift = load(name)[1], 0.16 * number
-        label = fixed
+    name = question.title.lower()
+    figure, axes = new_chart(
+        f"two-conv's accuracy by {name}", "10,000 official test images, one epoch",
+        f"{name}; dots: seeds, mark and bar: mean and 95 % interval", "test accuracy, %",
+    )  # fmt: skip
+    for number, ((fixed, sweep_name), color) in enumerate(zip(question.sweeps, (BLUE, ORANGE), strict=False)):
+        rows, shift, label = load(sweep_name)[1], 0.16 * number, fixed
         for place, value in enumerate(question.values):
             figures = [_percent(row) for row in _of(rows, question.key, value)]
             axes.plot([place + shift] * len(figures), figures, "o", color=color, alpha=0.35, markersize=5)
@@ -296,70 +290,29 @@ def draw(question: Question) -> Any:
                 axes.plot([place + shift + 0.06] * 2, [interval.low, interval.high], color=color, linewidth=2)
                 axes.plot(place + shift + 0.06, fmean(figures), "os"[number], color=color, markersize=8, label=label)
                 label = ""
-    axes.set_xticks(range(len(question.values)), [f"{value:g}" for value in question.values], color=INK)
-    axes.set_xlabel(f"{question.title.lower()}; dots: seeds, mark and bar: mean and 95 % interval", color=QUIET)
-    axes.set_ylabel("test accuracy, %", color=QUIET)
+    axes.set_xticks(range(len(question.values)), [f"{value:g}" for value in question.values])
     axes.grid(axis="y", color=RULE)
     axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
     if len(question.sweeps) > 1 and axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, loc="lower right")
     return figure
 
 
-def write_pages(*, check: bool) -> int:
-    """Write the pages and their pictures; with `check`, exit code 1 where one is not of these rows."""
-    stale = 0
-    PAGES.mkdir(parents=True, exist_ok=True)
-    for question in QUESTIONS:
-        text, path = page(question), PAGES / f"{question.page}.md"
-        mark = hashlib.sha256(text.encode()).hexdigest()  # another matplotlib draws other bytes
-        picture = path.with_suffix(".png")
-        if not check:
-            write_atomic(path, text)
-            write_atomic(picture, png_bytes(draw(question), description=mark))
-            print(path)
-            continue
-        with Image.open(picture) as drawn:
-            fresh = path.read_text(encoding="utf-8") == text and drawn.info.get("Description") == mark
-        if not fresh:
-            print(f"{path} is not what its rows say\nnext: python -m benchmarks.studies page")
-            stale = 1
-    return stale
-
-
-def run(out: Path, workers: int, threads: int | None) -> None:
-    """Measure all four sweeps, the quick ones first."""
+def measure(out: Path = Path("runs"), workers: int = 1, threads: int = 1) -> None:
+    """Train all four sweeps, the quick ones first: hours on one core; the same command again goes on."""
     for name in ("two-conv-batch-size", RATES, TUNED, "two-conv-dropout"):
         study = sweep.create(tuned(load(RATES)[1]) if name == TUNED else sweep.load(name), out)
         print(study.folder, flush=True)
         try:
             sweep.join(study, workers=workers, threads=threads)
         finally:
-            collect(study)
+            write_trials(study)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mode", choices=["run", "collect", "page"])
-    parser.add_argument("studies", nargs="*", help="collect: folders of studies, as far as they are")
-    parser.add_argument("--check", action="store_true", help="page: write nothing; exit 1 where one differs")
-    parser.add_argument("--out", type=Path, default=Path("runs"))
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args(arguments)
-    if options.mode == "page":
-        return write_pages(check=options.check)
-    return exit_code(lambda: _measure(options))
+def collect(studies: list[str]) -> None:
+    """Write the rows of studies as far as they are, by their folders."""
+    for target in studies:
+        write_trials(sweep.open_study(target))
 
 
-def _measure(options: argparse.Namespace) -> None:
-    for target in options.studies:
-        collect(sweep.open_study(target))
-    if options.mode == "run":
-        run(options.out, options.workers, options.threads)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+COMMANDS = (measure, collect)

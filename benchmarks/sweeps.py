@@ -1,8 +1,5 @@
 """What a sweep costs beyond its trainings, and how many trials a minute one and two workers do.
 
-    python -m benchmarks.sweeps              # five minutes on a quiet machine; writes benchmarks/results/sweeps.json
-    make docs                                # brings docs/sweep.md up to date with it
-
 The file is written after each round, and the same command goes on from there; --again begins anew.
 
 *Overhead*: the time between the end of a worker's trial and the end of its next one, less what the same recipes take
@@ -13,24 +10,20 @@ cores other work took meanwhile is measured, too: two workers can be twice as fa
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-from benchmarks.provenance import stamp
+from benchmarks.protocol import RESULTS, machine, read_rows, write_rows
+from benchmarks.provenance import sentence, stamp
 from tinydigits import data, sweep
-from tinydigits.machine import describe_machine, describe_versions
-from tinydigits.run import write_atomic
+from tinydigits.report.text import table
 from tinydigits.sweep import Study, Sweep
 from tinydigits.train import train
 
-FILE = Path(__file__).parent / "results" / "sweeps.json"
+FILE = RESULTS / "sweeps.json"
 LIMITS = {"overhead": 0.3, "speed-up": 1.8}
 SETTINGS = {"data.source": "digits", "data.batch_size": 50}
 
@@ -73,47 +66,57 @@ def _machine_seconds() -> float:
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(file: Path, num_trials: int, epochs: int, rounds: int) -> dict[str, Any]:
-    """Make the rounds that the file does not have; those of other trials, or of another machine, do not count."""
+def measure(trials: int = 24, epochs: int = 30, rounds: int = 3, again: bool = False, file: Path = FILE) -> int:
+    """Make the rounds that the file does not have, in five minutes; exit code 1 where a limit is missed.
+
+    Those of other trials, or of another machine, do not count. `epochs` are of the trials that are counted a minute.
+    """
     settings = [f"{key}={value}" for key, value in SETTINGS.items()]
-    rows: dict[str, Any] = {
-        **stamp(recipes=[" ".join(["two-conv", *settings])]),
-        "trials": num_trials, "epochs": epochs, "overhead": [], "trials_a_minute": [],
-        "machine": describe_machine(), "versions": describe_versions(),
-    }  # fmt: skip
-    if file.is_file():
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        if all(kept.get(key) == rows[key] for key in ("measured_on", "trials", "epochs", "machine", "versions")):
-            rows = kept
-    for _ in range(rounds):
+    about = {**stamp(recipes=[" ".join(["two-conv", *settings])]), "trials": trials, "epochs": epochs}
+    kept = {} if again else read_rows(file)
+    if any(kept.get(key) != about[key] for key in about if key != "measured_at"):
+        kept = {**about, "overhead": [], "trials_a_minute": []}
+    while len(kept["trials_a_minute"]) < rounds:
         for name, one_round in (
-            ("overhead", lambda: overhead(num_trials)),
-            ("trials_a_minute", lambda: trials_a_minute(num_trials, epochs)),
-        ):
-            if len(rows[name]) < rounds:
-                rows[name].append(one_round())
-                print(f"{name}: {rows[name][-1]}", flush=True)
-                write_atomic(file, json.dumps(rows, indent=1) + "\n")
-    return rows
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=24)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=30, help="of the trials that are counted a minute")
-    parser.add_argument("--again", action="store_true", help="begin anew")
-    parser.add_argument("--rows", type=Path, default=FILE, help="another file for the rows")
-    options = parser.parse_args()
-    if options.again:
-        options.rows.unlink(missing_ok=True)
-    rows = measure(options.rows, options.trials, options.epochs, options.rounds)
-    seconds = statistics.median(row["worker"] - row["plain"] for row in rows["overhead"])
-    speed_up = statistics.median(row["2"] / row["1"] for row in rows["trials_a_minute"])
-    print(f"overhead {seconds:.3f} s a trial (under {LIMITS['overhead']}), two workers {speed_up:.2f}× (at least "
+            ("overhead", lambda: overhead(trials)), ("trials_a_minute", lambda: trials_a_minute(trials, epochs)),
+        ):  # fmt: skip
+            if name == "trials_a_minute" or len(kept[name]) < rounds:
+                kept[name].append(one_round())
+                print(f"{name}: {kept[name][-1]}", flush=True)
+                write_rows(file, kept)
+    extra, gains = (statistics.median(values) for values in figures(kept))
+    print(f"overhead {extra:.3f} s a trial (under {LIMITS['overhead']}), two workers {gains:.2f}× (at least "
           f"{LIMITS['speed-up']})\nnext: make docs")  # fmt: skip
-    return int(seconds >= LIMITS["overhead"] or speed_up < LIMITS["speed-up"])
+    return int(extra >= LIMITS["overhead"] or gains < LIMITS["speed-up"])
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def figures(rows: dict) -> tuple[list[float], list[float]]:
+    """Round by round: seconds a trial beyond its training, and how many times as fast two workers are as one."""
+    return (
+        [row["worker"] - row["plain"] for row in rows["overhead"]],
+        [row["2"] / row["1"] for row in rows["trials_a_minute"]],
+    )
+
+
+def part() -> str:
+    """The part of docs/sweep.md."""
+    rows = read_rows(FILE)
+    extra, gains = figures(rows)
+    others = [row["cores_of_others"] for row in rows["trials_a_minute"]]
+    cells = [["overhead of a trial", f"{statistics.median(extra):.3f} s ({min(extra):.3f} to {max(extra):.3f})",
+              f"under {LIMITS['overhead']} s"]]  # fmt: skip
+    for workers in (1, 2):
+        rate = statistics.median(row[str(workers)] for row in rows["trials_a_minute"])
+        cells.append([f"trials a minute, {workers} worker{'s' * (workers > 1)}", f"{rate:.0f}", ""])
+    cells.append(["two workers against one", f"{statistics.median(gains):.2f}× ({min(gains):.2f} to {max(gains):.2f})",
+                  f"at least {LIMITS['speed-up']}×"])  # fmt: skip
+    return "\n\n".join([
+        table(["what", "median (least to most)", "limit"], cells),
+        f"{machine(rows)}; a thread for each worker. {len(extra)} rounds of {rows['trials']} trials of two-conv on the "
+        f"bundled digits, one epoch for the overhead, {rows['epochs']} for the trials a minute. Other work took "
+        f"{min(others):.2f} to {max(others):.2f} cores meanwhile: two workers can be twice as fast only where two "
+        f"cores are free. {sentence(rows)}",
+    ])  # fmt: skip
+
+
+COMMANDS = (measure,)

@@ -1,8 +1,5 @@
 """Seconds to 99.0 % and 99.4 % on this machine: our recipes beside the plain way, in turn, so that all share its noise.
 
-    python -m benchmarks.time_to_accuracy measure     # about half an hour; stop and call it again at will
-    python -m benchmarks.time_to_accuracy page        # writes docs/time-to-accuracy.md (--check: only compare)
-
 A run is a process of its own, and a line of benchmarks/results/time_to_accuracy.jsonl; a line that is there is not
 measured again. The plain runs ask the test images after every epoch, with the clock stopped, since the epochs that they
 need are to be found; ours are asked once, by the verifier, when the process that trained has ended.
@@ -10,24 +7,26 @@ need are to be found; ours are asked once, by the verifier, when the process tha
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.provenance import stamp
+from benchmarks.protocol import LAB, RESULTS, Page, machine, made_by, read_rows, run_process
+from benchmarks.provenance import sentence, stamp
 from tinydigits import data, recipe
-from tinydigits.machine import describe_machine, describe_versions, find_git_commit
+from tinydigits.machine import find_git_commit
+from tinydigits.report.text import table
 from tinydigits.run import open_run
+from tinydigits.stats import mean_and_sd, shortfall
 
-FILE = Path(__file__).parent / "results" / "time_to_accuracy.jsonl"
-PAGE = Path(__file__).parents[1] / "docs" / "time-to-accuracy.md"
+FILE = RESULTS / "time_to_accuracy.jsonl"
+PAGE = LAB / "time-to-accuracy.md"
 # Fixed before the first run: how many seeds ours are measured with, how many the plain ways.
 SEEDS, PLAIN_SEEDS = 12, 3
 
@@ -49,12 +48,12 @@ RACES = (
 )
 
 
-def measure(threads: int, file: Path = FILE) -> None:
-    """Run what has no line yet, in turn: the plain ways come spread between our seeds."""
-    done = {(row["contender"], row["seed"]) for row in read(file)}
+def measure(threads: int = 2, file: Path = FILE) -> None:
+    """Run what has no line yet, in turn, about half an hour: the plain ways come spread between our seeds."""
+    done = {(row["contender"], row["seed"]) for row in read_rows(file)}
     if ("machine", 0) not in done:
         measured = stamp(recipes=[race.recipe for race in RACES])
-        _append(file, {"contender": "machine", "seed": 0} | measured | _describe_limits(threads))
+        _append(file, {"contender": "machine", "seed": 0, "threads": threads} | measured | _describe_limits(threads))
     for race, plain, seed in _order():
         name = race.plain if plain else race.recipe
         if (name, seed) in done:
@@ -64,14 +63,9 @@ def measure(threads: int, file: Path = FILE) -> None:
         recipes = [race.recipe] if not plain else ["gap-cnn"] if name.startswith("gap-cnn") else []
         _append(file, {
             "contender": name, "seed": seed, **stamp(recipes=recipes), **row, "threads": threads,
-            "machine": describe_machine(), "versions": describe_versions(), "commit": find_git_commit(),
+            "commit": find_git_commit(),
         })  # fmt: skip
         print(name, seed, f"{row['training'][-1]:.2f} s, {row['correct'][-1]:,} of {row['seen']:,}", flush=True)
-
-
-def read(file: Path = FILE) -> list[dict[str, Any]]:
-    """The lines of the file."""
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
 
 
 def _append(file: Path, row: dict[str, Any]) -> None:
@@ -110,9 +104,15 @@ def _run_recipe(race: Race, seed: int, threads: int) -> dict[str, Any]:
 
 
 def _run_plain(race: Race, seed: int, threads: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.time_to_accuracy", "plain", "--seed", str(seed)]
-    command += ["--threads", str(threads), "--contender", race.plain, "--started", repr(time.time())]
-    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
+    command = ["-m", "benchmarks", "time_to_accuracy", "plain", race.plain, "--seed", str(seed)]
+    done = run_process([*command, "--threads", str(threads), "--started", repr(time.time())])
+    return json.loads(done["stdout"])
+
+
+def plain(contender: str, seed: int = 0, threads: int = 2, started: float | None = None) -> None:
+    """Train in the plain way, as `measure` does in a process that was `started` then, in seconds since 1970."""
+    (race,) = (race for race in RACES if race.plain == contender)
+    print(json.dumps(run_plain(race, seed, threads, started or time.time())))
 
 
 def run_plain(race: Race, seed: int, threads: int, started: float) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def run_plain(race: Race, seed: int, threads: int, started: float) -> dict[str, 
     return {
         "training": training, "correct": correct, "seen": len(test), "process": [start_up + t for t in training],
         "images_seen": len(train) * race.max_epochs,
-        "command": f"python -m benchmarks.time_to_accuracy plain --contender '{race.plain}' --seed {seed}",
+        "command": f"python -m benchmarks time_to_accuracy plain '{race.plain}' --seed {seed}",
     }  # fmt: skip
 
 
@@ -186,8 +186,7 @@ def _describe_limits(threads: int) -> dict[str, Any]:
     bandwidth = 2 * source.numel() * _best(lambda: target.copy_(source))
     return {
         "multiply_adds_per_second": {kind: 2048**3 * rate for kind, rate in peaks.items()},
-        "bytes_per_second": bandwidth, "recipes": recipes, "threads": threads,
-        "machine": describe_machine(), "versions": describe_versions(),
+        "bytes_per_second": bandwidth, "recipes": recipes,
     }  # fmt: skip
 
 
@@ -228,32 +227,152 @@ def _num_activations(name: str, options: dict[str, Any]) -> int:
     return total
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=["measure", "page", "plain"])
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--file", type=Path, default=FILE, help="another file for the rows")
-    parser.add_argument("--check", action="store_true", help="page: only say whether it is up to date")
-    parser.add_argument("--contender", choices=[race.plain for race in RACES], help="plain: which one")
-    parser.add_argument("--seed", type=int, default=0, help="plain: its seed")
-    parser.add_argument("--started", type=float, help="plain: when its process was started, seconds since 1970")
-    options = parser.parse_args(arguments)
-    if options.task == "measure":
-        measure(options.threads, options.file)
-        print(f"{options.file}\nnext: python -m benchmarks.time_to_accuracy page")
-    elif options.task == "plain":
-        (race,) = (race for race in RACES if race.plain == options.contender)
-        print(json.dumps(run_plain(race, options.seed, options.threads, options.started or time.time())))
-    else:
-        from benchmarks.time_to_accuracy_page import page
-
-        text = page(read(options.file))
-        if options.check:
-            return int(not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text)
-        PAGE.write_text(text, encoding="utf-8")
-        print(PAGE)
-    return 0
+Row = dict[str, Any]
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def pages() -> Iterator[Page]:
+    yield Page(PAGE, page(read_rows(FILE)), [FILE])
+
+
+def page(rows: Sequence[Row]) -> str:
+    """The page; a contender without a line is said not to have been measured."""
+    lines = [
+        "# Time to accuracy",
+        made_by("time_to_accuracy", FILE) + " Each run is a process of its own, all in turn.",
+    ]
+    machines = [row for row in rows if row["contender"] == "machine"]
+    if not machines:
+        return "\n\n".join([*lines, "Not measured yet."]) + "\n"
+    (limits,) = machines
+    lines += [_machine(limits), _table(rows), *(_race(race, rows) for race in RACES)]
+    lines += [
+        "*Training seconds* are the steps alone, with batches, augmentation and optimizer, without any evaluation. "
+        "*From process start* adds the imports, the reading of the images and, for ours, all that the command does "
+        "until it ends: evaluation on the training images, weights, report. The plain ways are counted until the epoch "
+        "that they need, without their evaluations. ± is the sample standard deviation over seeds.",
+        "## How far from the floor",
+        _floor(limits, rows),
+        "*Arithmetic*: multiply-adds of the forward pass × 3 (backward costs twice as much) × images seen, over the "
+        "fastest 2048×2048 matrix product on the same threads. *Traffic*: every layer's output and its gradient "
+        "written once and read once, in the recipe's precision, over the fastest copy. Where the time goes instead, by "
+        "torch's operations in a step (the five largest, by their own share):",
+        "\n".join(f"- `{name}`: {_profile(found['profile'])}" for name, found in limits["recipes"].items()),
+    ]
+    return "\n\n".join(lines) + "\n"
+
+
+def _machine(limits: Row) -> str:
+    peaks = limits["multiply_adds_per_second"]
+    return (
+        f"{machine(limits, limits['threads'])}. Measured peak: {peaks['fp32'] / 1e9:,.0f} billion "
+        f"multiply-adds a second in fp32, {peaks['bf16'] / 1e9:,.0f} in bf16; "
+        f"{limits['bytes_per_second'] / 1e9:.1f} GB/s. {sentence(limits)}"
+    )
+
+
+def _of(rows: Sequence[Row], contender: str) -> list[Row]:
+    return sorted((row for row in rows if row["contender"] == contender), key=lambda row: row["seed"])
+
+
+def _epochs_needed(group: Sequence[Row], accuracy: float) -> int | None:
+    """The first epoch, from 1, at whose end the mean over the seeds reaches the accuracy."""
+    for epoch in range(len(group[0]["correct"])):
+        if shortfall(_accuracy(group, epoch), accuracy) <= 0:
+            return epoch + 1
+    return None
+
+
+def _accuracy(group: Sequence[Row], at: int) -> float:
+    """The mean share of right answers at the end of an epoch, counted from 0; -1 is the last."""
+    return _mean(group, lambda row: row["correct"][at] / row["seen"])[0]
+
+
+def _mean(group: Sequence[Row], value: Callable[[Row], float]) -> tuple[float, float]:
+    return mean_and_sd([value(row) for row in group])
+
+
+def _spread(group: Sequence[Row], value: Callable[[Row], float], digits: int) -> str:
+    mean, sd = _mean(group, value)
+    return f"{mean:.{digits}f}" if len(group) == 1 else f"{mean:.{digits}f} ± {sd:.{digits}f}"
+
+
+def _table(rows: Sequence[Row]) -> str:
+    cells = []
+    for race in RACES:
+        for contender in (race.recipe, race.plain):
+            group = _of(rows, contender)
+            if not group:
+                cells.append([f"{100 * race.accuracy:.1f} %", contender, "not measured yet", "", "", "", ""])
+                continue
+            epoch = _decisive_epoch(race, contender, group)
+            cells.append([
+                f"{100 * race.accuracy:.1f} %", f"`{contender}`" if contender == race.recipe else contender,
+                len(group), _epochs(group, epoch, contender == race.recipe),
+                _spread(group, lambda row, at=epoch: 100 * row["correct"][at - 1] / row["seen"], 3),  # type: ignore[misc]
+                _spread(group, lambda row, at=epoch: row["training"][at - 1], 2),  # type: ignore[misc]
+                _spread(group, lambda row, at=epoch: row["process"][at - 1], 2),  # type: ignore[misc]
+            ])  # fmt: skip
+    header = ["to", "what", "n", "epochs", "test accuracy, %", "training seconds", "from process start"]
+    return table(header, cells, "llrrrrr")
+
+
+def _decisive_epoch(race: Race, contender: str, group: Sequence[Row]) -> int:
+    """Where a contender is counted: the example at the epoch that it needs, gap-cnn at its last, ours at their end."""
+    if contender == "pytorch-example":
+        return _epochs_needed(group, race.accuracy) or len(group[0]["correct"])
+    return len(group[0]["correct"])
+
+
+def _epochs(group: Sequence[Row], epoch: int, ours: bool) -> str:
+    return str(group[0]["recipe"]["epochs"] if ours else epoch)
+
+
+def _race(race: Race, rows: Sequence[Row]) -> str:
+    ours, plain = _of(rows, race.recipe), _of(rows, race.plain)
+    if not ours or not plain:
+        return f"To {100 * race.accuracy:.1f} %: not measured yet."
+    at = _decisive_epoch(race, race.plain, plain)
+    reached = _accuracy(ours, -1)
+    if shortfall(reached, race.accuracy) > 0:
+        return f"To {100 * race.accuracy:.1f} %: `{race.recipe}` reaches {100 * reached:.3f} %, so it has no time."
+    times = {
+        kind: _mean(plain, lambda row: row[kind][at - 1])[0] / _mean(ours, lambda row: row[kind][-1])[0]  # noqa: B023
+        for kind in ("training", "process")
+    }
+    short = shortfall(_accuracy(plain, at - 1), race.accuracy) > 0
+    missed = " (which the plain way does not reach in these epochs)" if short else ""
+    return (
+        f"To {100 * race.accuracy:.1f} %{missed}: {times['training']:.0f}× less training time than {race.plain}, "
+        f"{times['process']:.0f}× from process start; aimed at {race.aim:.0f}×."
+    )
+
+
+def _floor(limits: Row, rows: Sequence[Row]) -> str:
+    cells = []
+    for name, found in limits["recipes"].items():
+        group = _of(rows, name)
+        if not group:
+            continue
+        seen = group[0]["images_seen"]
+        seconds = _mean(group, lambda row: row["training"][-1])[0]
+        rates = limits["multiply_adds_per_second"]
+        floors = {kind: 3 * found["multiply_adds"] * seen / rate for kind, rate in rates.items()}
+        num_bytes = 2 if found["precision"] == "bf16" else 4
+        traffic = 4 * num_bytes * found["activations"] * seen / limits["bytes_per_second"]
+        cells.append([
+            f"`{name}`", f"{found['num_parameters']:,}", f"{found['multiply_adds']:,}", f"{seen:,}",
+            f"{floors['fp32']:.2f}", f"{floors['bf16']:.2f}", f"{traffic:.2f}", f"{seconds:.2f}",
+            f"{seconds / max(floors[found['precision']], traffic):.1f}×",
+        ])  # fmt: skip
+    header = [
+        "recipe", "parameters", "multiply-adds an image", "images seen", "arithmetic in fp32, s", "in bf16, s",
+        "traffic, s", "training, s", "above the higher floor",
+    ]  # fmt: skip
+    return table(header, cells, "lrrrrrrrr")
+
+
+def _profile(shares: dict[str, float]) -> str:
+    return ", ".join(f"{operation} {100 * share:.0f} %" for operation, share in shares.items())
+
+
+COMMANDS = (measure, plain)

@@ -1,29 +1,35 @@
-"""What the shipped weights answer to one view of each test image, and with the shifts of up to a pixel averaged.
-
-python -m benchmarks.views             # two minutes; writes benchmarks/results/views.json
-python -m benchmarks.frontier_page     # puts it into docs/frontier.md
-"""
+"""What the shipped weights answer to one view of each test image, and with the shifts of up to a pixel averaged."""
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-from benchmarks.frontier import Shipped
+from benchmarks.protocol import RESULTS, read_rows, write_rows
 from benchmarks.provenance import sentence, stamp
 from tinydigits import data, models, pretrained
 from tinydigits.evaluate import evaluate
 from tinydigits.report import text
-from tinydigits.run import write_atomic
 
-FILE = Path(__file__).parent / "results" / "views.json"
+FILE = RESULTS / "views.json"
 SHIFTS = {"one view": 0, "9 views": 1}
 
 
-def measure() -> dict[str, Any]:
-    """Right answers of every shipped model."""
+@dataclass(frozen=True)
+class Shipped:
+    """The weights of a recipe that come with the package, and their right answers to one view of each test image."""
+
+    weights_sha256: str
+    correct: int
+    seen: int
+
+    @property
+    def accuracy(self) -> float:
+        """The accuracy with one view, as a share of 1."""
+        return self.correct / self.seen
+
+
+def measure() -> None:
+    """Ask every shipped model; two minutes."""
     test, counts = data.load("mnist", "test"), {}
     for name in pretrained.names():
         model, card = models.load_weights(pretrained.find(name).weights)
@@ -35,12 +41,13 @@ def measure() -> dict[str, Any]:
         }
         print(name, counts[name], flush=True)
     measured = stamp(weights=pretrained.names())
-    return {**measured, "test_sha256": test.sha256, "seen": len(test), "correct": counts}
+    write_rows(FILE, {**measured, "test_sha256": test.sha256, "seen": len(test), "correct": counts})
+    print("next: python -m benchmarks frontier page")
 
 
 def load() -> dict[str, Shipped]:
     """The shipped weights and their right answers to one view, by recipe."""
-    found = json.loads(FILE.read_text(encoding="utf-8"))
+    found = read_rows(FILE)
     weights = found["measured_on"]["weights"]
     return {
         name: Shipped(weights[name], counts["one view"], found["seen"]) for name, counts in found["correct"].items()
@@ -49,7 +56,7 @@ def load() -> dict[str, Shipped]:
 
 def section() -> str:
     """The part of docs/frontier.md that compares one view with nine."""
-    found = json.loads(FILE.read_text(encoding="utf-8"))
+    found = read_rows(FILE)
     rows = [
         [f"`{name}`", *(f"{counts[what]:,}" for what in SHIFTS), f"{counts['9 views'] - counts['one view']:+}"]
         for name, counts in found["correct"].items()
@@ -63,11 +70,4 @@ def section() -> str:
     ])  # fmt: skip
 
 
-def main() -> int:
-    write_atomic(FILE, json.dumps(measure(), indent=1) + "\n")
-    print(f"{FILE}\nnext: python -m benchmarks.frontier_page")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+COMMANDS = (measure,)

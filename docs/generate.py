@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import json
 import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import typer
@@ -26,8 +24,8 @@ from typer.testing import CliRunner
 
 sys.path.append(str(Path(__file__).parents[1]))  # beside the installed package
 
-from benchmarks import frontier_page, service
-from benchmarks.provenance import sentence, short
+from benchmarks import corpus, exports, frontier, pictures, results_page, service, sweeps
+from benchmarks.provenance import short
 from tinydigits import checks, contract, data, models, pretrained, recipe, sweep
 from tinydigits.cli.main import app
 from tinydigits.run import write_atomic
@@ -62,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def pages() -> list[Path]:
     """The pages that may have generated parts."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def make(what: str) -> str:
@@ -122,35 +120,6 @@ def list_sweep_fields() -> Iterator[str]:
     schema["required"].remove("name")  # `sweep.load` fills it in
     schema["properties"]["name"]["default"] = "the file's name"
     yield from fields_of(schema, {})
-
-
-def list_sweep_speed() -> Iterator[str]:
-    """What `python -m benchmarks.sweeps` measured."""
-    path = ROOT / "benchmarks" / "results" / "sweeps.json"
-    if not path.is_file():
-        yield "Not measured yet."
-        return
-    found = json.loads(path.read_text(encoding="utf-8"))
-    extra = [row["worker"] - row["plain"] for row in found["overhead"]]
-    rates = {workers: [row[workers] for row in found["trials_a_minute"]] for workers in ("1", "2")}
-    gains = [row["2"] / row["1"] for row in found["trials_a_minute"]]
-    rows = [
-        ["overhead of a trial", f"{median(extra):.3f} s ({min(extra):.3f} to {max(extra):.3f})", "under 0.3 s"],
-        *(
-            [f"trials a minute, {n} worker{'s' if n == '2' else ''}", f"{median(rate):.0f}", ""]
-            for n, rate in rates.items()
-        ),
-        ["two workers against one", f"{median(gains):.2f}× ({min(gains):.2f} to {max(gains):.2f})", "at least 1.8×"],
-    ]
-    yield from table(["what", "median (least to most)", "limit"], rows)
-    machine, others = found["machine"], [row["cores_of_others"] for row in found["trials_a_minute"]]
-    yield (
-        f"{machine['processor']}, {machine['num_cores']} cores, torch {found['versions']['torch']}; a thread for each "
-        f"worker. {len(extra)} rounds of {found['trials']} trials of two-conv on the bundled digits, one epoch for the "
-        f"overhead, {found['epochs']} for the trials a minute. Other work took {min(others):.2f} to "
-        f"{max(others):.2f} cores meanwhile: two workers can be twice as fast only where two cores are free. "
-        + sentence(found)
-    )
 
 
 def list_contracts() -> Iterator[str]:
@@ -279,83 +248,6 @@ def limits_of(limits: type[BaseModel]) -> Iterator[str]:
     yield from fields_of(schema, schema.get("$defs", {}))
 
 
-# Results, from docs/results.md and the rows that it is made of.
-
-
-def list_results() -> Iterator[str]:
-    """The first table of docs/results.md, for a page one folder up."""
-    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    rows = re.search(r"^\|.*?\n(?=\n)", text, re.M | re.S)
-    assert rows, "docs/results.md has no table"
-    yield rows.group().replace("](#", "](docs/results.md#")
-
-
-def list_corpus() -> Iterator[str]:
-    """What `python -m benchmarks.corpus` found, check by check."""
-    results = json.loads((ROOT / "benchmarks" / "results" / "corpus.json").read_text(encoding="utf-8"))
-    bad, honest = results["in all"]["bad"], results["in all"]["honest"]
-    yield f"Bad: {bad['rejected']} of {bad['put']} rejected, each by the check that is meant to and for its reason."
-    yield f"Honest: {honest['accepted']} of {honest['put']} accepted, each by every check of its contract."
-    yield sentence(results)
-    rows = []
-    for name in checks.names():
-        put, found = results["bad"].get(name), results["honest"].get(name)
-        rejected = f"{put['rejected']} of {put['put']}" if put else ""
-        rows.append([f"`{name}`", rejected, f"{found['accepted']} of {found['put']}" if found else ""])
-    yield from table(["check", "bad ones rejected", "honest ones accepted"], rows)
-
-
-def list_records() -> Iterator[str]:
-    """The records that were reached, smallest first."""
-    yield from table(
-        ["recipe", "parameters", "numbers", "epochs", "test accuracy", "seeds", "aimed at", "with one view"],
-        (
-            [
-                f"`{point.recipe}`",
-                f"{point.numbers.parameters:,}",
-                f"{point.numbers.total:,}",
-                str(point.epochs),
-                point.spread,
-                str(len(point.accuracies)),
-                f"{100 * point.aim.accuracy:.2f} %",
-                point.with_one_view,
-            ]
-            for point in frontier_page.load_points()
-            if point.aim and point.is_reached
-        ),
-    )
-
-
-def list_service() -> Iterator[str]:
-    """What `python -m benchmarks.service` found, each figure beside what is aimed at."""
-    found = json.loads(service.FILE.read_text(encoding="utf-8"))
-    machine, versions = found["machine"], found["versions"]
-    yield (
-        f"On {machine['processor']} with {machine['num_cores']} cores, which service and client share; Python "
-        f"{versions['python']}; {found['connections']} connections, one image of 784 numbers a request; medians of "
-        f"{len(found['start']['predict'])} starts. {sentence(found)}"
-    )
-    rows = [[what, aim, value, "yes" if holds else "**no**"] for what, aim, value, holds in service.figures(found)]
-    yield from table(["figure", "aimed at", "measured", "holds"], rows)
-
-
-def list_pictures() -> Iterator[str]:
-    """What `python -m benchmarks.pictures compare` found, the model that is best on the tuning pictures first."""
-    found = json.loads((ROOT / "benchmarks" / "results" / "pictures.json").read_text(encoding="utf-8"))
-    rows, weights = [], found["measured_on"]["weights"]
-    for name, model in sorted(found["models"].items(), key=lambda item: -item[1]["sets"]["tuning"]["right"]):
-        tuning, test, other = (model["sets"][key] for key in ("tuning", "test", "no digit"))
-        mark = " (default)" if name == found["default"] else ""
-        kept, warned = 1 - tuning["unsure"] / tuning["seen"], other["unsure"] / other["seen"]
-        cells = [f"{row['right']} of {row['seen']}" for row in (tuning, test)]
-        cells += [str(tuning["wrong_and_sure"] + test["wrong_and_sure"]), f"{model['unsure_below']:.2f}"]
-        cells += [f"{100 * kept:.1f} %", f"{100 * warned:.0f} %"]
-        rows.append([f"`{name}`{mark}", f"`{short(weights[name])}`", *cells])
-    head = ["model", "weights", "tuning pictures", "test pictures", "wrong and sure", "unsure below"]
-    yield from table([*head, "tuning pictures above it", "letters below it"], rows)
-    yield f"Measured on {found['measured_at']}."
-
-
 def show_verdict(name: str) -> Iterator[str]:
     """The findings of a shipped model, as `tinydigits verify NAME` gives them."""
     verdict = pretrained.find(name).verdict
@@ -410,23 +302,24 @@ def describe_option(option: Any) -> str:
     return (option.help or "") + (f" Default: `{option.default}`." if has_default else "")
 
 
-PARTS: dict[str, Callable[[], Iterator[str]]] = {
+PARTS: dict[str, Callable[[], Iterable[str]]] = {
     "models": list_models,
     "recipes": list_recipes,
     "sweeps": list_sweeps,
     "sweep fields": list_sweep_fields,
-    "sweep speed": list_sweep_speed,
+    "sweep speed": lambda: [sweeps.part()],
     "contracts": list_contracts,
     "datasets": list_datasets,
     "recipe fields": list_recipe_fields,
     "groups": list_groups,
     "checks": list_checks,
-    "corpus": list_corpus,
+    "corpus": lambda: [corpus.part()],
     "commands": list_commands,
-    "results": list_results,
-    "records": list_records,
-    "service": list_service,
-    "pictures": list_pictures,
+    "results": lambda: [results_page.part()],
+    "records": lambda: [frontier.part()],
+    "service": lambda: [service.part()],
+    "pictures": lambda: [pictures.part()],
+    "export formats": lambda: [exports.formats()],
     "verdict of gap-cnn-tuned": lambda: show_verdict("gap-cnn-tuned"),
 }
 

@@ -16,7 +16,7 @@ import tinydigits
 SOURCE = Path(tinydigits.__file__).parent
 FLOORS = (
     {"environment", "errors", "origin", "stats", "machine", "quiet", "signals"},
-    {"archive", "bounds", "compiler", "escape", "extras", "text"},
+    {"archive", "bounds", "compiler", "escape", "extras", "figures", "text"},
     {"documents", "onnx_graph"},
     {"contract", "verdict"},
     {"models", "data", "recipe", "run"},

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks.corpus import RESULTS, Bad, Honest, bad, count, honest
+from benchmarks.corpus import FILE, Bad, Honest, bad, count, honest
 from tinydigits import checks
 
 
@@ -29,8 +29,8 @@ def test_the_corpus_is_large_enough() -> None:
 
 
 def test_the_published_counts_are_those_of_the_corpus() -> None:
-    """Where this fails: python -m benchmarks.corpus, then make docs."""
-    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    """Where this fails: python -m benchmarks corpus measure, then make docs."""
+    results = json.loads(FILE.read_text(encoding="utf-8"))
     counted = count()
     for kind in counted:
         assert {name: found["put"] for name, found in results[kind].items()} == counted[kind]

@@ -1,47 +1,27 @@
-"""docs/export.md is what its records say, names every format, and gives the two ratios as they came out."""
+"""What is measured of exported files: the rows, and the ratios of their page as they came out."""
 
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
 import re
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from benchmarks import exports
 from tests.conftest import Mnist
 from tinydigits import export, pretrained
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "exports.py"
-
-
-@pytest.fixture(scope="module")
-def exports() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmarks.exports", FILE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 @pytest.fixture
-def rows(exports: ModuleType) -> dict[str, Any]:
-    return exports.read_rows()
-
-
-def test_the_page_is_made_from_the_records(exports: ModuleType, rows: dict[str, Any]) -> None:
-    text = exports.PAGE.read_text(encoding="utf-8")
-    converted = exports.read_rows(exports.CONVERTERS_FILE)
-    assert text == exports.page(rows, converted), "python -m benchmarks.exports page"
-    assert set(rows) == set(pretrained.names()), "python -m benchmarks.exports measure"
-    assert converted and set(converted) <= set(rows)
+def rows() -> dict[str, Any]:
+    return exports.rows_of()
 
 
 def test_exact_figures_and_times_are_measured_apart(
-    exports: ModuleType, rows: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mnist: Mnist
+    rows: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mnist: Mnist
 ) -> None:
     every = export.formats()
     monkeypatch.setattr(exports.export, "formats", lambda trained=None: ["safetensors"] if trained else every)
@@ -49,18 +29,18 @@ def test_exact_figures_and_times_are_measured_apart(
     old, new = "summit", "dash-99"  # which is asked in a second
     file = tmp_path / "exports.json"
     file.write_text(json.dumps({"models": {old: rows[old]}}), encoding="utf-8")
-    exports.measure([new], file)
-    found = exports.read_rows(file)
+    exports.measure([new], file=file)
+    found = exports.rows_of(file)
     assert found[old] == rows[old] and found[new]["formats"]["safetensors"]["holds"]
     assert "Not timed yet." in exports.page({new: found[new]}, {})
     assert exports.untimed(found) == [new]
-    exports.time_models([new], 1, file)
-    timed = exports.read_rows(file)
+    exports.time_formats([new], repeats=1, file=file)
+    timed = exports.rows_of(file)
     assert new not in exports.untimed(timed)
-    exports.measure([new], file)
-    assert exports.read_rows(file)[new]["timing"] == timed[new]["timing"], "times stay when weights are measured anew"
+    exports.measure([new], file=file)
+    assert exports.rows_of(file)[new]["timing"] == timed[new]["timing"], "times stay when weights are measured anew"
     page = exports.page({new: timed[new]}, {})
-    assert f"### {new}: {timed[new]['num_parameters']:,} parameters" in page
+    assert f"## {new}: {timed[new]['num_parameters']:,} parameters" in page
     weights = exports.weights_sha256(new)
     assert f"weights `{new}` (SHA-256 {weights[:12]}…)." in page and "other weights" not in page
     timed[new]["timing"]["weights_sha256"] = "78313dcd43" + 54 * "0"
@@ -73,15 +53,10 @@ def test_the_bytes_are_those_that_the_exporters_write_today(rows: dict[str, Any]
     trained = export.of_run(pretrained.find("frontier-1800").run)
     for form in ("card", "c"):
         found = export.export(trained, form, tmp_path).num_bytes
-        assert found == rows["frontier-1800"]["formats"][form]["bytes"], "python -m benchmarks.exports measure"
+        assert found == rows["frontier-1800"]["formats"][form]["bytes"], "python -m benchmarks exports measure"
 
 
-@pytest.mark.parametrize("name", export.formats())
-def test_every_format_is_documented(exports: ModuleType, name: str) -> None:
-    assert f"| `{name}` | {export.summary(name)} |" in exports.PAGE.read_text(encoding="utf-8")
-
-
-def test_a_ratio_that_is_missed_is_told(exports: ModuleType, rows: dict[str, Any]) -> None:
+def test_a_ratio_that_is_missed_is_told(rows: dict[str, Any]) -> None:
     name = next(name for name in rows if "timing" in rows[name])
     times = rows[name]["timing"]["formats"]
     times["safetensors"]["p50_us"], times["onnx"]["p50_us"], times["c"]["p50_us"] = [300.0], [100.0], [100.0]
@@ -96,7 +71,7 @@ def test_a_ratio_that_is_missed_is_told(exports: ModuleType, rows: dict[str, Any
     assert "the C header 2.00 of onnxruntime's (slower)" in exports.page(missed, {})
 
 
-def test_a_file_that_was_deleted_is_told(exports: ModuleType, rows: dict[str, Any]) -> None:
+def test_a_file_that_was_deleted_is_told(rows: dict[str, Any]) -> None:
     (name, *_) = rows
     row = rows[name]["formats"]["onnx-int8"]
     row["holds"] = False

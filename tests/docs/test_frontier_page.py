@@ -1,4 +1,4 @@
-"""docs/frontier.md and its picture are what the rows and anchors say."""
+"""The frontier's points, page and picture, from rows and anchors."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import exports, frontier_page, views
-from benchmarks.frontier import Aim, Numbers, Point, Shipped, draw_frontier, load_anchors
+from benchmarks import exports, frontier, views
+from benchmarks.frontier import Aim, Numbers, Point, draw_frontier, load_anchors
 from benchmarks.frontier import frontier_page as make_page
 from benchmarks.frontier import measured_points as points_of
+from benchmarks.protocol import RESULTS
+from benchmarks.rows import Row, load_rows
+from benchmarks.views import Shipped
 from tinydigits import pretrained
 from tinydigits.errors import TinydigitsError
-from tinydigits.report import Row, load_rows
 
-REFERENCE = frontier_page.RESULTS / "reference"
-ANCHORS = load_anchors(frontier_page.RESULTS / "anchors.toml")
+REFERENCE = RESULTS / "reference"
+ANCHORS = load_anchors(RESULTS / "anchors.toml")
 
 
 def measured_points(
     rows: Sequence[Row], shipped: Mapping[str, Shipped] | None = None, aims: Mapping[str, Aim] | None = None
 ) -> list[Point]:
-    return points_of(rows, frontier_page.numbers_of(rows), shipped, aims)
+    return points_of(rows, frontier.numbers_of(rows), shipped, aims)
 
 
 def tuned_rows(*, shift_pixels: int = 0) -> list[Row]:
@@ -33,25 +35,6 @@ def tuned_rows(*, shift_pixels: int = 0) -> list[Row]:
     targets = (row.verdict.target.model_copy(update={"test_time_shift_pixels": shift_pixels}) for row in rows)
     verdicts = (row.verdict.model_copy(update={"target": target}) for row, target in zip(rows, targets, strict=True))
     return [row.model_copy(update={"verdict": verdict}) for row, verdict in zip(rows, verdicts, strict=True)]
-
-
-def test_page_and_picture_are_what_the_rows_say(capsys: pytest.CaptureFixture[str]) -> None:
-    code = frontier_page.main(["--check"])
-    assert code == 0, f"docs/frontier.md differs from its rows:\n{capsys.readouterr().out}"
-
-
-def test_check_finds_a_typed_figure_and_an_old_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page, picture = tmp_path / "frontier.md", tmp_path / "frontier.png"
-    monkeypatch.setattr(frontier_page, "PAGE", page)
-    monkeypatch.setattr(frontier_page, "PICTURE", picture)
-    assert frontier_page.main([]) == 0 and frontier_page.main(["--check"]) == 0
-    text = page.read_text(encoding="utf-8")
-    page.write_text(text.replace("9,274", "9,273", 1), encoding="utf-8")
-    assert frontier_page.main(["--check"]) == 1
-    page.write_text(text, encoding="utf-8")
-    rows = load_rows(REFERENCE)
-    picture.write_bytes(frontier_page.png_bytes(draw_frontier(measured_points(rows), ANCHORS), description="older"))
-    assert frontier_page.main(["--check"]) == 1
 
 
 def test_a_point_is_the_mean_of_all_its_rows_and_says_how_to_check_it() -> None:
@@ -100,18 +83,6 @@ def test_a_mean_that_is_the_aim_has_reached_it() -> None:
     assert one_less.missed_by == pytest.approx(0.00001)
 
 
-def test_the_readme_names_every_record_that_was_reached() -> None:
-    readme = (frontier_page.ROOT / "README.md").read_text(encoding="utf-8")
-    reached = [point for point in frontier_page.load_points() if point.is_reached]
-    assert len(reached) >= 7
-    for point in reached:
-        line = next(line for line in readme.splitlines() if line.startswith(f"| `{point.recipe}` | "))
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        assert cells[1:3] == [f"{point.numbers.parameters:,}", f"{point.numbers.total:,}"]
-        assert cells[4].startswith(f"{100 * point.mean:.3f} ") and cells[-1] == point.with_one_view
-        assert ("9 views" in cells[4]) == cells[-1].startswith("seed 0: ")
-
-
 def test_a_record_of_nine_views_says_what_one_gives_and_whether_that_reaches_the_aim() -> None:
     sha = tuned_rows()[0].verdict.target.weights_sha256
 
@@ -127,20 +98,20 @@ def test_a_record_of_nine_views_says_what_one_gives_and_whether_that_reaches_the
 
 
 def test_shipped_weights_that_are_not_those_of_their_row_are_named() -> None:
-    for points in (frontier_page.load_points(), measured_points(tuned_rows(), {"gap-cnn-tuned": Shipped("0", 1, 2)})):
+    for points in (frontier.load_points(), measured_points(tuned_rows(), {"gap-cnn-tuned": Shipped("0", 1, 2)})):
         page = make_page(points, ANCHORS)
         for point in points:
             note = f"\n`{point.recipe}`: the weights that come with the package are of another training"
             assert (note in page) == point.is_retrained
-    rows = [*load_rows(REFERENCE), *load_rows(frontier_page.RESULTS / "records")]
+    rows = [*load_rows(REFERENCE), *load_rows(RESULTS / "records")]
     judged = {row.recipe: row.verdict.target.weights_sha256 for row in rows if row.seed == 0}
-    points = {point.recipe: point for point in frontier_page.load_points()}
+    points = {point.recipe: point for point in frontier.load_points()}
     for name, shipped in views.load().items():
         assert points[name].is_retrained == (judged[name] != shipped.weights_sha256)
 
 
 def test_one_view_is_what_the_exported_files_were_found_to_answer() -> None:
-    exported = exports.read_rows()
+    exported = exports.rows_of()
     for name, shipped in views.load().items():
         parity = exported[name]["formats"]["safetensors"]["parity"]
         assert (shipped.correct, shipped.seen) == (parity["correct_after"], parity["seen"])
@@ -158,7 +129,7 @@ def test_rows_of_different_recipes_under_one_name_are_refused() -> None:
 
 
 def test_every_point_and_anchor_is_drawn_in_the_picture() -> None:
-    points = frontier_page.load_points()
+    points = frontier.load_points()
     (axes,) = draw_frontier(points, ANCHORS).axes
     names = {text.get_text() for text in axes.texts}
     assert {anchor.name for anchor in ANCHORS} < names and len(names) == len(points) + len(ANCHORS)

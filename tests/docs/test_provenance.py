@@ -28,7 +28,7 @@ def test_a_figure_is_of_what_there_is_today(path: Path) -> None:
 def test_the_picture_of_the_pictures_is_of_those_that_there_are() -> None:
     with Image.open(provenance.ROOT / "docs" / "picture.png") as picture:
         drawn_of = picture.info["Description"]
-    assert drawn_of == provenance.files_sha256("tests/pictures"), "python -m benchmarks.pictures sheet"
+    assert drawn_of == provenance.files_sha256("tests/pictures"), "python -m benchmarks pictures sheet"
 
 
 def test_other_weights_and_what_is_gone_are_found_at_any_depth() -> None:

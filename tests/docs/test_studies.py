@@ -1,4 +1,4 @@
-"""docs/studies is what its rows say, and says no more than they do."""
+"""The pages of the studies say no more than their rows do."""
 
 from __future__ import annotations
 
@@ -31,10 +31,6 @@ def rows(*percents: float) -> list[dict[str, Any]]:
 def text_of(monkeypatch: pytest.MonkeyPatch, found: list[dict[str, Any]]) -> str:
     monkeypatch.setattr(studies, "load", lambda name: (dict(ABOUT), found))
     return studies.page(QUESTION)
-
-
-def test_the_pages_are_what_their_rows_say() -> None:
-    assert studies.write_pages(check=True) == 0
 
 
 def test_a_claim_holds_when_every_step_rises(monkeypatch: pytest.MonkeyPatch) -> None:

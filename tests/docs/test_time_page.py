@@ -1,4 +1,4 @@
-"""docs/time-to-accuracy.md is what its lines say, and the measuring is taken up again where it stopped."""
+"""The page of time to accuracy counts as it says, and the measuring is taken up again where it stopped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from benchmarks import time_to_accuracy as bench
-from benchmarks.time_to_accuracy_page import page
+from benchmarks.protocol import read_rows
+from benchmarks.time_to_accuracy import page
 
 FAST, SLOW = bench.RACES
 
@@ -90,11 +91,7 @@ def test_measuring_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.
     assert done == [(FAST.plain, 0), (FAST.recipe, 0), (SLOW.plain, 0), (SLOW.recipe, 0), (FAST.recipe, 1)]
     done.append(("", -1))  # past the stop
     bench.measure(1, file)
-    rows = [(row["contender"], row["seed"]) for row in bench.read(file)]
+    rows = [(row["contender"], row["seed"]) for row in read_rows(file)]
     assert len(rows) == len(set(rows)) == 1 + 2 * (bench.SEEDS + bench.PLAIN_SEEDS)
     bench.measure(1, file)
-    assert len(bench.read(file)) == len(rows)
-
-
-def test_the_page_is_made_from_the_lines() -> None:
-    assert bench.PAGE.read_text(encoding="utf-8") == page(bench.read()), "python -m benchmarks.time_to_accuracy page"
+    assert len(read_rows(file)) == len(rows)

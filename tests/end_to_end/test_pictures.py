@@ -18,7 +18,7 @@ PICTURES = Path(__file__).parents[1] / "pictures"
 
 
 def test_at_least_97_of_100_pictures_are_read_right() -> None:
-    """`python -m benchmarks.pictures make` made them; nothing was tuned on them."""
+    """`python -m benchmarks pictures make` made them; nothing was tuned on them."""
     files = sorted(map(str, PICTURES.iterdir()))
     assert len(files) >= 60 and {Path(file).name[0] for file in files} == set("0123456789")
     done = subprocess.run(

@@ -1,6 +1,6 @@
 """A disk that fails ends a training with one clear message and costs nothing that was written before.
 
-`python -m benchmarks.reliability disk` lets every write fail, with each error.
+`python -m benchmarks reliability measure disk` lets every write fail, with each error.
 """
 
 from __future__ import annotations

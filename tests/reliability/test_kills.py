@@ -1,4 +1,4 @@
-"""A training that is killed goes on to the same bits; `python -m benchmarks.reliability kills` kills many more."""
+"""A training that is killed goes on to the same bits; many more: `python -m benchmarks reliability measure kills`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cache that cannot be written is told of and costs nothing; `python -m benchmarks.reliability mirrors` tries more.
+"""A cache that cannot be written is told of and costs nothing; the benchmark `reliability measure mirrors` tries more.
 
 What mirrors do is in `tests/unit/data/test_download.py`.
 """

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from benchmarks.results_page import load_claims
 from tests.conftest import HOSTILE
 from tinydigits import checks, contract
 from tinydigits.contract import Contract
 from tinydigits.errors import TinydigitsError
-from tinydigits.report import load_claims
 
 
 @pytest.mark.parametrize("name", contract.names())

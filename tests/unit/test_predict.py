@@ -122,7 +122,7 @@ def test_a_run_with_an_exported_file_is_a_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", pretrained.names())
 def test_the_onnx_file_of_the_package_answers_as_its_weights(name: str) -> None:
-    """`python -m benchmarks.collect_pretrained RUN` writes both."""
+    """`python -m benchmarks collect pretrained RUN` writes both."""
     import torch
 
     from tinydigits.data.batches import normalise

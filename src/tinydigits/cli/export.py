@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tinydigits.errors import printable
+from tinydigits.figures import percent
 
 if TYPE_CHECKING:
     from tinydigits.export import Trained
@@ -127,7 +128,7 @@ def _print_table(trained: Trained, formats: list[str], folder: Path) -> int:
             code = code if done.holds else 1
             cells = [name, f"{done.num_bytes:,}", *(["not run"] if done.not_asked else [])]
             if (parity := done.parity) is not None:
-                accuracy = f"{100 * parity.correct_after / parity.seen:.2f} %"
+                accuracy = percent(parity.correct_after / parity.seen)
                 cells += [f"{parity.same:,} of {parity.seen:,}", f"{parity.largest_difference:.1e}", accuracy]
                 if done.holds:
                     speed = exports.measure(name, done.path, spec=trained.code.spec if trained.code else None)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tinydigits.cli.model_input import parse_shape
+from tinydigits.figures import percent
 
 app = typer.Typer(
     help="List the models and those that come trained, show one's layers, copy one to edit.", no_args_is_help=True
@@ -43,7 +44,7 @@ def ls() -> None:
         shipped = pretrained.find(name)
         record, (correct, seen) = shipped.run.record, shipped.test_counts
         shift_pixels = record.recipe["evaluation"]["shift_pixels"]
-        accuracy = f"{100 * correct / seen:.2f} %" + ("*" if shift_pixels else "")
+        accuracy = percent(correct / seen) + ("*" if shift_pixels else "")
         if shift_pixels:
             shifted.setdefault(shift_pixels, []).append(name)
         trained.add_row(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinydigits.figures import percent
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -133,16 +135,12 @@ def _write_table(answered: Iterable[Found], files: list[str], classifier: Classi
             note = "unsure: perhaps no digit" if answer.is_unsure else ""
             if answer.looks_like > 1:
                 note = f"looks like {answer.looks_like} digits: --many reads each"
-            second = f"{answer.runner_up} {_percent(answer.runner_up_probability)}"
-            write((printable(file), answer.label, _percent(answer.probability), second, note))
+            second = f"{answer.runner_up} {percent(answer.runner_up_probability, 1)}"
+            write((printable(file), answer.label, percent(answer.probability, 1), second, note))
             if show:
                 typer.echo(_drawing(answer.image_HW))
     if is_begun:
         typer.echo(printable(f"model: {classifier.name}"))
-
-
-def _percent(probability: float) -> str:
-    return f"{100 * probability:.1f} %"
 
 
 def _drawing(image_HW: np.ndarray) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from tinydigits.figures import count_of, megabytes, percent
 from tinydigits.run import Record, Run
 from tinydigits.train import Progress, Reporter
 
@@ -38,28 +39,28 @@ class LineReporter(Reporter):
             )
         typer.echo(
             f"{record.recipe['name']}: {record.recipe['model']['name']}, {record.num_parameters:,} parameters, "
-            f"on {record.source_label} ({record.num_train:,} images{validation}), {_count(self.epochs, 'epoch')}, "
-            f"seed {record.recipe['seed']}, {record.device}, {_count(record.threads, 'thread')}{together}{layers}"
+            f"on {record.source_label} ({record.num_train:,} images{validation}), {count_of(self.epochs, 'epoch')}, "
+            f"seed {record.recipe['seed']}, {record.device}, {count_of(record.threads, 'thread')}{together}{layers}"
         )
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:
         parts = [
             f"epoch {row['epoch']}/{self.epochs}",
             f"loss {row['train_loss']:.4f}",
-            f"train {100 * row['train_accuracy']:.2f} %",
+            f"train {percent(row['train_accuracy'])}",
         ]
         if row["validation_accuracy"] is not None:
-            parts.append(f"validation {100 * row['validation_accuracy']:.2f} %")
+            parts.append(f"validation {percent(row['validation_accuracy'])}")
         self.say("  ".join([*parts, f"lr {row['lr']:.2g}", f"{row['seconds']:.1f} s"]))
 
     def on_finish(self, run: Run, record: Record) -> None:
         result, seconds = record.result, record.seconds
         assert result is not None  # a finished run has one
         typer.echo(
-            f"{record.source_label}: {100 * result.accuracy:.2f} % of {result.seen:,} {result.split} images "
-            f"after {_count(record.epochs, 'epoch')}; {seconds.training:.1f} s of training "
+            f"{record.source_label}: {percent(result.accuracy)} of {result.seen:,} {result.split} images "
+            f"after {count_of(record.epochs, 'epoch')}; {seconds.training:.1f} s of training "
             f"(start-up {seconds.start_up:.1f} s, evaluation {seconds.evaluation:.1f} s), "
-            f"peak memory {record.peak_memory_bytes / 1e6:.0f} MB"
+            f"peak memory {megabytes(record.peak_memory_bytes)}"
         )
         typer.echo(f"run: {run.folder}")
 
@@ -81,7 +82,7 @@ class BarReporter(LineReporter):
 
     def on_progress(self, progress: Progress) -> None:
         figures = (
-            f"loss {progress.loss:.4f}  {100 * progress.accuracy:.2f} %  lr {progress.lr:.2g}  "
+            f"loss {progress.loss:.4f}  {percent(progress.accuracy)}  lr {progress.lr:.2g}  "
             f"{progress.images_per_second:,.0f} images/s  {clock(progress.seconds_left)} left"
         )
         self.bar.update(
@@ -105,7 +106,3 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -153,15 +153,14 @@ def _reporter(log: list[str]) -> Reporter:
 
 
 def _print_spread(finished: list[Run]) -> None:
-    from tinydigits.stats import mean_and_sd
+    from tinydigits.figures import spread
 
     results = [run.record.result for run in finished]
-    accuracies = [100 * result.accuracy for result in results if result is not None]
-    mean, sd = mean_and_sd(accuracies)
+    accuracies = [result.accuracy for result in results if result is not None]
     record, result = finished[0].record, results[0]
     assert result is not None  # a finished run has one
     typer.echo(
-        f"{record.recipe['name']} on {record.source_label}: {mean:.2f} ± {sd:.2f} % of {result.seen:,} {result.split} "
+        f"{record.recipe['name']} on {record.source_label}: {spread(accuracies, 2)} of {result.seen:,} {result.split} "
         f"images (mean ± standard deviation, {len(finished)} seeds)"
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 from tinydigits import data
 from tinydigits.escape import code, markdown
 from tinydigits.export.trained import Trained
+from tinydigits.machine import machine_words
 from tinydigits.run import Record
 from tinydigits.text import source_alias, source_label
 from tinydigits.verdict import Verdict
@@ -145,6 +146,7 @@ def _training(record: Record, recipe: Mapping[str, Any]) -> Iterator[str]:
     licence = data.describe(record.source).licence if record.source in data.names() else "not known here"
     yield f"- data: {_in_words(record.source)}, {images}; licence of the data: {licence}"
     yield f"- recipe: {code(recipe['name'])}, seed {recipe['seed']}, epochs: {record.epochs}, steps: {record.steps:,}"
-    yield f"- time: {record.seconds.training:.0f} s on {markdown(record.machine['processor'])}, {record.device}"
+    machine = machine_words(record.machine, record.device, record.threads)
+    yield f"- time: {record.seconds.training:.0f} s on {markdown(machine)}"
     yield "- versions: " + markdown(", ".join(f"{name} {version}" for name, version in record.versions.items()))
     yield f"- SHA-256 of the training images and labels: {code(record.data_sha256)}"

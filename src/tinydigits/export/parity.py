@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from tinydigits.export.trained import Answer, Trained
+from tinydigits.figures import percent, points
 from tinydigits.text import source_label
 
 __all__ = ["MAX_DROP", "Parity", "Rule", "compare"]
@@ -54,10 +55,9 @@ class Parity:
             f"largest probability difference {self.largest_difference:.1e}"
         )
         if self.rule == "accuracy":
-            before, after = (100 * correct / self.seen for correct in (self.correct_before, self.correct_after))
-            sentences += (
-                f", accuracy {before:.2f} → {after:.2f} % ({after - before:+.2f} points; {-100 * MAX_DROP:g} allowed)"
-            )
+            before, after = (correct / self.seen for correct in (self.correct_before, self.correct_after))
+            change = f"{points(after - before)} points; {points(-MAX_DROP)} allowed"
+            sentences += f", accuracy {percent(before)} → {percent(after)} ({change})"
         return f"parity {'holds' if self.holds else 'does not hold'}: {sentences}"
 
 

@@ -14,13 +14,12 @@ from tinydigits.models.weights import (
     open_weights,
     read_card,
     read_weights,
-    save_weights,
     weights_bytes,
     with_plain_weights,
 )
 
 __all__ = [
     "CARD_KEY", "Code", "WeightsCard", "allow", "build", "card_in", "choose_code", "code_sha256", "find", "fit_weights",
-    "load_weights", "module_file", "names", "open_weights", "read_card", "read_weights", "save_weights", "summary",
+    "load_weights", "module_file", "names", "open_weights", "read_card", "read_weights", "summary",
     "weights_bytes", "with_plain_weights",
 ]  # fmt: skip

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CARD_KEY", "WeightsCard", "card_in", "fit_weights", "load_weights", "open_weights", "read_card", "read_weights",
-    "save_weights", "weights_bytes", "with_plain_weights",
+    "weights_bytes", "with_plain_weights",
 ]  # fmt: skip
 
 CARD_KEY = "tinydigits"
@@ -73,22 +73,8 @@ class WeightsCard(BaseModel):
         return tree
 
 
-def save_weights(path: str | Path, model: nn.Module, card: WeightsCard) -> None:
-    """Write a model's parameters and buffers to one safetensors file with `card` in its metadata.
-
-    >>> import tempfile
-    >>> card = WeightsCard(model="two-conv", source="mnist", classes=list("0123456789"), mean=0.1307, std=0.3081)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save_weights(f"{folder}/weights.safetensors", build("two-conv"), card)
-    ...     load_weights(f"{folder}/weights.safetensors")[1].source
-    'mnist'
-
-    """
-    Path(path).write_bytes(weights_bytes(model, card))
-
-
 def weights_bytes(model: nn.Module, card: WeightsCard) -> bytes:
-    """What `save_weights` writes, for callers that write files in their own way."""
+    """A model's parameters and buffers as the content of a safetensors file with `card` in its metadata."""
     from safetensors.torch import save
 
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
@@ -101,8 +87,9 @@ def read_card(path: str | Path) -> WeightsCard:
     >>> import tempfile
     >>> card = WeightsCard(model="two-conv", source="mnist", classes=list("0123456789"), mean=0.1307, std=0.3081)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save_weights(f"{folder}/weights.safetensors", build("two-conv"), card)
-    ...     read_card(f"{folder}/weights.safetensors") == card
+    ...     path = Path(folder) / "weights.safetensors"
+    ...     _ = path.write_bytes(weights_bytes(build("two-conv"), card))
+    ...     read_card(path) == card
     True
 
     Raises TinydigitsError when the file is no safetensors or has no card.

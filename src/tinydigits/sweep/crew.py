@@ -62,17 +62,17 @@ def join(
     share = max(1, _num_cores() // workers)
     before = os.environ.get("OMP_NUM_THREADS")
     crew: list[multiprocessing.context.SpawnProcess] = []
-    ears = []
+    receivers = []
     try:
         os.environ["OMP_NUM_THREADS"] = str(threads or share)  # torch reads it as it is imported
         for _ in range(workers):
-            ear, mouth = context.Pipe(duplex=False)
-            arguments = (study, mouth, threads, device, not crew)
+            receiver, sender = context.Pipe(duplex=False)
+            arguments = (study, sender, threads, device, not crew)
             process = context.Process(target=_work, args=arguments, name="tinydigits-sweep")
             process.start()
-            mouth.close()
+            sender.close()
             crew.append(process)
-            ears.append(ear)
+            receivers.append(receiver)
     finally:
         os.environ.pop("OMP_NUM_THREADS") if before is None else os.environ.update(OMP_NUM_THREADS=before)
     try:
@@ -90,8 +90,8 @@ def join(
     standing = study.standing()
     on_progress(standing)
     if not standing.is_finished:
-        said = [word for word in map(_listen, ears) if word]
-        raise TinydigitsError(f"study {study.folder}", said[0] if said else "all its workers were killed")
+        messages = [word for word in map(_message, receivers) if word]
+        raise TinydigitsError(f"study {study.folder}", messages[0] if messages else "all its workers were killed")
     return standing
 
 
@@ -112,7 +112,7 @@ def work(study: Study, *, lease: Lease | None = None, threads: int | None = None
         worker.run(trial)
 
 
-def _work(study: Study, mouth: Connection, threads: int | None, device: str, is_first: bool) -> None:
+def _work(study: Study, sender: Connection, threads: int | None, device: str, is_first: bool) -> None:
     """A worker's process; all read the same data, and the first alone warns of them."""
     print_warnings()
     if not is_first:
@@ -129,13 +129,13 @@ def _work(study: Study, mouth: Connection, threads: int | None, device: str, is_
     except (Interrupted, KeyboardInterrupt):
         os._exit(130)  # a trial is given up by now, and there is nothing to tidy up
     except TinydigitsError as error:
-        mouth.send(str(error))
+        sender.send(str(error))
     except BaseException as error:  # also what would end this process with 0
         import traceback
 
         if os.environ.get("TINYDIGITS_DEBUG") == "1":
             traceback.print_exc()
-        mouth.send(f"{type(error).__name__}: {error}")
+        sender.send(f"{type(error).__name__}: {error}")
 
 
 def _stop_when_orphaned(parent: int) -> None:
@@ -162,9 +162,9 @@ def _stop(crew: list[multiprocessing.context.SpawnProcess]) -> None:
             process.join()
 
 
-def _listen(ear: Connection) -> str:
+def _message(receiver: Connection) -> str:
     try:
-        return str(ear.recv()) if ear.poll() else ""
+        return str(receiver.recv()) if receiver.poll() else ""
     except EOFError:
         return ""
 

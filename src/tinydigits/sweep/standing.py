@@ -82,7 +82,7 @@ class Standing:
 
 def occupies(trial: FrozenTrial) -> bool:
     """Whether a trial holds its place in the sweep: it runs, or it has ended and counts."""
-    return not trial.state.is_finished() or counts(trial)
+    return trial.state.name == "RUNNING" or counts(trial)
 
 
 def counts(trial: FrozenTrial) -> bool:

@@ -41,8 +41,6 @@ class Worker:
 
         self.study, self.lease, self.threads, self.device = study, lease, threads, device
         self.optuna_study = study.optuna
-        self.storage = self.optuna_study._storage
-        self.study_id = self.optuna_study._study_id
         self.states = optuna.trial.TrialState
         self.rejected_in_a_row = 0
         self.seconds_left: float | None = None
@@ -52,8 +50,8 @@ class Worker:
     def claim(self) -> Trial | None:
         """The next trial, as soon as there is one; None when the study is finished."""
         while True:
-            trials = self.storage.get_all_trials(self.study_id, deepcopy=False)
-            if any(self._closed(trial) for trial in trials if not trial.state.is_finished()):
+            trials = self.optuna_study.get_trials(deepcopy=False)
+            if any(self._closed(trial) for trial in trials if trial.state == self.states.RUNNING):
                 continue  # look again: places have become free
             standing = stand(self.study.sweep, trials)
             if standing.is_finished:
@@ -71,27 +69,33 @@ class Worker:
     def _closed(self, trial: FrozenTrial) -> bool:
         """Close the trial of a worker that has died; says whether it is closed now."""
         attributes = trial.user_attrs
-        if not self.lease.has_ended(trial._trial_id, attributes.get("owner", ""), attributes.get("beat", 0)):
+        if not self.lease.has_ended(trial.number, attributes.get("owner", ""), attributes.get("beat", 0)):
             return False
-        self._settle(trial._trial_id, self.states.FAIL)
+        self._give_up(trial.number)
         return True
 
     def _begin(self, slot: int, trials: list[FrozenTrial]) -> Trial | None:
+        """Begin a trial for a place in the sweep; None where an earlier trial has the place.
+
+        The place is enqueued, so that it is in the storage together with the trial's number, and whoever asks next has
+        that trial: this worker, or another whose own is then left to this one.
+        """
         import optuna
 
         before = [trial for trial in trials if trial.user_attrs.get("slot") == slot]
-        attributes: dict[str, Any] = {"slot": slot, "owner": self.lease.owner, "beat": 0}
-        template = optuna.create_trial(
-            state=self.states.RUNNING, user_attrs=attributes, system_attrs=self._fixed(slot, before)
-        )
-        trial_id = self.storage.create_new_trial(self.study_id, template)
-        trials = self.storage.get_all_trials(self.study_id, deepcopy=False)
-        number = next(trial.number for trial in trials if trial._trial_id == trial_id)
-        if any(trial.user_attrs.get("slot") == slot and trial.number < number and occupies(trial) for trial in trials):
-            self._settle(trial_id, self.states.FAIL)
-            return None
         self.optuna_study.sampler = self._sampler(slot, len(before))
-        return optuna.trial.Trial(self.optuna_study, trial_id)
+        if not any(trial.state == self.states.WAITING for trial in before):  # what a worker left that was killed here
+            attributes = {"slot": slot, "owner": self.lease.owner}
+            self.optuna_study.enqueue_trial(self._fixed(slot, before), user_attrs=attributes)
+        trial = self.optuna_study.ask()
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):  # closed as of the dead worker that enqueued it
+            trial.set_user_attr("owner", self.lease.owner)
+        begun = trial.user_attrs.get("slot")  # None where another has taken what was enqueued
+        earlier = self.optuna_study.get_trials(deepcopy=False)[: trial.number]
+        if begun is None or any(other.user_attrs.get("slot") == begun and occupies(other) for other in earlier):
+            self._give_up(trial.number)
+            return None
+        return trial
 
     def _fixed(self, slot: int, before: list[FrozenTrial]) -> dict[str, Any]:
         """A search begins with what the recipe says itself, so that the best is no worse than that.
@@ -99,10 +103,10 @@ class Worker:
         What was drawn for a trial that was lost is what the one in its place takes, unless it keeps killing workers.
         """
         if self.study.sweep.search and slot == 0 and not before:
-            return {"fixed_params": own_values(self.study.recipe(), self.study.ranges)}
+            return own_values(self.study.recipe(), self.study.ranges)
         lost = [trial for trial in before if trial.state == self.states.FAIL and trial.params]
         draws_again = not self.study.sweep.search or len(lost) % _MOST_LOSSES == 0
-        return {} if draws_again else {"fixed_params": lost[-1].params}
+        return {} if draws_again else lost[-1].params
 
     def _sampler(self, slot: int, attempt: int) -> Any:
         """A sampler of the trial's own seed: with one worker, a search is the same each time."""
@@ -128,12 +132,12 @@ class Worker:
                 self._run(trial, lost)
             except (Interrupted, KeyboardInterrupt) as error:
                 if not lost.is_set():
-                    self._settle(trial._trial_id, self.states.FAIL)
+                    self._give_up(trial.number)
                     raise Interrupted(f"study {self.study.name}", "a worker was stopped") from error
             except optuna.exceptions.UpdateFinishedTrialError:
                 pass  # taken for dead and closed by another worker: it does not count
             except BaseException:
-                self._settle(trial._trial_id, self.states.FAIL)
+                self._give_up(trial.number)
                 raise
 
     def _run(self, trial: Trial, lost: Event) -> None:
@@ -224,7 +228,7 @@ class Worker:
         """The run of a worker that was stopped or has died on this machine, with its checkpoint."""
         from tinydigits.sweep.lease import is_gone
 
-        for other in reversed(self.storage.get_all_trials(self.study_id, deepcopy=False)):
+        for other in reversed(self.optuna_study.get_trials(deepcopy=False)):
             attributes = other.user_attrs
             if attributes.get("slot") != trial.user_attrs["slot"] or "run" not in attributes or counts(other):
                 continue
@@ -258,19 +262,16 @@ class Worker:
         """Tell what came out, unless the trial was closed by another that took this worker for dead."""
         import optuna
 
-        try:
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
             trial.set_user_attr("outcome", outcome)
-            self.optuna_study.tell(trial, value, state=state)
-        except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
-            if not self.storage.get_trial(trial._trial_id).state.is_finished():
-                raise
+            self.optuna_study.tell(trial, value, state=state, skip_if_finished=True)
 
-    def _settle(self, trial_id: int, state: Any) -> None:
-        """Give a trial up; another may have been faster."""
+    def _give_up(self, number: int) -> None:
+        """Close a trial that does not count; another may have been faster."""
         import optuna
 
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
-            self.storage.set_trial_state_values(trial_id, state)
+            self.optuna_study.tell(number, state=self.states.FAIL, skip_if_finished=True)
 
 
 class _Reporter(Reporter):

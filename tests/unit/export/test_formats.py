@@ -264,7 +264,7 @@ def test_an_8_bit_file_has_the_same_interface_and_8_bit_weights(trained: Trained
 
     done = export.export(trained, "onnx-int8", tmp_path)
     assert done.parity is not None and done.parity.rule == "accuracy"
-    assert re.search(r"accuracy \d+\.\d+ → \d+\.\d+ % \([+-]\d\.\d\d points; -0\.1 allowed\)", str(done.parity))
+    assert re.search(r"accuracy \d+\.\d+ % → \d+\.\d+ % \([+-]\d\.\d\d points; -0\.10 allowed\)", str(done.parity))
     proto = onnx.load(done.path)
     assert [put.name for put in (*proto.graph.input, *proto.graph.output)] == ["images", "logits"]
     assert {entry.key for entry in proto.metadata_props} == {"tinydigits"}

@@ -54,9 +54,9 @@ def project(tmp_path: Path) -> Path:
     (folder / "parts" / "sizes.py").write_text("", encoding="utf-8")
     (folder / "unused.py").write_text("", encoding="utf-8")
     code = (
-        "from tinydigits import models; "
+        "from pathlib import Path; from tinydigits import models; "
         "card = models.WeightsCard(model='net.py:Net', source='x', classes=list('0123456789'), mean=0.1, std=0.3); "
-        "models.save_weights('weights.safetensors', models.build('net.py:Net'), card)"
+        "Path('weights.safetensors').write_bytes(models.weights_bytes(models.build('net.py:Net'), card))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=folder)
     (folder / "mark").unlink()

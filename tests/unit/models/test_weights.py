@@ -54,10 +54,8 @@ def test_a_state_dict_is_found_wherever_it_is_usually_kept(tmp_path: Path, wrap:
 
 def test_a_models_file_is_never_imported_on_the_meta_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever tensors a file makes at its import would be without values for as long as the process lasts."""
-    models.save_weights(
-        tmp_path / "w.safetensors", models.build("four-conv"),
-        models.WeightsCard(model="four-conv", source="mnist", classes=tuple("0123456789"), mean=0.1, std=0.3),
-    )  # fmt: skip
+    card = models.WeightsCard(model="four-conv", source="mnist", classes=tuple("0123456789"), mean=0.1, std=0.3)
+    (tmp_path / "w.safetensors").write_bytes(models.weights_bytes(models.build("four-conv"), card))
     monkeypatch.delitem(sys.modules, "tinydigits.models.four_conv")
     devices: list[torch.device] = []
 

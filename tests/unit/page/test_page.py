@@ -108,7 +108,9 @@ def test_the_answer_follows_while_drawing(page: Any) -> None:
         page.mouse.move(*point)
     answer(page).to_have_text("2")
     page.mouse.up()
-    shares = [float(text.split()[0]) for text in page.locator("#bars .percent").all_text_contents()]
+    texts = page.locator("#bars .percent").all_text_contents()
+    assert "< 0.1 %" in texts and not {"0.0 %", "100.0 %"} & {*texts}  # which no softmax gives
+    shares = [float(text.split()[-2]) for text in texts]
     assert abs(sum(shares) - 100) < 1 and shares.index(max(shares)) == 2
     expect(page.locator("#time")).to_contain_text("ms")
     assert page.evaluate("() => document.getElementById('seen').getContext('2d').getImageData(0, 0, 28, 28).data.some("

@@ -13,7 +13,9 @@ import onnx
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.collect_pretrained import FOLDER, SEED, main, place
+from benchmarks.__main__ import main
+from benchmarks.collect import PRETRAINED as FOLDER
+from benchmarks.collect import SEED, place
 from tinydigits import data, models, pretrained, recipe
 from tinydigits.cli.main import app
 from tinydigits.errors import TinydigitsError
@@ -108,7 +110,7 @@ def test_facts_are_read_without_torch() -> None:
 
 def test_only_a_verified_run_of_the_fixed_seed_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = Run(Path(shutil.copytree(pretrained.find("gap-cnn-tuned").run.folder, tmp_path / "run")))
-    assert main([str(run.folder), "--to", str(tmp_path / "room")]) == 0
+    assert main(["collect", "pretrained", str(run.folder), "--to", str(tmp_path / "room")]) == 0
     assert (tmp_path / "room/gap-cnn-tuned/weights.safetensors").read_bytes() == run.file(
         "weights.safetensors"
     ).read_bytes()
@@ -118,5 +120,5 @@ def test_only_a_verified_run_of_the_fixed_seed_is_taken(tmp_path: Path, capsys: 
     with pytest.raises(TinydigitsError, match="seed, got 1, expected 0"):
         place(run, tmp_path / "room")
     run.write("weights.safetensors", b"others")
-    assert main([str(run.folder), "--to", str(tmp_path / "room")]) == 2
+    assert main(["collect", "pretrained", str(run.folder), "--to", str(tmp_path / "room")]) == 2
     assert "no verdict of these weights" in capsys.readouterr().err

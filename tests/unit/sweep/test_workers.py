@@ -65,6 +65,15 @@ def test_of_two_workers_that_begin_at_the_same_place_the_later_one_withdraws(
     assert places == [(0, "FAIL"), (0, "FAIL"), (1, "COMPLETE"), (0, "COMPLETE")]
 
 
+def test_a_place_that_a_killed_worker_has_enqueued_is_taken_once(tmp_path: Path) -> None:
+    study = sweep.create(Sweep(name="e", recipe="two-conv", set=QUICK, vary={"epochs": [1, 2]}), tmp_path)
+    study.optuna.enqueue_trial({}, user_attrs={"slot": 1, "owner": "elsewhere:1:1"})
+    assert not study.standing().rows  # nobody works on it
+    sweep.work(study, threads=1, device="cpu")
+    assert miscounts(study, 2) == []
+    assert study.optuna.trials[0].state.name == "COMPLETE" and study.optuna.trials[0].user_attrs["slot"] == 1
+
+
 def test_a_stopped_study_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     study = sweep.create(Sweep(name="c", recipe="two-conv", set=QUICK, vary={"epochs": [40]}), tmp_path)
     worker = start(study, tmp_path)

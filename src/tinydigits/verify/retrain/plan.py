@@ -190,7 +190,7 @@ def _by_function(request: Request, how: Retraining, budget: Budget, source: str 
         seen = answer["images_seen"]
         training = Training(
             -(-seen // len(images)), seen, len(images), answer["peak_memory_bytes"], seconds=answer["seconds"],
-            machine=f"{answer['threads']} threads of {machine.describe_machine()['processor']}", origin=_ORIGIN,
+            machine=machine.machine_words(machine.describe_machine(), "cpu", answer["threads"]), origin=_ORIGIN,
             refused=tuple(answer["refused"]),
         )  # fmt: skip
         subject = Subject(

@@ -7,6 +7,7 @@ import shlex
 from tinydigits import data, models, recipe
 from tinydigits.checks import Subject, Training
 from tinydigits.errors import TinydigitsError
+from tinydigits.machine import machine_words
 from tinydigits.run import Record, Run, open_run, runs_in
 from tinydigits.text import seen_from
 from tinydigits.train import pick_device
@@ -65,9 +66,7 @@ def contract_as_seen(contract: str | None, run: Run) -> str | None:
 
 
 def _describe(record: Record) -> str:
-    if record.device != "cpu":
-        return record.device
-    return f"{record.threads} threads of {record.machine.get('processor') or 'an unknown processor'}"
+    return machine_words(record.machine, record.device, record.threads)
 
 
 def _siblings(run: Run) -> list[Run]:

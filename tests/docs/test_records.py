@@ -1,4 +1,4 @@
-"""The experiment runner: a row for every seed, none trained twice, no test image in a search."""
+"""The records: a row of the verifier for every planned seed, none trained twice."""
 
 from __future__ import annotations
 
@@ -7,57 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import experiments
+from benchmarks import records
+from benchmarks.__main__ import main
 from tinydigits import recipe
-from tinydigits.errors import Interrupted
 from tinydigits.recipe import to_toml
-from tinydigits.run import Run, create, runs_in
-from tinydigits.train import Reporter, train
-
-QUICK = ["epochs=1", "data.validation=200", "data.batch_size=200"]
-
-
-def search(out: Path, *more: str) -> int:
-    settings = [word for setting in QUICK for word in ("--set", setting)]
-    return experiments.main(["search", "digits", *settings, "--seeds", "2", "--threads", "1", "--out", str(out), *more])
-
-
-def test_a_search_writes_a_row_for_every_seed_and_asks_held_out_images(tmp_path: Path) -> None:
-    assert search(tmp_path) == 0
-    rows = experiments.read_rows(tmp_path / "rows.jsonl")
-    assert [(row["recipe"]["seed"], row["split"], row["seen"]) for row in rows] == [
-        (1000, "validation", 200), (1001, "validation", 200),
-    ]  # fmt: skip
-    assert rows[0]["command"].startswith("tinydigits train digits --seed 1000 --set epochs=1")
-    assert rows[0]["correct"] == runs_in(tmp_path)[0].record.result.correct  # type: ignore[union-attr]
-
-
-def test_a_search_always_holds_images_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiments, "NUM_VALIDATION", 300)  # the bundled digits have no 10,000
-    chosen = recipe.load("digits", ["epochs=1", "data.validation=0"])
-    row = experiments.search(chosen, tmp_path / "rows.jsonl", out=tmp_path, threads=1)
-    assert (row["split"], row["seen"]) == ("validation", 300)
-
-
-def test_a_search_trains_only_what_has_no_row(tmp_path: Path) -> None:
-    assert search(tmp_path) == 0
-    assert search(tmp_path) == 0
-    assert len(runs_in(tmp_path)) == len(experiments.read_rows(tmp_path / "rows.jsonl")) == 2
-    assert search(tmp_path, "--set", "optimizer.lr=0.02") == 0
-    assert len(experiments.read_rows(tmp_path / "rows.jsonl")) == 4
-
-
-def test_a_stopped_run_is_taken_up_again(tmp_path: Path) -> None:
-    class Stop(Reporter):
-        def on_progress(self, progress: object) -> None:
-            raise Interrupted("run", "stopped")
-
-    chosen = recipe.load("digits", [*QUICK, "seed=1000"])
-    with pytest.raises(Interrupted):
-        train(chosen, out=tmp_path, threads=1, reporter=Stop())
-    row = experiments.search(chosen, tmp_path / "rows.jsonl", out=tmp_path, threads=1)
-    (run,) = runs_in(tmp_path)
-    assert (run.record.status, run.record.resumed, row["seen"]) == ("finished", 1, 200)
+from tinydigits.run import Run, create
+from tinydigits.train import train
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +29,7 @@ def plan(folder: Path, **changes: object) -> str:
 
 def record(folder: Path, planned: str) -> int:
     arguments = ["--plan", planned, "--rows", str(folder / "rows"), "--out", str(folder / "runs"), "--threads", "1"]
-    return experiments.main(["record", *arguments])
+    return main(["records", "measure", *arguments])
 
 
 def pretend(finished: Run, out: Path, seeds: range) -> None:
@@ -117,4 +72,4 @@ def test_a_plan_that_cannot_be_followed_is_refused(tmp_path: Path, change: dict[
 
 
 def test_the_plan_of_the_records_can_be_followed() -> None:
-    assert all(planned.recipe in recipe.names() for planned in experiments.load_plan())
+    assert all(planned.recipe in recipe.names() for planned in records.load_plan())
