@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.protocol import RESULTS, ROOT, in_turns, machine, read_rows, run_process, write_rows
 from benchmarks.provenance import sentence, stamp
 from tinydigits.escape import Markdown
-from tinydigits.predict import DEFAULT
+from tinydigits.prediction import DEFAULT
 from tinydigits.report.text import table
 
 FILE = RESULTS / "service.json"
