@@ -16,6 +16,7 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.report import fill_readme
 from tinydigits.run import Run
 from tinydigits.scaffold import data_sets, new
+from tinydigits.verdict import load
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Environment
@@ -51,9 +52,8 @@ def test_the_readme_is_filled_from_the_verdict_and_only_between_its_markers(
         done = shell("tinydigits report --readme README.md", project, installed.variables())
         assert done.returncode == 0, done.stderr
         after = page.read_text(encoding="utf-8")
-        verdict = json.loads((project / "runs" / "latest" / "verdict.json").read_text(encoding="utf-8"))
-        for finding in verdict["findings"]:
-            assert f"| {finding['check']} | {finding['measured']} |" in after
+        for finding in load(project / "runs" / "latest" / "verdict.json").findings:
+            assert f"| {finding.check} | {finding.measured} |" in after
         assert "my-net: **holds** (14 pass)." in after and "Nothing has been measured" not in after
         assert "Trained by `tinydigits train recipe.toml " in after
         assert after.partition("<!--")[0] == before.partition("<!--")[0]

@@ -18,8 +18,12 @@ _Name = Annotated[str, BeforeValidator(lambda name: os.fspath(name) if isinstanc
 _Contract = Annotated[
     Contract,
     PlainSerializer(lambda contract: {"text": contract.text, "limits": contract.model_dump(exclude_unset=True)}),
-    BeforeValidator(lambda tree: Contract.with_text(**tree) if isinstance(tree, dict) else tree),
+    BeforeValidator(lambda tree: Contract.with_text(**tree) if _is_written(tree) else tree),
 ]
+
+
+def _is_written(tree: Any) -> bool:
+    return isinstance(tree, dict) and tree.keys() == {"limits", "text"}
 
 
 class _Part(BaseModel):

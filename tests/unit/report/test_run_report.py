@@ -90,11 +90,12 @@ def test_report_has_the_facts_of_the_record(trained: Run, page: str) -> None:
 
 def test_report_of_a_verified_run_adds_the_test_images_and_the_verdict(judged: Run) -> None:
     page = write_run_report(judged).read_text(encoding="utf-8")
-    verdict = json.loads((judged.folder / "verdict.json").read_text(encoding="utf-8"))
-    counts = next(finding["details"] for finding in verdict["findings"] if finding["check"] == "accuracy")
-    assert f"{counts['correct']} of {counts['seen']}" in row_of(page, "digits", "test")
-    assert f"| {counts['calibration_error']:.4f} |" in row_of(page, "digits", "test")
-    assert f"of the {counts['seen']} digits test images right" in page.split("##")[0]
+    verdict = judged.verdict
+    assert verdict is not None and verdict.test_counts is not None
+    correct, seen = verdict.test_counts
+    assert f"{correct} of {seen}" in row_of(page, "digits", "test")
+    assert f"| {verdict.calibration_error:.4f} |" in row_of(page, "digits", "test")
+    assert f"of the {seen} digits test images right" in page.split("##")[0]
     assert "Contract half: **does not hold**" in page
     assert "| **fail** |" in row_of(page, "training.epochs", "2") and "- **training.epochs**: Train again" in page
     assert sections_of(page)[:7] == [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -89,8 +88,8 @@ def test_a_verified_grid_counts_test_images_and_keeps_the_verdicts(tmp_path: Pat
     rows = study.standing().done
     assert [(row.facts["split"], row.facts["seen"], row.seed) for row in rows] == [("test", 596, 0), ("test", 596, 1)]
     for row in rows:
-        verdict = json.loads((study.folder / row.run / "verdict.json").read_text("utf-8"))
-        assert verdict["findings"][0]["details"]["correct"] == row.facts["correct"]
+        verdict = Run(study.folder / row.run).verdict
+        assert verdict is not None and verdict.test_counts == (row.facts["correct"], row.facts["seen"])
 
 
 def test_a_search_keeps_a_contracts_limits_and_trains_nothing_that_breaks_one(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -52,6 +53,10 @@ def test_a_request_that_was_sent_is_judged_as_the_one_that_was_not() -> None:
     assert prepare(sent(request)).target.facts.options == {"dropout": 0.25}
 
 
-def test_a_field_that_no_request_has_is_refused() -> None:
-    with pytest.raises(ValidationError, match="source"):
-        Request.model_validate({"target": "two-conv", "source": "digits"})
+@pytest.mark.parametrize(
+    "field",
+    [{"source": "digits"}, {"contract": {"limits": {}}}, {"contract": {"limits": {}, "text": ""}}, {"input": 1}],
+)
+def test_a_field_that_no_request_has_is_refused(field: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(field))):
+        Request.model_validate({"target": "two-conv"} | field)

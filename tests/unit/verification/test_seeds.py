@@ -75,5 +75,5 @@ def test_a_baseline_is_asked_the_same_images_as_the_run(runs: list[Run]) -> None
 def test_another_data_set_is_asked_by_every_check_of_the_group(runs: list[Run]) -> None:
     group = {"per_class": {"min": 0.001, "source": "mnist"}, "shifted": {"min": 0.001}}
     verdict = verify(Request(target=runs[0].folder, contract=Contract(name="both", accuracy=group), data="digits"))
-    assert [part["source"] for part in verdict.data] == ["digits"]
+    assert [part.source for part in verdict.data] == ["digits"]
     assert [finding.status for finding in verdict.findings] == ["pass", "pass"]
