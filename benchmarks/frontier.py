@@ -17,10 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from benchmarks import views
 from benchmarks.protocol import DOCS, RESULTS, Page, new_frame
 from benchmarks.records import load_plan
-from benchmarks.rows import Row, load_rows, machine_words
+from benchmarks.rows import Row, load_rows
 from benchmarks.views import Shipped
-from tinydigits import models
+from tinydigits import figures, models
 from tinydigits.errors import TinydigitsError
+from tinydigits.machine import machine_words
 from tinydigits.report import text
 from tinydigits.report.command import train_command, what_decides
 from tinydigits.report.scales import FINE_SHARES, accuracy_ticks, nines, size_ticks
@@ -116,7 +117,7 @@ class Point:
     @property
     def spread(self) -> str:
         """Mean and standard deviation in percent, and the views of an image that were averaged."""
-        return text.spread(self.accuracies) + (f", {self.num_views} views" if self.shift_pixels else "")
+        return figures.spread(self.accuracies) + (f", {self.num_views} views" if self.shift_pixels else "")
 
     @property
     def num_views(self) -> int:
@@ -127,10 +128,10 @@ class Point:
     def with_one_view(self) -> str:
         """What one view of each image gives, and whether that reaches the aim."""
         if not self.shift_pixels:
-            return text.spread(self.accuracies) + self._reaches(self.mean)
+            return figures.spread(self.accuracies) + self._reaches(self.mean)
         if self.shipped is None:
             return "not measured"
-        return f"seed 0: {text.percent(self.shipped.accuracy)}" + self._reaches(self.shipped.accuracy)
+        return f"seed 0: {figures.percent(self.shipped.accuracy)}" + self._reaches(self.shipped.accuracy)
 
     def _reaches(self, accuracy: float) -> str:
         if self.aim is None:
@@ -238,7 +239,8 @@ def measured_points(
         accuracies = tuple(correct / seen for correct, seen in (row.test_counts for row in group))
         records = [row.record for row in group]
         circumstances = dict.fromkeys(
-            f"{machine_words(record)}; " + ", ".join(f"{name} {number}" for name, number in record.versions.items())
+            f"{machine_words(record.machine, record.device, record.threads)}; "
+            + ", ".join(f"{name} {number}" for name, number in record.versions.items())
             for record in records
         )
         model = first.record.recipe["model"]
@@ -271,7 +273,7 @@ def frontier_page(points: Sequence[Point], anchors: Sequence[Anchor]) -> str:
     ]  # fmt: skip
     others = [
         [text.link(anchor.name, anchor.source), f"{anchor.parameters:,}",
-         "not known" if anchor.statistics is None else f"{anchor.statistics:,}", text.percent(anchor.accuracy),
+         "not known" if anchor.statistics is None else f"{anchor.statistics:,}", figures.percent(anchor.accuracy),
          anchor.evidence, anchor.how]
         for anchor in sorted(anchors, key=lambda anchor: anchor.parameters)
     ]  # fmt: skip
@@ -322,7 +324,7 @@ def _aim(point: Point) -> str:
     """Reached or not, once all seeds are there."""
     if point.aim is None:
         return ""
-    aim = text.percent(point.aim.accuracy)
+    aim = figures.percent(point.aim.accuracy)
     if point.is_reached:
         return f"{aim}: reached"
     if len(point.accuracies) < point.aim.seeds:

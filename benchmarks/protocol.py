@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks import provenance
+from tinydigits.machine import machine_words
 from tinydigits.report.svg import Chart, Frame
 from tinydigits.run import write_atomic
 
@@ -117,15 +118,14 @@ def spread(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
 
 
-def machine(rows: Mapping[str, Any], threads: int | None = None) -> str:
+def machine(rows: Mapping[str, Any], threads: int = 0) -> str:
     """Where rows were measured.
 
     >>> machine({"machine": {"processor": "P", "num_cores": 2}, "versions": {"torch": "2.13", "python": "3.11"}}, 1)
-    'P, 2 cores, 1 thread, torch 2.13, Python 3.11'
+    'P, 2 cores; 1 thread; torch 2.13, Python 3.11'
     """
-    words = [rows["machine"]["processor"], f"{rows['machine']['num_cores']} cores"]
-    words += [] if threads is None else [f"{threads} thread{'s' * (threads != 1)}"]
-    return ", ".join([*words, f"torch {rows['versions']['torch']}", f"Python {rows['versions']['python']}"])
+    versions = f"torch {rows['versions']['torch']}, Python {rows['versions']['python']}"
+    return f"{machine_words(rows['machine'], threads=threads)}; {versions}"
 
 
 def new_frame(xs: Sequence[float], ys: Sequence[float], width: int = 800, height: int = 440, right: int = 40) -> Frame:

@@ -89,7 +89,7 @@ def record(
 
     Raises TinydigitsError where the recipe has more parameters than the record may.
     """
-    from tinydigits.verify import keep, prepare
+    from tinydigits.verification import Request, keep, prepare
 
     for seed in range(planned.seeds):
         path = rows / f"{planned.recipe}_s{seed}.json"
@@ -101,7 +101,7 @@ def record(
                     f"record {planned.recipe}", "parameters", got=run.record.num_parameters,
                     expected=f"at most {planned.parameters}",
                 )  # fmt: skip
-            case = prepare(run.folder, threads=threads or run.record.threads)
+            case = prepare(Request(target=run.folder, threads=threads or run.record.threads))
             keep(case, case.judge())
             write(collect(run), rows, replace=False)
         yield *Row.model_validate(read_rows(path)).test_counts, is_new
@@ -109,7 +109,7 @@ def record(
 
 def _train(chosen: Recipe, out: Path, threads: int | None) -> Run:
     """A finished run of exactly this recipe and seed: one that is there, one that was stopped, or a new one."""
-    from tinydigits.train import resume, train
+    from tinydigits.training import resume, train
 
     for run in reversed(runs_in(out)):
         if run.record.recipe == _tree(chosen) and run.record.status != "diverged":

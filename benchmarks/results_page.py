@@ -16,9 +16,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks.protocol import DOCS, RESULTS, Page
-from benchmarks.rows import Row, load_rows, machine_words
-from tinydigits import models
+from benchmarks.rows import Row, load_rows
+from tinydigits import figures, models
 from tinydigits.errors import TinydigitsError
+from tinydigits.machine import machine_words
 from tinydigits.report import text
 from tinydigits.report.command import train_command, what_decides
 from tinydigits.stats import mean_and_sd, shortfall
@@ -206,14 +207,14 @@ def _facts(system: System, group: Sequence[Row], structures: Mapping[str, Struct
         "start-up and evaluation seconds": _spread(
             group, lambda row: row.record.seconds.start_up + row.record.seconds.evaluation
         ),
-        "peak memory": f"at most {text.megabytes(max(record.peak_memory_bytes for record in records))}",
-        "machine": _distinct(map(machine_words, records)),
+        "peak memory": f"at most {figures.megabytes(max(record.peak_memory_bytes for record in records))}",
+        "machine": _distinct(machine_words(r.machine, r.device, r.threads) for r in records),
         "versions": _distinct(", ".join(f"{name} {number}" for name, number in r.versions.items()) for r in records),
     }
 
 
 def _accuracy(group: Sequence[Row]) -> str:
-    return text.spread([correct / seen for correct, seen in (row.test_counts for row in group)])
+    return figures.spread([correct / seen for correct, seen in (row.test_counts for row in group)])
 
 
 def _claim_holds(system: System, group: Sequence[Row]) -> str:

@@ -13,7 +13,7 @@ from tinydigits.report import is_shipped
 from tinydigits.run import Record, Run, write_atomic
 from tinydigits.verdict import JudgedData, Verdict
 
-__all__ = ["Row", "collect", "load_rows", "machine_words", "write"]
+__all__ = ["Row", "collect", "load_rows", "write"]
 
 
 class Row(BaseModel):
@@ -104,12 +104,3 @@ def _lines(tree: dict[str, dict[str, Any]]) -> str:
         lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in inner.items()]
         parts.append(f"{json.dumps(name)}: {{\n" + ",\n".join(lines) + "\n}")
     return "{\n" + ",\n".join(parts) + "\n}\n"
-
-
-def machine_words(record: Record) -> str:
-    """Processor, cores, system, device and threads of a run, in words."""
-    machine = record.machine
-    return (
-        f"{machine.get('processor', '?')}, {machine.get('num_cores', '?')} cores, {machine.get('system', '?')}; "
-        f"{record.device}, {record.threads} {'thread' if record.threads == 1 else 'threads'}"
-    )

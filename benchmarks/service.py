@@ -27,7 +27,7 @@ from benchmarks.protocol import RESULTS, ROOT, in_turns, machine, read_rows, run
 from benchmarks.provenance import sentence, stamp
 from benchmarks.reliability._service import running
 from tinydigits.escape import Markdown
-from tinydigits.predict import DEFAULT
+from tinydigits.prediction import DEFAULT
 from tinydigits.report.text import table
 
 FILE = RESULTS / "service.json"

@@ -52,11 +52,11 @@ FLAGS = [
 ]  # fmt: skip
 
 
-def verify_and_keep(target: Path, contract: Any = None, **facts: Any) -> Verdict:
+def verify_and_keep(run: Path, contract: Any = None, **fields: Any) -> Verdict:
     """What `tinydigits verify` does with a run: its verdict, which is also written into it."""
-    from tinydigits.verify import keep, prepare
+    from tinydigits.verification import Request, keep, prepare
 
-    case = prepare(target, contract, **facts)
+    case = prepare(Request(target=run, contract=contract, **fields))
     verdict = case.judge()
     keep(case, verdict)
     return verdict

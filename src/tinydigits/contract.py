@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
 from tinydigits.text import one_line, read_text, toml_tree
 
-__all__ = ["Contract", "file", "load", "names", "source"]
+__all__ = ["Contract", "file", "from_tree", "load", "names", "source"]
 
 Limits = dict[str, Any]
 
@@ -26,14 +26,14 @@ class Contract(BaseModel):
     """What a model must hold to: groups of limits, each under the name of the check that measures it.
 
     >>> contract = Contract(name="small", model={"parameters": {"max": 24_999}}, behaviour={"finite": True})
-    >>> contract.limits(known=["model.parameters", "behaviour.finite"])
+    >>> contract.limits(check_names=["model.parameters", "behaviour.finite"])
     {'model.parameters': {'max': 24999}, 'behaviour.finite': {}}
 
     `true` asks for a check with its own settings, a table changes them, `false` leaves the check out. A check's table
     may hold further checks:
 
     >>> contract = Contract(name="each", accuracy={"min": 0.99, "per_class": {"min": 0.98}})
-    >>> contract.limits(known=["accuracy", "accuracy.per_class"])
+    >>> contract.limits(check_names=["accuracy", "accuracy.per_class"])
     {'accuracy': {'min': 0.99}, 'accuracy.per_class': {'min': 0.98}}
     """
 
@@ -42,7 +42,7 @@ class Contract(BaseModel):
     name: Annotated[str, AfterValidator(one_line)] = Field(
         min_length=1, max_length=100, description="what the contract is called in verdicts"
     )
-    description: str = Field("", description="one or two sentences: what is claimed, and by whom")
+    description: str = Field(default="", description="one or two sentences: what is claimed, and by whom")
     model: Limits = Field(default_factory=dict, description="size and structure, read from the traced graph")
     shapes: Limits = Field(default_factory=dict, description="what goes in and what comes out")
     behaviour: Limits = Field(default_factory=dict, description="how the model acts: gradients, batches, modes")
@@ -56,6 +56,13 @@ class Contract(BaseModel):
     def text(self) -> str:
         """The contract as written; one that was made in Python is shown as JSON."""
         return self._text or json.dumps(self.model_dump(exclude_defaults=True), indent=2, sort_keys=True)
+
+    @classmethod
+    def with_text(cls, limits: dict[str, Any], text: str) -> Contract:
+        """The contract of limits that were written as `text`."""
+        contract = cls.model_validate(limits)
+        contract._text = "" if contract.text == text else text
+        return contract
 
     @property
     def sha256(self) -> str:
@@ -139,6 +146,17 @@ def load(name_or_path: str | Path) -> Contract:
     if path.suffix == ".toml" or path.is_file():
         return parse(read_text(path, f"contract {spec}"), where=spec, name=path.stem)
     return parse(source(spec), where=spec, name=spec)
+
+
+def from_tree(tree: Mapping[str, Any]) -> Contract:
+    """A contract from its tables, as a caller in Python has them.
+
+    >>> from_tree({"model": {"parameters": {"max": 100}}}).text
+    'name = "contract"\\n\\n[model.parameters]\\nmax = 100\\n'
+    """
+    import tomli_w
+
+    return parse(tomli_w.dumps({"name": "contract", **tree}), where="as a dict", name="contract")
 
 
 def parse(text: str, *, where: str, name: str) -> Contract:

@@ -6,13 +6,14 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 __all__ = [
     "cache_root", "describe_arithmetic", "describe_machine", "describe_versions", "find_git_commit",
-    "keep_freed_memory", "peak_memory_bytes",
+    "keep_freed_memory", "machine_words", "peak_memory_bytes",
 ]  # fmt: skip
 
 
@@ -51,6 +52,20 @@ def describe_machine() -> dict[str, Any]:
         "num_cores": os.cpu_count() or 1,
         "memory_bytes": pages,
     }
+
+
+def machine_words(machine: Mapping[str, Any], device: str = "", threads: int = 0) -> str:
+    """A recorded machine for people, and what of it was used.
+
+    >>> machine_words({"processor": "EPYC", "num_cores": 2, "system": "Linux x86_64"}, "cpu", 1)
+    'EPYC, 2 cores, Linux x86_64; cpu, 1 thread'
+    >>> machine_words({})
+    'an unknown processor'
+    """
+    cores = machine.get("num_cores", 0)
+    parts = [machine.get("processor") or "an unknown processor", f"{cores} core{'s' * (cores != 1)}" if cores else ""]
+    used = [device, f"{threads} thread{'s' * (threads != 1)}" if threads else ""]
+    return "; ".join(", ".join(filter(None, words)) for words in ([*parts, machine.get("system")], used) if any(words))
 
 
 def _cpu_info(*names: str) -> str:

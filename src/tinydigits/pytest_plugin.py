@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tinydigits.verify import Case
+    from tinydigits.verification import Case
 
 __all__ = ["ContractTests", "contract_tests"]
 
@@ -40,8 +40,7 @@ class ContractTests:
 
     def beside(self, folder: Path) -> ContractTests:
         """The same, with the files that are there named in full."""
-        found = {name: value and _find(folder, value) for name, value in vars(self).items()}
-        return ContractTests(**found)
+        return ContractTests(**{name: value and _find(folder, value) for name, value in vars(self).items()})
 
 
 def contract_tests(
@@ -77,9 +76,9 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--tinydigits-contract is needed: which contract?")
     if given["contract"] or written["contract"]:
         here, root = config.invocation_params.dir, (config.inipath or config.rootpath / "_").parent
-        asked = {name: (value and _find(root, value)) for name, value in written.items()}
-        asked |= {name: _find(here, value) for name, value in given.items() if value}
-        tests = ContractTests(**asked)  # type: ignore[arg-type]
+        fields = {name: (value and _find(root, value)) for name, value in written.items()}
+        fields |= {name: _find(here, value) for name, value in given.items() if value}
+        tests = ContractTests(**fields)  # type: ignore[arg-type]
         folder = here if given["contract"] else root
         config.pluginmanager.register(_Collection(config, tests, folder, given["contract"] is not None))
 
@@ -140,23 +139,20 @@ class _Checks(pytest.Collector):
         from tinydigits.errors import TinydigitsError
 
         try:
-            asked = checks.bind(contract.load(self.tests.contract))
+            bound = checks.bind(contract.load(self.tests.contract))
         except TinydigitsError as error:
             raise self.CollectError(str(error)) from error
-        for check, _ in asked:
+        for check, _ in bound:
             yield _CheckItem.from_parent(self, name=check.name)
 
     def case(self) -> Case:
         """The target with its contract; one that cannot be had is an error of every test."""
         from tinydigits.errors import TinydigitsError
-        from tinydigits.verify import prepare
+        from tinydigits.verification import Request, prepare
 
         if self._case is None:
             try:
-                self._case = prepare(
-                    self.tests.target, self.tests.contract, weights=self.tests.weights, out=self.folder / "runs",
-                    source=self.tests.data, model=self.tests.model,
-                )  # fmt: skip
+                self._case = prepare(Request(runs=str(self.folder / "runs"), **vars(self.tests)))
             except TinydigitsError as error:
                 self._case = error
         if isinstance(self._case, Exception):

@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from tinydigits import data
+from tinydigits import data, figures
 from tinydigits.checks import _limits
 from tinydigits.checks._subject import Subject
 from tinydigits.data import ImageSet
 from tinydigits.errors import DataUnavailable, TinydigitsError
 from tinydigits.evaluate import Evaluation
+from tinydigits.figures import percent
 from tinydigits.stats import Interval, images_to_decide, shortfall, wilson_interval
 from tinydigits.text import source_label
 from tinydigits.verdict import Finding, Status
@@ -24,11 +25,9 @@ __all__ = [
     "Margin",
     "Share",
     "answers",
-    "interval_text",
     "judge_interval",
     "judge_mean_and_worst",
     "judge_worst",
-    "percent",
 ]
 
 _USUAL_SOURCE = "mnist"
@@ -115,7 +114,7 @@ def judge_worst(
     worst = min(shares, key=lambda name: shares[name])
     lowest = min(intervals.values(), key=lambda interval: interval.low)
     first_to_fail = min(intervals.values(), key=lambda interval: interval.high)
-    why = f"{100 * confidence:.4g} % interval {interval_text(intervals[worst])}"
+    why = f"{percent(confidence, trim=True)} interval {figures.interval(intervals[worst])}"
     details = {
         "confidence_each": confidence, "bound": limits.bound,
         "each": {name: {"correct": correct, "seen": seen} for name, (correct, seen) in counts.items()},
@@ -162,7 +161,7 @@ def judge_mean_and_worst(
         if limits.bound == "point":
             status = "pass" if shortfall(mean, minimum) <= 0 else "fail"
         statuses.append(status)
-        notes.append(f"{100 * limits.confidence:g} % interval of the mean {interval_text(interval)}")
+        notes.append(f"{percent(limits.confidence, trim=True)} interval of the mean {figures.interval(interval)}")
     if minimum_each is not None:
         status, worst, why, _ = judge_worst(counts, minimum_each, limits)
         statuses.append(status)
@@ -176,16 +175,3 @@ def judge_mean_and_worst(
         measured = f"mean {percent(mean)}, {measured}"
     value = 100 * (mean if minimum is not None else shares[worst])
     return Finding(check, status, measured, limits.text(), "; ".join(notes), details, value)
-
-
-def interval_text(interval: Interval) -> str:
-    return f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %"
-
-
-def percent(share: float) -> str:
-    """A share as people read it.
-
-    >>> percent(0.9941)
-    '99.41 %'
-    """
-    return f"{100 * share:.2f} %"

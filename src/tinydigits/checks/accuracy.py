@@ -20,9 +20,11 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from tinydigits import figures
 from tinydigits.checks._examples import Example, asked, small
-from tinydigits.checks._images import ImageLimits, Share, answers, interval_text, judge_interval, percent
+from tinydigits.checks._images import ImageLimits, Share, answers, judge_interval
 from tinydigits.checks._subject import Subject
+from tinydigits.figures import percent
 from tinydigits.stats import images_to_decide, mean_and_sd, mean_interval, seeds_to_decide, shortfall, wilson_interval
 from tinydigits.trace import fingerprint
 from tinydigits.verdict import Finding, Status
@@ -64,7 +66,7 @@ def check(subject: Subject, limits: Limits) -> Finding:
 def _judge_one(correct: int, seen: int, limits: Limits, beside: str, details: dict[str, Any]) -> Finding:
     share, interval = correct / seen, wilson_interval(correct, seen, limits.confidence)
     details = {"correct": correct, "low": interval.low, "high": interval.high} | details
-    why = f"{100 * limits.confidence:g} % interval {interval_text(interval)}"
+    why = f"{percent(limits.confidence, trim=True)} interval {figures.interval(interval)}"
     status, advice = judge_interval(interval, limits.min), ADVICE
     if limits.bound == "point":
         status = "pass" if share >= limits.min else "fail"
@@ -105,8 +107,8 @@ def _judge_seeds(correct: list[int], limits: Limits, beside: str, details: dict[
         mean_interval(shares, limits.confidence),
     )
     details |= {"images": vars(of_images), "seeds_interval": vars(of_seeds)}
-    why = f"± {100 * sd:.2f} points from seed to seed; {100 * limits.confidence:g} % interval of the seeds"
-    why += f" {interval_text(of_seeds)}, of the images {interval_text(of_images)}"
+    why = f"± {percent(sd).removesuffix(' %')} points from seed to seed; {percent(limits.confidence, trim=True)}"
+    why += f" interval of the seeds {figures.interval(of_seeds)}, of the images {figures.interval(of_images)}"
     by_seeds, by_images = judge_interval(of_seeds, limits.min), judge_interval(of_images, limits.min)
     status: Status = "fail" if "fail" in (by_seeds, by_images) else "pass"
     if limits.bound == "point":

@@ -14,6 +14,7 @@ from pydantic import Field
 from tinydigits.checks._examples import Example, asked, small
 from tinydigits.checks._images import ImageLimits, Margin, answers, judge_interval
 from tinydigits.checks._subject import Subject
+from tinydigits.figures import p_value, percent, points, points_interval
 from tinydigits.stats import mcnemar, paired_interval
 from tinydigits.verdict import Finding, Status
 
@@ -28,7 +29,7 @@ class Limits(ImageLimits):
     margin: Margin = Field(0.0, description="the loss of accuracy that is allowed")
 
     def text(self) -> str:
-        allowed = f"at most {100 * self.margin:.2f} points worse" if self.margin else "not worse"
+        allowed = f"at most {points(self.margin)[1:]} points worse" if self.margin else "not worse"
         return f"{allowed} than {self.run} on {self.images}"
 
 
@@ -39,20 +40,20 @@ def check(subject: Subject, limits: Limits) -> Finding:
     own_right_N, their_right_N = own.predicted_N == images.labels_N, theirs.predicted_N == images.labels_N
     won, lost = int((own_right_N & ~their_right_N).sum()), int((their_right_N & ~own_right_N).sum())
     interval = paired_interval(won, lost, own.seen, limits.confidence)
-    difference, p_value = (won - lost) / own.seen, mcnemar(won, lost)
+    difference, p = (won - lost) / own.seen, mcnemar(won, lost)
     status: Status = judge_interval(interval, -limits.margin)
     if limits.bound == "point":
         status = "pass" if difference >= -limits.margin else "fail"
     why = (
-        f"right on {won:,} that it gets wrong, wrong on {lost:,} that it gets right: McNemar p = {p_value:.2g}; "
-        f"{100 * limits.confidence:g} % interval {100 * interval.low:+.2f} to {100 * interval.high:+.2f} points"
+        f"right on {won:,} that it gets wrong, wrong on {lost:,} that it gets right: "
+        f"McNemar p = {p_value(p)}; {percent(limits.confidence, trim=True)} interval {points_interval(interval)} points"
     )
     if status == "undecided":
         why += f"; a margin of {-interval.low:.4f} would pass"
     return Finding(
-        NAME, status, f"{100 * difference:+.2f} points", "", why,
+        NAME, status, f"{points(difference)} points", "", why,
         {
-            "won": won, "lost": lost, "seen": own.seen, "p_value": p_value, "difference": difference,
+            "won": won, "lost": lost, "seen": own.seen, "p_value": p, "difference": difference,
             "low": interval.low, "high": interval.high,
             "lost_images": (their_right_N & ~own_right_N).nonzero()[0][:50].tolist(),
         },

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tinydigits.checks._examples import Example, asked, small
 from tinydigits.checks._images import ImageLimits, Margin, answers
 from tinydigits.checks._subject import Subject
+from tinydigits.figures import points
 from tinydigits.verdict import Finding
 
 NAME = "accuracy.calibration"
@@ -37,9 +38,8 @@ def check(subject: Subject, limits: Limits) -> Finding:
     images, evaluation = answers(subject, limits)
     error = evaluation.calibration_error(images.labels_N, limits.bins)
     sureness = float(evaluation.probability_N.mean()) - evaluation.accuracy
-    why = (
-        f"on average {100 * abs(sureness):.2f} points too {'sure' if sureness > 0 else 'unsure'}, in {limits.bins} bins"
-    )
+    too = f"{points(abs(sureness))[1:]} points too {'sure' if sureness > 0 else 'unsure'}"
+    why = f"on average {too}, in {limits.bins} bins"
     return Finding.judge(
         NAME, error <= limits.max, measured=f"{error:.4f}", why=why,
         details={"calibration_error": error, "bins": limits.bins, "mean_probability_minus_accuracy": sureness},

@@ -14,8 +14,9 @@ from pydantic import Field, model_validator
 
 from tinydigits.checks._corruptions import USUAL, corrupt
 from tinydigits.checks._examples import Example, asked, small
-from tinydigits.checks._images import ImageLimits, Share, answers, judge_mean_and_worst, percent
+from tinydigits.checks._images import ImageLimits, Share, answers, judge_mean_and_worst
 from tinydigits.checks._subject import Subject
+from tinydigits.figures import percent
 from tinydigits.verdict import Finding
 
 NAME = "accuracy.corrupted"

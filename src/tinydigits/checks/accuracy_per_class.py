@@ -9,8 +9,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from tinydigits.checks._examples import Example, asked, small
-from tinydigits.checks._images import ImageLimits, Share, answers, judge_worst, percent
+from tinydigits.checks._images import ImageLimits, Share, answers, judge_worst
 from tinydigits.checks._subject import Subject
+from tinydigits.figures import percent
 from tinydigits.verdict import Finding
 
 NAME = "accuracy.per_class"

@@ -12,9 +12,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tinydigits.checks._examples import Example, asked, small
-from tinydigits.checks._images import ImageLimits, Share, answers, judge_mean_and_worst, percent
+from tinydigits.checks._images import ImageLimits, Share, answers, judge_mean_and_worst
 from tinydigits.checks._subject import Subject
 from tinydigits.data import ImageSet
+from tinydigits.figures import percent
 from tinydigits.verdict import Finding
 
 NAME = "accuracy.shifted"

@@ -28,7 +28,7 @@ ADVICE = "Size the layers and the flattened width for it; `tinydigits models sho
 class Limits(_limits.Limits):
     """`true`, or `{shape = [3, 32, 32], mean = 0.5, std = 0.5, batch_sizes = [1, 2, 16]}`; without the batch.
 
-    >>> Limits(range=(-1, 1)).says()
+    >>> Limits(range=(-1, 1)).input_facts()
     {'mean': 0.5, 'std': 0.5}
     """
 
@@ -49,7 +49,7 @@ class Limits(_limits.Limits):
             raise ValueError("a range from paper to ink, as [0, 255]")
         return self
 
-    def says(self) -> dict[str, Any]:
+    def input_facts(self) -> dict[str, Any]:
         """What is said of the input, by the fields of `Subject`."""
         mean, std = levels_of_range(*self.range) if self.range is not None else (self.mean, self.std)
         fields = {"input_shape": self.shape, "mean": mean, "std": std, "resize": self.resize}

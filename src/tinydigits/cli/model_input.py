@@ -1,4 +1,4 @@
-"""What `verify` and `models show` are told of a model: its input, its arguments."""
+"""What the flags of `verify` and `models show` say of a model: its input, its arguments."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tinydigits.verdict import JudgedTarget
-    from tinydigits.verify import InputSaid
+    from tinydigits.verification import InputFacts
 
 __all__ = ["parse_input", "parse_options", "parse_shape", "words"]
 
@@ -44,16 +44,16 @@ def parse_options(settings: Sequence[str] | None) -> dict[str, Any]:
 
 def parse_input(
     shape: str | None, mean: str | None, std: str | None, levels: str | None, resize: bool | None
-) -> InputSaid:
+) -> InputFacts:
     """What the flags say of a model's input; `levels`, such as `0:255`, stands in for mean and std."""
     from tinydigits.data.model_input import levels_of_range, parse_levels
     from tinydigits.errors import TinydigitsError
-    from tinydigits.verify import InputSaid
+    from tinydigits.verification import InputFacts
 
-    said: dict[str, Any] = {"input_shape": parse_shape(shape) if shape is not None else None, "resize": resize}
+    facts: dict[str, Any] = {"input_shape": parse_shape(shape) if shape is not None else None, "resize": resize}
     for name, text in (("mean", mean), ("std", std)):
         try:
-            said[name] = parse_levels(text) if text is not None else None
+            facts[name] = parse_levels(text) if text is not None else None
         except ValueError as error:
             raise TinydigitsError(
                 f"--{name}", got=text, expected="a number, or one for each channel: 0.5,0.5,0.5"
@@ -63,10 +63,10 @@ def parse_input(
             raise TinydigitsError("--range", "says the same as --mean and --std", expected="one of them")
         try:
             paper, ink = (float(part) for part in levels.split(":"))
-            said["mean"], said["std"] = levels_of_range(paper, ink)
+            facts["mean"], facts["std"] = levels_of_range(paper, ink)
         except (ValueError, ZeroDivisionError) as error:
             raise TinydigitsError("--range", got=levels, expected="two numbers, as in 0:255 or -1:1") from error
-    return InputSaid(**said)
+    return InputFacts(**facts)
 
 
 def words(target: JudgedTarget) -> str:

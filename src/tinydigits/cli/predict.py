@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinydigits.figures import percent
+
 if TYPE_CHECKING:
     import numpy as np
 
-    from tinydigits.predict import Answer, Classifier
+    from tinydigits.prediction import Answer, Classifier
 
     Found = tuple[str, list[Answer]]
     """A picture, and what was found in it."""
@@ -45,7 +47,7 @@ def predict(
     """Read the digit of each picture: its class, the probability, and the runner-up."""
     from tinydigits import bounds
     from tinydigits.errors import TinydigitsError
-    from tinydigits.predict import classify_picture, open_model, pictures_in
+    from tinydigits.prediction import classify_picture, open_model, pictures_in
 
     if as_csv and (as_json or show):
         other = "--json" if as_json else "--show"
@@ -133,16 +135,12 @@ def _write_table(answered: Iterable[Found], files: list[str], classifier: Classi
             note = "unsure: perhaps no digit" if answer.is_unsure else ""
             if answer.looks_like > 1:
                 note = f"looks like {answer.looks_like} digits: --many reads each"
-            second = f"{answer.runner_up} {_percent(answer.runner_up_probability)}"
-            write((printable(file), answer.label, _percent(answer.probability), second, note))
+            second = f"{answer.runner_up} {percent(answer.runner_up_probability, 1)}"
+            write((printable(file), answer.label, percent(answer.probability, 1), second, note))
             if show:
                 typer.echo(_drawing(answer.image_HW))
     if is_begun:
         typer.echo(printable(f"model: {classifier.name}"))
-
-
-def _percent(probability: float) -> str:
-    return f"{100 * probability:.1f} %"
 
 
 def _drawing(image_HW: np.ndarray) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tinydigits.errors import printable
+from tinydigits.figures import megabytes, p_value, percent, points, points_interval
 
 if TYPE_CHECKING:
     from tinydigits.run import Difference, Paired, Record, Run
@@ -109,7 +110,7 @@ def _cell(column: str, value: Any) -> str:
     if value is None:
         return ""
     if column in ("accuracy", "test"):
-        return f"{100 * value:.2f} %"
+        return percent(value)
     if column == "seconds":
         return f"{value:.1f}"
     if column == "data":
@@ -123,6 +124,7 @@ def show(target: Target = None, out: Out = Path("runs"), json: Json = False) -> 
     from rich.table import Table
 
     from tinydigits.cli.console import plain_console
+    from tinydigits.machine import machine_words
     from tinydigits.run import open_run
 
     run = open_run(target, out)
@@ -130,7 +132,7 @@ def show(target: Target = None, out: Out = Path("runs"), json: Json = False) -> 
     if json:
         typer.echo(record.model_dump_json(indent=2))
         return
-    verdict, seconds, machine = run.verdict, record.seconds, record.machine
+    verdict, seconds = run.verdict, record.seconds
     tested = verdict.test_counts if verdict else None
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
@@ -143,11 +145,11 @@ def show(target: Target = None, out: Out = Path("runs"), json: Json = False) -> 
         ("data", f"{record.source_label}: {record.num_train:,} training images, {record.num_validation:,} held out"),
         ("epochs", f"{record.epochs} of {record.recipe['epochs']}, {record.images_seen:,} images seen"),
         ("accuracy", _accuracy(record)),
-        ("test", f"{100 * tested[0] / tested[1]:.2f} % ({tested[0]:,} of {tested[1]:,})" if tested else "not asked"),
+        ("test", f"{percent(tested[0] / tested[1])} ({tested[0]:,} of {tested[1]:,})" if tested else "not asked"),
         ("contract", f"{verdict.contract.name}: {verdict.word}" if verdict else "not verified"),
         ("seconds", f"{seconds.training:.1f} training, {seconds.evaluation:.1f} evaluation"),
-        ("peak memory", f"{record.peak_memory_bytes / 1e6:.0f} MB"),
-        ("machine", f"{machine['processor']}, {machine['num_cores']} cores; {record.device}, {record.threads} threads"),
+        ("peak memory", megabytes(record.peak_memory_bytes)),
+        ("machine", machine_words(record.machine, record.device, record.threads)),
         ("versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
         ("files", ", ".join(sorted(path.name for path in run.folder.iterdir() if not path.name.startswith(".")))),
     ):  # fmt: skip
@@ -159,7 +161,7 @@ def show(target: Target = None, out: Out = Path("runs"), json: Json = False) -> 
 
 def _accuracy(record: Record) -> str:
     result = record.result
-    return f"{100 * result.accuracy:.2f} % ({result.split})" if result else ""
+    return f"{percent(result.accuracy)} ({result.split})" if result else ""
 
 
 @app.command()
@@ -185,12 +187,11 @@ def diff(
         return
     _print_differences(runs, differences)
     for paired in pairs:
-        low, high = 100 * paired.interval.low, 100 * paired.interval.high
         typer.echo(
             f"\non the same {paired.seen:,} {paired.what} images: both right {paired.both_right:,}, "
             f"only A {paired.won:,}, only B {paired.lost:,}, both wrong {paired.both_wrong:,}\n"
-            f"  A - B = {100 * paired.difference:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}; "
-            f"McNemar's p = {_p_value(paired.p_value)}"
+            f"  A - B = {points(paired.difference)} points, 95 % interval {points_interval(paired.interval)}; "
+            f"McNemar's p = {p_value(paired.p_value)}"
         )
     if not pairs:
         typer.echo("\nno set of images that both were asked and whose answers both keep")
@@ -243,14 +244,10 @@ def _value(name: str, value: Any) -> str:
     if value is None:
         return "-"
     if name.endswith("accuracy"):
-        return f"{100 * value:.2f} %"
+        return percent(value)
     if isinstance(value, float):
         return f"{value:.4g}" if not name.startswith("seconds") else f"{value:.1f}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _p_value(p_value: float) -> str:
-    return f"{p_value:.3f}" if p_value >= 0.001 else f"{p_value:.1e}"
 
 
 @app.command()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from tinydigits.figures import interval, percent, spread
+
 if TYPE_CHECKING:
     from tinydigits.sweep import Row, Standing, Study, Sweep
 
@@ -216,14 +218,14 @@ def _searched(standing: Standing) -> Any:
     for row in sorted(finished, key=lambda row: (-(row.value or 0), row.slot))[:_MOST_ROWS]:
         table.add_row(
             str(row.slot + 1), *(_text(row.settings.get(key)) for key in keys), f"{row.facts['parameters']:,}",
-            f"{100 * (row.value or 0):.2f} %", f"{row.seconds:.1f}",
+            percent(row.value or 0), f"{row.seconds:.1f}",
         )  # fmt: skip
     return table
 
 
 def _compared(standing: Standing) -> Any:
     """Each combination of a grid with the mean over its seeds."""
-    from tinydigits.stats import mean_and_sd, mean_interval
+    from tinydigits.stats import mean_interval
 
     keys = _keys(standing.done)
     table = _table([*_short(keys), "n", "accuracy", "95 % interval", "seconds"])
@@ -231,18 +233,13 @@ def _compared(standing: Standing) -> Any:
     for row in standing.done:
         groups.setdefault(tuple(_text(row.settings.get(key)) for key in keys), []).append(row)
     for values, rows in groups.items():
-        accuracies = [100 * row.value for row in rows if row.state == "finished" and row.value is not None]
+        accuracies = [row.value for row in rows if row.state == "finished" and row.value is not None]
         seconds = f"{sum(row.seconds for row in rows) / len(rows):.1f}"
         if not accuracies:
             table.add_row(*values, "0", rows[0].state, "", seconds)
             continue
-        mean, sd = mean_and_sd(accuracies)
-        several = len(accuracies) > 1
-        interval = mean_interval(accuracies) if several else None
-        table.add_row(
-            *values, str(len(accuracies)), f"{mean:.2f} ± {sd:.2f} %" if several else f"{mean:.2f} %",
-            f"{max(interval.low, 0):.2f} to {min(interval.high, 100):.2f}" if interval else "", seconds,
-        )  # fmt: skip
+        ends = interval(mean_interval(accuracies)) if len(accuracies) > 1 else ""
+        table.add_row(*values, str(len(accuracies)), spread(accuracies, 2), ends, seconds)
     return table
 
 

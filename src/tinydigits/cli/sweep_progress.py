@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from tinydigits.cli.progress import clock
+from tinydigits.figures import percent
+from tinydigits.progress import clock
 
 if TYPE_CHECKING:
     from tinydigits.sweep import Row, Standing
@@ -58,7 +59,7 @@ def watch() -> Iterator[Callable[[Standing], None]]:
 def _line(row: Row) -> str:
     settings = " ".join(f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
                         for key, value in row.settings.items())  # fmt: skip
-    accuracy = "" if row.value is None else f"{100 * row.value:.2f} %"
+    accuracy = "" if row.value is None else percent(row.value)
     word = accuracy if row.state == "finished" else f"{row.state} {accuracy}".strip()
     return f"{row.slot + 1}: {settings} seed {row.seed}  {word}  {row.seconds:.1f} s"
 
@@ -66,7 +67,7 @@ def _line(row: Row) -> str:
 def _state(standing: Standing) -> str:
     total = "" if standing.total is None else f" of {standing.total}"
     parts = [f"{len(standing.done)}{total} done"]
-    parts += [f"best {100 * standing.best.value:.2f} %"] if standing.best and standing.best.value is not None else []
+    parts += [f"best {percent(standing.best.value)}"] if standing.best and standing.best.value is not None else []
     left = standing.seconds_left
     parts += [f"{clock(left)} left"] if left is not None and not standing.is_finished else []
     return ", ".join(parts)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tinydigits.verdict import Verdict
-    from tinydigits.verify import Case
+    from tinydigits.verification import Case
 
 _COLOURS = {"pass": "green", "fail": "red", "undecided": "yellow", "not run": "yellow"}
 _WIDTH_WITHOUT_TERMINAL = 160
@@ -91,7 +91,7 @@ def verify(
     from tinydigits.cli.console import plain_console
     from tinydigits.cli.github import commands_stopped, tell_github
     from tinydigits.errors import TinydigitsError
-    from tinydigits.verify import Retraining, keep, prepare
+    from tinydigits.verification import Request, Retraining, keep, prepare
 
     if not retrain and (recipe or train or seeds):
         raise TinydigitsError("verify", "--recipe, --train and --seeds say how to train anew", hint="--retrain")
@@ -106,13 +106,14 @@ def verify(
     console = plain_console(file=words)  # standard output is the printed file's alone
     if not console.is_terminal:
         console = plain_console(file=words, width=_WIDTH_WITHOUT_TERMINAL)
+    request = Request(
+        target=target, contract=contract, runs=str(out), weights=str(weights) if weights else None, model=model,
+        options=model_input.parse_options(settings), data=data, device=device, threads=threads,
+        input=model_input.parse_input(input_shape, mean, std, levels, resize),
+        retraining=Retraining(recipe=recipe, function=train, seeds=seeds) if retrain else None,
+    )  # fmt: skip
     with commands_stopped(words), console.status("verifying") as status:
-        case = prepare(
-            target, contract, weights=weights, options=model_input.parse_options(settings), model=model,
-            said=model_input.parse_input(input_shape, mean, std, levels, resize),
-            out=out, source=data, device=device, threads=threads,
-            retraining=Retraining(recipe, train, seeds) if retrain else None, on_training=status.update,
-        )  # fmt: skip
+        case = prepare(request, on_training=status.update)
         verdict = case.judge(lambda finding: status.update(f"{finding.check}: {finding.status}"))
     _print(console, case, verdict, model)
     _write(files, verdict, before, output)

@@ -198,7 +198,12 @@
     $("time").textContent = image ? `${milliseconds.toFixed(1)} ms, picture to answer` : "\u00a0";
   }
 
-  const percent = (share) => `${(100 * share).toFixed(1)} %`;
+  // All and nothing are said only where they are.
+  function percent(share) {
+    const digits = (100 * share).toFixed(1);
+    if (share > 0 && digits === "0.0") return "< 0.1 %";
+    return share < 1 && digits === "100.0" ? "> 99.9 %" : `${digits} %`;
+  }
 
   function say(text, isWarning = false) {
     $("sure").textContent = text;

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tinydigits.report import text
+from tinydigits import figures
 from tinydigits.stats import wilson_interval
 
 __all__ = ["calibration_table", "classes_table"]
@@ -28,9 +28,9 @@ def classes_table(confusion_KK: np.ndarray, classes: Sequence[str]) -> Table:
         others[index] = 0
         most = int(others.argmax())
         rows.append([
-            name, f"{seen:,}", text.percent(right / seen) if seen else "–",
-            text.interval(wilson_interval(right, seen)) if seen else "–",
-            text.percent(right / answered) if answered else "–",
+            name, f"{seen:,}", figures.percent(right / seen) if seen else "–",
+            figures.interval(wilson_interval(right, seen)) if seen else "–",
+            figures.percent(right / answered) if answered else "–",
             f"{classes[most]} ({others[most]})" if others[most] else "none",
         ])  # fmt: skip
     return ["class", "images", "recall", "95 % interval", "precision", "most often taken for"], rows, "lrrrrl"
@@ -46,8 +46,8 @@ def calibration_table(reliability: np.ndarray) -> Table:
     """
     rows = [
         [
-            text.percent(total / seen), f"{seen:,.0f}", text.percent(right / seen),
-            text.interval(wilson_interval(round(right), round(seen))),
+            figures.percent(total / seen), f"{seen:,.0f}", figures.percent(right / seen),
+            figures.interval(wilson_interval(round(right), round(seen))),
         ]
         for seen, right, total in reliability.T if seen
     ]  # fmt: skip

@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from tinydigits import figures
 from tinydigits.errors import TinydigitsError
 from tinydigits.escape import markdown
 from tinydigits.report import text
@@ -52,7 +53,7 @@ class Compared:
     @property
     def spread(self) -> str:
         """Mean and standard deviation over seeds, in per cent."""
-        return text.spread(self.accuracies)
+        return figures.spread(self.accuracies)
 
     @property
     def interval(self) -> Interval | None:
@@ -172,8 +173,8 @@ def runs_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]
         record, row = entry.record, [str(entry.number), entry.run.name]
         for split in splits:
             counts = entry.counts.get(split)
-            interval = f" ({text.interval(wilson_interval(*counts))})" if counts else ""
-            row.append(text.percent(counts[0] / counts[1]) + interval if counts else "")
+            interval = f" ({figures.interval(wilson_interval(*counts))})" if counts else ""
+            row.append(figures.percent(counts[0] / counts[1]) + interval if counts else "")
         row.append(f"{entry.verdict.contract.name}: {entry.verdict.word}" if entry.verdict else "")
         row += [f"{record.num_parameters:,}", str(record.epochs), f"{record.seconds.training:,.1f}"]
         row += [record.recipe["name"], str(record.recipe["seed"])]
@@ -184,7 +185,9 @@ def runs_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]
 def settings_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]:
     """Head, rows and alignment: the settings that are not the same in all runs."""
     names = comparison.varied[:_MOST_VARIED]
-    rows = [[str(entry.number), *(text.setting(entry.settings.get(n)) for n in names)] for entry in comparison.entries]
+    rows = [
+        [str(entry.number), *(figures.setting(entry.settings.get(n)) for n in names)] for entry in comparison.entries
+    ]
     return ["no.", *names], rows, "r" + "l" * len(names)
 
 
@@ -200,10 +203,10 @@ def groups_table(comparison: Comparison) -> tuple[list[str], list[list[str]], st
     rows = [
         [
             group.entries[0].record.recipe["name"],
-            *(text.setting(group.entries[0].settings.get(name)) for name in names),
+            *(figures.setting(group.entries[0].settings.get(name)) for name in names),
             ", ".join(str(entry.number) for entry in group.entries),
             f"{group.entries[0].record.num_parameters:,}", str(len(group.entries)), group.spread,
-            text.interval(group.interval) if group.interval else "one seed says nothing of spread",
+            figures.interval(group.interval) if group.interval else "one seed says nothing of spread",
         ]
         for group in comparison.groups
     ]  # fmt: skip
@@ -216,19 +219,14 @@ def pairs_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str
     rows = [
         [
             f"{p.first.number} and {p.second.number}", f"{p.found.seen:,} {p.found.what}", f"{p.found.won:,}",
-            f"{p.found.lost:,}", f"{100 * p.found.difference:+.2f}",
-            f"{100 * p.found.interval.low:+.2f} to {100 * p.found.interval.high:+.2f}", p_words(p.found.p_value),
-            p_words(p.adjusted),
+            f"{p.found.lost:,}", figures.points(p.found.difference),
+            figures.points_interval(p.found.interval), figures.p_value(p.found.p_value),
+            figures.p_value(p.adjusted),
         ]
         for p in comparison.pairs
     ]  # fmt: skip
     head = ["runs", "images", "only the first right", "only the second", "difference, points", "95 % interval", "p"]
     return [*head, "p of all (Holm)"], rows, "llrrrrrr"
-
-
-def p_words(p_value: float) -> str:
-    """A p-value for people."""
-    return f"{p_value:.3f}" if p_value >= 0.001 else f"{p_value:.1e}"
 
 
 SEEDS_NOTE = (

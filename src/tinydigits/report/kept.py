@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinydigits.errors import TinydigitsError
-from tinydigits.report import text
+from tinydigits.figures import count_of, duration, megabytes, setting
+from tinydigits.machine import machine_words
 from tinydigits.run import Record, Run, arrays_of
 from tinydigits.stats import reliability_bins
 from tinydigits.text import source_label
@@ -19,7 +20,6 @@ __all__ = [
     "Line",
     "Mistakes",
     "SetAnswers",
-    "count_of",
     "facts",
     "own_answers",
     "read_curves",
@@ -188,8 +188,8 @@ def read_curves(run: Run, record: Record) -> Curves | None:
 
 def facts(record: Record) -> Iterator[tuple[str, object]]:
     """What was run, on what: pairs of a name and a value for people."""
-    recipe, seconds, machine = record.recipe, record.seconds, record.machine
-    options = ", ".join(f"{key} = {text.setting(value)}" for key, value in recipe["model"].get("options", {}).items())
+    recipe, seconds = record.recipe, record.seconds
+    options = ", ".join(f"{key} = {setting(value)}" for key, value in recipe["model"].get("options", {}).items())
     yield "model", recipe["model"]["name"] + (f" ({options})" if options else "")
     yield "parameters", f"{record.num_parameters:,}, and {record.num_buffers:,} numbers in buffers"
     held_out = f", {record.num_validation:,} held out for validation" if record.num_validation else ""
@@ -201,31 +201,18 @@ def facts(record: Record) -> Iterator[tuple[str, object]]:
     shift = recipe.get("evaluation", {}).get("shift_pixels", 0)
     if shift:
         yield "test-time augmentation", f"shifts of up to {count_of(shift, 'pixel')}"
-    yield "start-up", text.duration(seconds.start_up)
+    yield "start-up", duration(seconds.start_up)
     speed = f" ({record.images_seen / seconds.training:,.0f} images/s)" if seconds.training > 0 else ""
-    yield "training", text.duration(seconds.training) + speed
-    yield "evaluation", text.duration(seconds.evaluation)
-    yield "peak memory", text.megabytes(record.peak_memory_bytes)
+    yield "training", duration(seconds.training) + speed
+    yield "evaluation", duration(seconds.evaluation)
+    yield "peak memory", megabytes(record.peak_memory_bytes)
     if record.resumed:
         yield "resumed", count_of(record.resumed, "time")
-    yield "device", record.device + (f", {count_of(record.threads, 'thread')}" if record.device == "cpu" else "")
-    yield (
-        "machine",
-        f"{machine.get('processor', '?')}, {count_of(machine.get('num_cores', 1), 'core')}, "
-        f"{machine.get('memory_bytes', 0) / 1e9:.0f} GB, {machine.get('system', '?')}",
-    )
+    yield "machine", machine_words(record.machine, record.device, record.threads)
+    yield "memory", f"{record.machine.get('memory_bytes', 0) / 1e9:.0f} GB"
     yield "versions", ", ".join(f"{package} {version}" for package, version in record.versions.items())
     yield "git commit", record.git_commit or "none"
     yield "training images", f"SHA-256 {record.data_sha256[:16]}…"
     if record.code_sha256:
         yield "code", ", ".join(f"{name} {sha256[:16]}…" for name, sha256 in record.code_sha256.items())
     yield "started", record.started_at
-
-
-def count_of(number: int, noun: str) -> str:
-    """A number and what it counts.
-
-    >>> count_of(1, "epoch"), count_of(2_000, "epoch")
-    ('1 epoch', '2,000 epochs')
-    """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

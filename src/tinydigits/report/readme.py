@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from tinydigits import figures
 from tinydigits.errors import TinydigitsError
 from tinydigits.escape import code, markdown
+from tinydigits.machine import machine_words
 from tinydigits.report import text
 from tinydigits.report.command import train_command
 from tinydigits.run import Run
@@ -38,8 +40,8 @@ def fill_readme(page: str, run: Run, where: str = "README.md") -> str:
         f"Contract {markdown(verdict.contract.name)}: **{verdict.word}** ({verdict.summary}).",
         *filter(None, [markdown(verdict.target.code_note)]),
         text.table(["check", "measured", "limit", "finding"], rows),
-        f"Trained by {code(train_command(record))} in {text.duration(record.seconds.training)}"
-        f" on {markdown(record.machine.get('processor', 'an unknown processor'))},"
+        f"Trained by {code(train_command(record))} in {figures.duration(record.seconds.training)}"
+        f" on {markdown(machine_words(record.machine))},"
         f" with torch {markdown(record.versions.get('torch', 'unknown'))};"
         " this part is written by `tinydigits report --readme`.",
     ]

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from tinydigits import figures
 from tinydigits.errors import printable
 from tinydigits.escape import markdown
+from tinydigits.figures import count_of
 from tinydigits.report import text
 from tinydigits.report.breakdown import calibration_table, classes_table
 from tinydigits.report.charts import augmented_sheet, confusion_chart, curves_chart, filters_sheet, mistakes_sheet
 from tinydigits.report.command import train_command
-from tinydigits.report.kept import Curves, SetAnswers, count_of, facts, own_answers, read_curves, tested_answers
+from tinydigits.report.kept import Curves, SetAnswers, facts, own_answers, read_curves, tested_answers
 from tinydigits.report.svg import Chart
 from tinydigits.report.verdict.markdown import findings
 from tinydigits.run import Record, Run, arrays_of
@@ -108,7 +110,7 @@ def answer_charts(record: Record, answers: SetAnswers) -> tuple[Chart, Chart]:
     """The confusion matrix of what was answered on one set, and the sheet of its worst mistakes."""
     wrong, shown = answers.seen - answers.correct, min(40, len(answers.mistakes.labels_N))
     what = f"{record.recipe['name']}, seed {record.recipe['seed']}: {answers.what}"
-    counts = f"{answers.correct:,} of {answers.seen:,} right ({text.percent(answers.correct / answers.seen)})"
+    counts = f"{answers.correct:,} of {answers.seen:,} right ({figures.percent(answers.correct / answers.seen)})"
     which = f"the {shown} surest of {wrong:,} mistakes" if shown < wrong else _all_mistakes(wrong)
     return (
         confusion_chart(what, f"{counts}, {wrong:,} wrong", answers.confusion_KK, record.classes),
@@ -164,11 +166,11 @@ def _headline(
         yield f"{_STATUS[record.status]} {count_of(record.epochs, 'epoch')} of {record.recipe['epochs']} are done."
     answers = tested or own
     if answers is not None:
-        share = text.percent(answers.correct / answers.seen)
+        share = figures.percent(answers.correct / answers.seen)
         yield (
             f"**{share}** of the {answers.seen:,} {markdown(answers.what)} images right, "
             f"{record.num_parameters:,} parameters, {count_of(record.epochs, 'epoch')}, "
-            f"{text.duration(record.seconds.training)} of training."
+            f"{figures.duration(record.seconds.training)} of training."
         )
         if answers.source != record.source:
             yield f"It was trained on {markdown(record.source_label)}."
@@ -187,8 +189,8 @@ def _results(own: SetAnswers | None, tested: SetAnswers | None) -> Iterator[str]
         loss = "" if answers.loss is None else f"{answers.loss:.4f}"
         rows.append([
             source_label(answers.source), answers.split, f"{answers.correct:,} of {answers.seen:,}",
-            text.percent(answers.correct / answers.seen),
-            f"{text.percent(interval.low)} to {text.percent(interval.high)}", loss,
+            figures.percent(answers.correct / answers.seen),
+            figures.interval(interval), loss,
             "" if answers.calibration_error is None else f"{answers.calibration_error:.4f}",
         ])  # fmt: skip
     if rows:

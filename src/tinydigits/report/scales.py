@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from tinydigits.figures import percent
+
 __all__ = ["FINE_SHARES", "SHARES", "accuracy_ticks", "log_ticks", "nines", "round_ticks", "size_ticks", "spread"]
 
 SHARES = (0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.997, 0.998, 0.999, 0.9995, 0.9999, 0.99999)
@@ -30,9 +32,11 @@ def accuracy_ticks(
     >>> [name for _, name in accuracy_ticks(1, 3, at_least=0.2, whole=[200])]
     ['100 %', '99.5 %', '99 %', '98 %', '95 %', '90 %']
     """
-    tops = {nines(1.0, num_images): "100 %" for num_images in whole}
+    tops = {nines(1.0, num_images): percent(1, trim=True) for num_images in whole}
     high = min([high, *(place - at_least for place in tops)])
-    within = {place: f"{100 * share:g} %" for share in shares if low <= (place := nines(share, 10**9)) <= high} | tops
+    within = {
+        place: percent(share, trim=True) for share in shares if low <= (place := nines(share, 10**9)) <= high
+    } | tops
     return [(place, within[place]) for place in spread(sorted(within, reverse=True), at_least)]
 
 

@@ -83,20 +83,20 @@ def answers_of(run: Run) -> list[Answers]:
     Its own are the validation images, or the training images where none were held out. Raises TinydigitsError where a
     file is damaged.
     """
-    found = []
+    sets = []
     verdict = run.verdict
     test = verdict.test_data if verdict else None
     tested = arrays_of(run, "predictions.npz") if test else {}
     if test and "labels" in tested and len(tested["labels"]) == test.num_images:
         wrong = (tested["labels"] != tested["predicted"]).nonzero()[0].tolist()
         images = ("test", test.num_images, test.sha256)
-        found.append(Answers(test.source, images, frozenset(wrong)))
+        sets.append(Answers(test.source, images, frozenset(wrong)))
     samples = arrays_of(run, "samples.npz")
     record = run.record if "wrong_index" in samples else None
     if record is not None and record.result is not None:
         images = (record.result.split, record.result.seen, record.data_sha256)
-        found.append(Answers(record.source, images, frozenset(samples["wrong_index"].tolist())))
-    return found
+        sets.append(Answers(record.source, images, frozenset(samples["wrong_index"].tolist())))
+    return sets
 
 
 def pair(first: Answers, second: Answers) -> Paired:

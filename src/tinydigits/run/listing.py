@@ -32,7 +32,7 @@ _DEEPEST = 3  # runs/STUDY/PART/RUN: what lies deeper is not looked for
 
 @dataclass(frozen=True)
 class Listing:
-    """The runs that were found, and why each other folder was passed over."""
+    """The runs of a folder, and why each other folder was passed over."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -96,34 +96,34 @@ def _list_folder(folder: str, prefix: str, depth: int, listing: Listing) -> bool
     except OSError as error:
         listing.skipped[printable(prefix.rstrip("/"))] = error.strerror or str(error)
         return True
-    found = False
+    has_runs = False
     for name in names:
         path, label = f"{folder}/{name}", f"{prefix}{name}"
         try:
             row = _read_row(path, label)
         except _UNREADABLE as error:
             listing.skipped[printable(label)] = _reason(error)
-            found = True
+            has_runs = True
             continue
         if row is not None and name == LATEST and runs_in(folder)[-1].name != LATEST:
             listing.skipped[label] = "a folder in the place of the newest run"
         elif row is not None:
             listing.rows.append(row)
-            found = True
+            has_runs = True
         elif depth < _DEEPEST and _list_folder(path, f"{label}/", depth + 1, listing):
-            found = True
+            has_runs = True
         elif depth == 1:
             listing.skipped[printable(label)] = "no run in it"
-    return found
+    return has_runs
 
 
 def _read_row(path: str, label: str) -> dict[str, Any] | None:
-    record = _read_json(f"{path}/record.json")
+    record = _read_json(path, "record.json")
     if record is None:
         return None
     if record["format"] > FORMAT:
         raise TinydigitsError("written by a newer version of tinydigits")
-    tree = _read_json(f"{path}/verdict.json")
+    tree = _read_json(path, "verdict.json")
     verdict = tree if tree is None else parse_document(tree, Verdict, "verdict", newest=VERDICT_FORMAT)
     row: dict[str, Any] = {"run": printable(label)}
     for column, read in _READ.items():
@@ -134,12 +134,14 @@ def _read_row(path: str, label: str) -> dict[str, Any] | None:
     return row
 
 
-def _read_json(path: str) -> Any:
+def _read_json(folder: str, name: str) -> Any:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 (a third of the time of Path.read_bytes, thousands of times)
+        with open(f"{folder}/{name}", "rb") as file:  # noqa: PTH123 (a third of the time of Path.read_bytes, thousands of times)
             return json.loads(file.read())
     except FileNotFoundError:
         return None
+    except (ValueError, RecursionError) as error:
+        raise TinydigitsError(f"damaged {name}") from error
 
 
 def _reason(error: Exception) -> str:
@@ -191,10 +193,10 @@ def parse_condition(text: str) -> Condition:
 
     Signs are `<`, `<=`, `>`, `>=`, `=`, `!=`, and `~` for "contains". Raises TinydigitsError for anything else.
     """
-    found = _CONDITION.fullmatch(text)
-    if not found or not found[3]:
+    match = _CONDITION.fullmatch(text)
+    if not match or not match[3]:
         raise TinydigitsError(f"condition {text!r}", "cannot be read", hint="--where 'parameters<10000'")
-    column, sign, words = found.groups()
+    column, sign, words = match.groups()
     share = words.endswith("%")
     try:
         number = float(words.rstrip("% ").replace(",", "").replace("_", ""))

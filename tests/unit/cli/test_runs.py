@@ -137,14 +137,19 @@ def test_ls_passes_over_what_is_no_run_and_says_why(out: Path) -> None:
     for name, text in (("torn", '{"format": 1'), ("newer", '{"format": 99}'), ("foreign", "{}"), ("list", "[1]")):
         (out / name).mkdir()
         (out / name / "record.json").write_text(text, encoding="utf-8")
+    for name, text in (("half", "{"), ("later", '{"format": 3}'), ("other", "[]")):
+        shutil.copytree(next(out.glob("*_two-conv_s0")), out / name)
+        (out / name / "verdict.json").write_text(text, encoding="utf-8")
     (out / "empty").mkdir()
     (out / ".hidden").mkdir()
     (out / "elsewhere").symlink_to("/usr")
     answer = ask("ls", "--out", out)
     assert answer.exit_code == 0
     (line,) = answer.stderr.splitlines()
-    assert line.startswith("skipped 5: ") and "empty: no run in it" in line and "torn: damaged record" in line
+    assert line.startswith("skipped 8: ") and "empty: no run in it" in line and "torn: damaged record" in line
     assert "newer: written by a newer version" in line and "foreign: damaged record" in line
+    assert "half: damaged verdict.json" in line and "later: verdict: written by a newer version" in line
+    assert "other: verdict: damaged: expected a valid dictionary" in line
     assert len([row for row in answer.stdout.splitlines() if "finished" in row]) == 3
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from tests.conftest import must_be_inert, spoil
 from tinydigits.errors import TinydigitsError
+from tinydigits.figures import percent
 from tinydigits.report import fill_readme, write_reports, write_run_report
-from tinydigits.report.text import percent
 from tinydigits.run import Run
 from tinydigits.stats import wilson_interval
 
@@ -59,7 +59,7 @@ def test_report_has_the_counts_with_their_interval(trained: Run, page: str) -> N
     interval = wilson_interval(result.correct, result.seen)
     row = row_of(page, "digits", "validation")
     assert f"{result.correct} of 300 | {100 * result.accuracy:.2f} % |" in row
-    assert f"{100 * interval.low:.2f} % to {100 * interval.high:.2f} %" in row
+    assert f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %" in row
     assert f"{result.loss:.4f} | {result.calibration_error:.4f} |" in row
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from tinydigits import figures
 from tinydigits.report import comparison as tables
-from tinydigits.report import text
 from tinydigits.report.breakdown import classes_table
 from tinydigits.report.charts import curve_charts, frontier_chart, reliability_chart
 from tinydigits.report.command import train_command
@@ -93,9 +93,9 @@ def _details(entry: Entry, folder: Path | None) -> dict[str, Any]:
         "figures": [
             {
                 "split": split,
-                "share": text.percent(correct / seen),
+                "share": figures.percent(correct / seen),
                 "counts": f"{correct:,} of {seen:,}",
-                "interval": text.interval(wilson_interval(correct, seen)),
+                "interval": figures.interval(wilson_interval(correct, seen)),
             }
             for split, (correct, seen) in sorted(entry.counts.items(), key=lambda item: item[0] != "test")
         ],
@@ -104,7 +104,7 @@ def _details(entry: Entry, folder: Path | None) -> dict[str, Any]:
         "facts": list(facts(record)),
         "command": train_command(record),
         "parameters": f"{record.num_parameters:,}",
-        "seconds": text.duration(record.seconds.training),
+        "seconds": figures.duration(record.seconds.training),
     }
 
 

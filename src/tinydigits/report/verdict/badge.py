@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape, quoteattr
 
+from tinydigits.figures import percent
 from tinydigits.verdict import Verdict
 
 __all__ = ["render"]
@@ -45,8 +46,8 @@ def _figures(verdict: Verdict) -> list[str]:
     figures = []
     if values.get("model.parameters") is not None:
         figures.append(f"{values['model.parameters']:,} parameters")
-    if values.get("accuracy") is not None:
-        figures.append(f"{values['accuracy']:.2f} %")
+    if (accuracy := values.get("accuracy")) is not None:
+        figures.append(percent(accuracy / 100))
     return figures
 
 
