@@ -37,7 +37,8 @@ from tinydigits import exports, pretrained
 from tinydigits.errors import TinydigitsError
 from tinydigits.exports import c_code
 from tinydigits.extras import NotInstalled
-from tinydigits.machine import describe_versions
+from tinydigits.figures import percent
+from tinydigits.machine import describe_versions, machine_words
 from tinydigits.report.text import table
 
 FILE = RESULTS / "exports.json"
@@ -228,10 +229,8 @@ def _timed(model: dict[str, Any]) -> str:
     timing = model["timing"]
     with_others = timing["weights_sha256"] not in model["measured_on"]["weights"].values()
     others = f" with other weights of this architecture, {short(timing['weights_sha256'])}" if with_others else ""
-    return (
-        f"Timed on {timing['measured_at']}{others}: {timing['repeats']} processes on {timing['machine']['processor']}, "
-        f"{_packages(timing)}."
-    )
+    where = f"{machine_words(timing['machine'])}, {_packages(timing)}"
+    return f"Timed on {timing['measured_at']}{others}: {timing['repeats']} processes on {where}."
 
 
 def _packages(measured: dict[str, Any]) -> str:
@@ -245,7 +244,7 @@ def _cells(model: dict[str, Any], form: str) -> list[str]:
     parity = row.get("parity")
     if parity is None:
         return [f"{row['bytes']:,}", "", "", "", "", ""]
-    accuracy = f"{100 * parity['correct_after'] / parity['seen']:.2f} %"
+    accuracy = percent(parity["correct_after"] / parity["seen"])
     cells = [f"{row['bytes']:,}" if row["holds"] else "deleted", f"{parity['same']:,} of {parity['seen']:,}"]
     cells += [f"{parity['largest_difference']:.1e}", accuracy]
     if times is None:
@@ -272,7 +271,7 @@ def _footprints(models: dict[str, Any]) -> Iterator[list[str]]:
             for processor, found in row.get("footprints", {}).items():
                 flash = found["code"] + found["constants"]
                 numbers = (flash, found["code"], found["constants"], found["ram"], found["stack"])
-                accuracy = f"{100 * row['parity']['correct_after'] / row['parity']['seen']:.2f} %"
+                accuracy = percent(row["parity"]["correct_after"] / row["parity"]["seen"])
                 what = [f"{name} ({model['num_parameters']:,})", f"`{form}`", accuracy, processor]
                 yield what + [f"{number:,}" for number in numbers]
 

@@ -137,7 +137,7 @@ class Point:
         if self.aim is None:
             return ""
         missed_by = shortfall(accuracy, self.aim.accuracy)
-        return ", reached" if missed_by <= 0 else f", missed by {100 * missed_by:.3f} points"
+        return ", reached" if missed_by <= 0 else f", missed by {figures.points(missed_by, 3)[1:]} points"
 
     @property
     def is_reached(self) -> bool:
@@ -172,7 +172,7 @@ def part() -> str:
     cells = (
         [
             f"`{point.recipe}`", f"{point.numbers.parameters:,}", f"{point.numbers.total:,}", point.epochs,
-            point.spread, len(point.accuracies), f"{100 * point.aim.accuracy:.2f} %", point.with_one_view,
+            point.spread, len(point.accuracies), figures.percent(point.aim.accuracy), point.with_one_view,
         ]
         for point in load_points() if point.aim and point.is_reached
     )  # fmt: skip
@@ -329,7 +329,7 @@ def _aim(point: Point) -> str:
         return f"{aim}: reached"
     if len(point.accuracies) < point.aim.seeds:
         return f"{aim}: open, {len(point.accuracies)} of {point.aim.seeds} seeds"
-    return f"{aim}: missed by {100 * point.missed_by:.3f} points"
+    return f"{aim}: missed by {figures.points(point.missed_by, 3)[1:]} points"
 
 
 def draw_frontier(points: Sequence[Point], anchors: Sequence[Anchor]) -> Chart:

@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks.protocol import RESULTS, in_turns, spread, write_rows
 from benchmarks.provenance import sentence, stamp
 from tinydigits import data, recipe
+from tinydigits.machine import machine_words
 from tinydigits.recipe import Recipe
 from tinydigits.report.text import table
 
@@ -71,7 +72,7 @@ def section(rows: dict[str, Any]) -> str:
     return "\n\n".join([
         "## Orders in memory",
         "Seconds of an epoch of 60,000 images, with its data, as above; medians of "
-        f"{REPEATS} repeats, in brackets least and most; {rows['machine']['processor']}, {rows['threads']} thread(s). "
+        f"{REPEATS} repeats, in brackets least and most; {machine_words(rows['machine'], threads=rows['threads'])}. "
         "*Gain*: of the faster of `batch_last` and `fused`, whose layers are in C, over the fastest of torch's. "
         f"Measured anew by `python -m benchmarks layouts measure`. {sentence(rows)}",
         table(["recipe", *(f"{way}, s" for way in WAYS), "gain"], cells, "l" + "r" * (len(WAYS) + 1)),

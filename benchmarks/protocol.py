@@ -124,8 +124,8 @@ def machine(rows: Mapping[str, Any], threads: int = 0) -> str:
     >>> machine({"machine": {"processor": "P", "num_cores": 2}, "versions": {"torch": "2.13", "python": "3.11"}}, 1)
     'P, 2 cores; 1 thread; torch 2.13, Python 3.11'
     """
-    versions = f"torch {rows['versions']['torch']}, Python {rows['versions']['python']}"
-    return f"{machine_words(rows['machine'], threads=threads)}; {versions}"
+    versions = rows["versions"]
+    return f"{machine_words(rows['machine'], threads=threads)}; torch {versions['torch']}, Python {versions['python']}"
 
 
 def new_frame(xs: Sequence[float], ys: Sequence[float], width: int = 800, height: int = 440, right: int = 40) -> Frame:

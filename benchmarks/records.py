@@ -23,6 +23,7 @@ from benchmarks.protocol import RESULTS, read_rows
 from benchmarks.rows import Row, collect, write
 from tinydigits import recipe
 from tinydigits.errors import TinydigitsError
+from tinydigits.figures import percent, spread
 from tinydigits.recipe import Recipe
 from tinydigits.run import Run, runs_in
 from tinydigits.stats import mean_and_sd, shortfall
@@ -79,7 +80,7 @@ def measure(
         accuracy = planned[name].accuracy
         mean = mean_and_sd([correct / seen for correct, seen in counts])[0]
         word = "reached" if shortfall(mean, accuracy) <= 0 else "missed"
-        print(f"{name}: {_spread(counts)} of test images; {100 * accuracy:.2f} % {word}", flush=True)
+        print(f"{name}: {_spread(counts)} of test images; {percent(accuracy)} {word}", flush=True)
 
 
 def record(
@@ -122,8 +123,7 @@ def _tree(chosen: Recipe) -> dict[str, Any]:
 
 
 def _spread(counts: Sequence[tuple[int, int]]) -> str:
-    mean, sd = mean_and_sd([100 * correct / seen for correct, seen in counts])
-    return f"{mean:.3f} %, n = 1" if len(counts) == 1 else f"{mean:.3f} ± {sd:.3f} %, n = {len(counts)}"
+    return f"{spread([correct / seen for correct, seen in counts])}, n = {len(counts)}"
 
 
 COMMANDS = (measure,)

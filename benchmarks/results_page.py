@@ -19,6 +19,7 @@ from benchmarks.protocol import DOCS, RESULTS, Page
 from benchmarks.rows import Row, load_rows
 from tinydigits import figures, models
 from tinydigits.errors import TinydigitsError
+from tinydigits.figures import points
 from tinydigits.machine import machine_words
 from tinydigits.report import text
 from tinydigits.report.command import train_command, what_decides
@@ -194,7 +195,7 @@ def _facts(system: System, group: Sequence[Row], structures: Mapping[str, Struct
         "right test images, seed by seed": ", ".join(f"{row.test_counts[0]:,}" for row in group)
         + f" of {num_images:,} ({'seed' if len(group) == 1 else 'seeds'} {', '.join(str(row.seed) for row in group)})",
         "accuracy, mean ± sd over seeds": _accuracy(group),
-        "the test set's own error": f"± {100 * math.sqrt(share * (1 - share) / num_images):.3f} points (binomial)",
+        "the test set's own error": f"± {points(math.sqrt(share * (1 - share) / num_images), 3)[1:]} points (binomial)",
         "claim": _claim_holds(system, group),
         "verdict": _verdicts(group),
         "test-time augmentation": _distinct(f"shifts of up to {shift} pixels" for shift in sorted(shifts)) or "none",
@@ -223,7 +224,7 @@ def _claim_holds(system: System, group: Sequence[Row]) -> str:
     if epochs > system.epochs:
         return f"takes {epochs} epochs, not {system.epochs}"
     missing = shortfall(mean, system.accuracy)
-    return "holds" if missing <= 0 else f"misses by {100 * missing:.3f} points"
+    return "holds" if missing <= 0 else f"misses by {points(missing, 3)[1:]} points"
 
 
 def _verdicts(group: Sequence[Row]) -> str:

@@ -27,6 +27,7 @@ from benchmarks.protocol import RESULTS, ROOT, in_turns, machine, read_rows, run
 from benchmarks.provenance import sentence, stamp
 from benchmarks.reliability._service import running
 from tinydigits.escape import Markdown
+from tinydigits.figures import percent, points
 from tinydigits.prediction import DEFAULT
 from tinydigits.report.text import table
 
@@ -178,8 +179,8 @@ def figures(found: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
         ),
         (f"errors in {memory['requests']:,} requests", "none", f"{errors or 'none'}", not errors),
         (
-            f"growth of memory over {memory['requests']:,} requests", f"at most {100 * MAX_GROWTH:.0f} %",
-            f"{100 * growth:+.1f} % ({memory['first_bytes'] / 1e6:.0f} to {memory['last_bytes'] / 1e6:.0f} MB)",
+            f"growth of memory over {memory['requests']:,} requests", f"at most {percent(MAX_GROWTH, trim=True)}",
+            f"{points(growth, 1)} % ({memory['first_bytes'] / 1e6:.0f} to {memory['last_bytes'] / 1e6:.0f} MB)",
             growth <= MAX_GROWTH,
         ),
         (

@@ -34,6 +34,7 @@ from benchmarks.protocol import (
 from benchmarks.provenance import stamp
 from tinydigits import data, models, recipe
 from tinydigits.data import idx
+from tinydigits.figures import percent
 from tinydigits.machine import keep_freed_memory
 from tinydigits.recipe import Recipe
 from tinydigits.recipe.fields import ConstantSchedule, OneCycleSchedule, PlateauSchedule
@@ -243,7 +244,7 @@ def page(rows: dict[str, Any], orders: dict[str, Any]) -> str:
         engine, plain, model = (_median(row, way) for way in ("engine", "plain", "model"))
         cells.append([
             name, *(spread(row["seconds"][way]) for way in ("engine", "plain", "model")), f"{plain / engine:.2f}×",
-            f"{100 * model / engine:.0f} %", f"{row['peak_memory_bytes'] / 1e6:.0f} MB",
+            percent(model / engine, 0), f"{row['peak_memory_bytes'] / 1e6:.0f} MB",
         ])  # fmt: skip
     bound = [name for name, row in rows["recipes"].items() if 2 * _median(row, "model") > _median(row, "plain")]
     saving = [name for name in rows["recipes"] if not recipe.load(name).keep_memory or recipe.load(name).recompute]
@@ -267,7 +268,7 @@ def page(rows: dict[str, Any], orders: dict[str, Any]) -> str:
         "## Where the model's time goes",
         "The five largest of torch's operations in a bare step, by their own share of its time.",
         "\n".join(
-            f"- {name}: " + ", ".join(f"{op} {100 * share:.0f} %" for op, share in row["profile"].items())
+            f"- {name}: " + ", ".join(f"{op} {percent(share, 0)}" for op, share in row["profile"].items())
             for name, row in rows["recipes"].items()
         ),
         layouts.section(orders),

@@ -19,12 +19,13 @@ import numpy as np
 
 from benchmarks.protocol import LAB, RESULTS, Page, made_by, new_frame, read_rows
 from benchmarks.provenance import sentence, stamp
-from tinydigits import sweep
+from tinydigits import figures, sweep
+from tinydigits.machine import machine_words
 from tinydigits.report.scales import round_ticks
 from tinydigits.report.svg import Chart, text
 from tinydigits.report.text import picture, table
 from tinydigits.run import Run, write_atomic
-from tinydigits.stats import mcnemar, mean_and_sd, mean_interval
+from tinydigits.stats import Interval, mcnemar, mean_interval
 from tinydigits.sweep import Study, Sweep
 
 ROWS = RESULTS / "studies"
@@ -159,23 +160,22 @@ def _in_short(question: Question) -> list[str]:
     for fixed, _, rows in measured:
         ends = [_of(rows, question.key, value) for value in (first, last)]
         lines.append(f"{_condition(fixed)}, {_ends(question, _step(*ends, 1))}.")
-        gains.append([_percent(new) - _percent(old) for old, new in zip(*ends, strict=True)])
+        gains.append([_share(new) - _share(old) for old, new in zip(*ends, strict=True)])
     if len(gains) > 1:
         lost = [one - other for one, other in zip(gains[0], gains[-1], strict=True)]
         interval = mean_interval(lost)
         word = "certain" if interval.low > 0 or interval.high < 0 else "not certain"
         lines.append(
-            f"{measured[-1][0].capitalize()} takes {fmean(lost):.2f} points of that away (95 % interval "
-            f"{interval.low:+.2f} to {interval.high:+.2f}, paired by seed), which is {word}."
+            f"{measured[-1][0].capitalize()} takes {figures.points(fmean(lost))[1:]} points of that away "
+            f"(95 % interval {figures.points_interval(interval)}, paired by seed), which is {word}."
         )
     return lines
 
 
 def _study(question: Question, name: str, about: dict[str, Any], rows: Sequence[Row]) -> list[str]:
     groups = {value: _of(rows, question.key, value) for value in question.values}
-    machine = about["machine"]
     found = [
-        f"`{name}`: {machine['processor']}, {about['threads']} thread, torch {about['versions']['torch']}. "
+        f"`{name}`: {machine_words(about['machine'], threads=about['threads'])}, torch {about['versions']['torch']}. "
         + sentence(about),
         _accuracies(question, groups),
     ]
@@ -204,20 +204,18 @@ def _accuracies(question: Question, groups: dict[float, list[Row]]) -> str:
         if not group:
             cells.append([f"{value:g}", "", "0", "not measured yet", ""])
             continue
-        figures = [_percent(row) for row in group]
-        mean, sd = mean_and_sd(figures)
-        interval = mean_interval(figures) if len(figures) > 1 else None
+        shares = [_share(row) for row in group]
+        ends = figures.interval(mean_interval(shares), 3) if len(shares) > 1 else ""
         cells.append([
             f"{value:g}", f"{group[0]['settings'].get('optimizer.lr', 0.005):g}", str(len(group)),
-            f"{mean:.3f} ± {sd:.3f}" if interval else f"{mean:.3f}",
-            f"{interval.low:.3f} to {interval.high:.3f}" if interval else "",
+            figures.spread(shares).removesuffix(" %"), ends.removesuffix(" %"),
         ])  # fmt: skip
     header = [question.title.lower(), "learning rate", "seeds", "test accuracy, %", "95 % interval"]
     return table(header, cells, "rrrrr")
 
 
-def _percent(row: Row) -> float:
-    return float(100 * row["correct"] / row["seen"])
+def _share(row: Row) -> float:
+    return float(row["correct"] / row["seen"])
 
 
 @dataclass(frozen=True)
@@ -235,14 +233,14 @@ class Step:
         return "rises" if self.low > 0 else "falls" if self.high < 0 else "undecided"
 
     def cells(self) -> list[str]:
-        interval = f"{self.low:+.3f} to {self.high:+.3f}"
-        return [f"{self.difference:+.3f}", interval, f"{self.better}, {self.worse}", self.word]
+        ends = figures.points_interval(Interval(self.low, self.high), 3)
+        return [figures.points(self.difference, 3), ends, f"{self.better}, {self.worse}", self.word]
 
 
 def _step(before: Sequence[Row], after: Sequence[Row], num_steps: int) -> Step:
     pairs = list(zip(before, after, strict=True))
     assert all(old["seed"] == new["seed"] for old, new in pairs)
-    differences = [_percent(new) - _percent(old) for old, new in pairs]
+    differences = [_share(new) - _share(old) for old, new in pairs]
     interval = mean_interval(differences, 1 - 0.05 / num_steps)
     better = worse = 0
     for old, new in pairs:
@@ -266,9 +264,9 @@ def _conclusion(question: Question, steps: Sequence[tuple[float, float]], compar
 def _ends(question: Question, whole: Step) -> str:
     first, last = question.values[0], question.values[-1]
     return {
-        "rises": f"from {first:g} to {last:g} accuracy rises by {whole.difference:.2f} points",
-        "falls": f"from {first:g} to {last:g} accuracy falls by {-whole.difference:.2f} points",
-        "undecided": f"from {first:g} to {last:g} no difference is certain ({whole.difference:+.2f} points)",
+        "rises": f"from {first:g} to {last:g} accuracy rises by {figures.points(whole.difference)[1:]} points",
+        "falls": f"from {first:g} to {last:g} accuracy falls by {figures.points(-whole.difference)[1:]} points",
+        "undecided": f"from {first:g} to {last:g} no difference is certain ({figures.points(whole.difference)} points)",
     }[whole.word]
 
 
@@ -276,18 +274,18 @@ def draw(question: Question) -> Chart:
     """Each seed as a dot, the mean and its 95 % interval beside them."""
     name, last = question.title.lower(), len(question.values) - 1
     groups = [
-        [[_percent(row) for row in _of(load(sweep_name)[1], question.key, value)] for value in question.values]
+        [[100 * _share(row) for row in _of(load(sweep_name)[1], question.key, value)] for value in question.values]
         for _, sweep_name in question.sweeps
     ]
-    intervals = [[mean_interval(figures) for figures in group] for group in groups]
+    intervals = [[mean_interval(values) for values in group] for group in groups]
     ends = [end for group in intervals for interval in group for end in (interval.low, interval.high)]
     frame, content = new_frame([0, last + 0.3], ends), []
     for number, (kind, (fixed, _)) in enumerate(zip(("first", "second"), question.sweeps, strict=False)):
         content.append(text(frame.x(0.56 * last), frame.y(frame.y_low) - 30 + 18 * number, fixed, f"end {kind}"))
-        for place, (figures, interval) in enumerate(zip(groups[number], intervals[number], strict=True)):
+        for place, (values, interval) in enumerate(zip(groups[number], intervals[number], strict=True)):
             x = place + 0.16 * number
-            content += [frame.dot(x, figure, kind, 2.5) for figure in figures]
-            content += [frame.bar(x + 0.06, interval.low, interval.high), frame.dot(x + 0.06, fmean(figures), kind, 6)]
+            content += [frame.dot(x, figure, kind, 2.5) for figure in values]
+            content += [frame.bar(x + 0.06, interval.low, interval.high), frame.dot(x + 0.06, fmean(values), kind, 6)]
     return frame.chart(
         f"two-conv's accuracy by {name}",
         "10,000 official test images, one epoch; small dots: seeds, large dots and bars: mean and 95 % interval",

@@ -20,6 +20,7 @@ from typing import Any
 from benchmarks.protocol import LAB, RESULTS, Page, machine, made_by, read_rows, run_process
 from benchmarks.provenance import sentence, stamp
 from tinydigits import data, recipe
+from tinydigits.figures import percent
 from tinydigits.machine import find_git_commit
 from tinydigits.report.text import table
 from tinydigits.run import open_run
@@ -302,11 +303,11 @@ def _table(rows: Sequence[Row]) -> str:
         for contender in (race.recipe, race.plain):
             group = _of(rows, contender)
             if not group:
-                cells.append([f"{100 * race.accuracy:.1f} %", contender, "not measured yet", "", "", "", ""])
+                cells.append([percent(race.accuracy, 1), contender, "not measured yet", "", "", "", ""])
                 continue
             epoch = _decisive_epoch(race, contender, group)
             cells.append([
-                f"{100 * race.accuracy:.1f} %", f"`{contender}`" if contender == race.recipe else contender,
+                percent(race.accuracy, 1), f"`{contender}`" if contender == race.recipe else contender,
                 len(group), _epochs(group, epoch, contender == race.recipe),
                 _spread(group, lambda row, at=epoch: 100 * row["correct"][at - 1] / row["seen"], 3),  # type: ignore[misc]
                 _spread(group, lambda row, at=epoch: row["training"][at - 1], 2),  # type: ignore[misc]
@@ -330,11 +331,11 @@ def _epochs(group: Sequence[Row], epoch: int, ours: bool) -> str:
 def _race(race: Race, rows: Sequence[Row]) -> str:
     ours, plain = _of(rows, race.recipe), _of(rows, race.plain)
     if not ours or not plain:
-        return f"To {100 * race.accuracy:.1f} %: not measured yet."
+        return f"To {percent(race.accuracy, 1)}: not measured yet."
     at = _decisive_epoch(race, race.plain, plain)
     reached = _accuracy(ours, -1)
     if shortfall(reached, race.accuracy) > 0:
-        return f"To {100 * race.accuracy:.1f} %: `{race.recipe}` reaches {100 * reached:.3f} %, so it has no time."
+        return f"To {percent(race.accuracy, 1)}: `{race.recipe}` reaches {percent(reached, 3)}, so it has no time."
     times = {
         kind: _mean(plain, lambda row: row[kind][at - 1])[0] / _mean(ours, lambda row: row[kind][-1])[0]  # noqa: B023
         for kind in ("training", "process")
@@ -342,7 +343,7 @@ def _race(race: Race, rows: Sequence[Row]) -> str:
     short = shortfall(_accuracy(plain, at - 1), race.accuracy) > 0
     missed = " (which the plain way does not reach in these epochs)" if short else ""
     return (
-        f"To {100 * race.accuracy:.1f} %{missed}: {times['training']:.0f}× less training time than {race.plain}, "
+        f"To {percent(race.accuracy, 1)}{missed}: {times['training']:.0f}× less training time than {race.plain}, "
         f"{times['process']:.0f}× from process start; aimed at {race.aim:.0f}×."
     )
 
@@ -372,7 +373,7 @@ def _floor(limits: Row, rows: Sequence[Row]) -> str:
 
 
 def _profile(shares: dict[str, float]) -> str:
-    return ", ".join(f"{operation} {100 * share:.0f} %" for operation, share in shares.items())
+    return ", ".join(f"{operation} {percent(share, 0)}" for operation, share in shares.items())
 
 
 COMMANDS = (measure, plain)

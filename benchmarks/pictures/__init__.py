@@ -22,6 +22,7 @@ from benchmarks.provenance import files_sha256, short, stamp
 from tinydigits import pretrained
 from tinydigits.data.picture import find_digits, read_picture
 from tinydigits.data.picture.ink import find_ink
+from tinydigits.figures import percent
 from tinydigits.prediction import DEFAULT, Classifier, classify_picture, open_model
 from tinydigits.report.text import table
 
@@ -90,10 +91,10 @@ def score(model: str | None = None, hand: str = "left", per_digit: int = 2, seed
             confidence.append(probability)
             correct.append(is_right)
             if not is_right:
-                mistakes.append(f"{digit} as {label} ({100 * probability:.0f} %)")
+                mistakes.append(f"{digit} as {label} ({percent(probability, 0)})")
         print(f"{name:12} {right[name]:3} of {10 * per_digit}  {', '.join(mistakes)}", flush=True)
     total = sum(right.values())
-    print(f"{classifier.name}: {total} of {seen} right ({100 * total / seen:.2f} %), {unsure} unsure, ", end="")
+    print(f"{classifier.name}: {total} of {seen} right ({percent(total / seen)}), {unsure} unsure, ", end="")
     error = calibration_error(np.array(confidence), np.array(correct))
     print(f"{wrong_and_sure} wrong and sure, calibration error {error:.3f}")
 
@@ -127,7 +128,7 @@ def part() -> str:
             f"`{name}`{' (default)' * (name == rows['default'])}", f"`{short(weights[name])}`",
             *(f"{row['right']} of {row['seen']}" for row in (tuning, test)),
             tuning["wrong_and_sure"] + test["wrong_and_sure"], f"{model['unsure_below']:.2f}",
-            f"{100 * (1 - tuning['unsure'] / tuning['seen']):.1f} %", f"{100 * other['unsure'] / other['seen']:.0f} %",
+            percent(1 - tuning["unsure"] / tuning["seen"], 1), percent(other["unsure"] / other["seen"], 0),
         ])  # fmt: skip
     header = ["model", "weights", "tuning pictures", "test pictures", "wrong and sure", "unsure below",
               "tuning pictures above it", "letters below it"]  # fmt: skip

@@ -29,6 +29,7 @@ import psutil
 from benchmarks.reliability import Row
 from benchmarks.reliability._requests import FORMS, GET, MALFORMED, OTHER_FILES, PATHS, damaged, dots, post, small_bomb
 from benchmarks.reliability._service import Service, read_answer, serving, status_of
+from tinydigits.figures import percent, points
 from tinydigits.prediction import DEFAULT
 
 ORDER = 50
@@ -307,7 +308,7 @@ def _memory(rss: list[int]) -> Row:
     early, late = (min(part) for part in (rss[quarter : 2 * quarter], rss[-quarter:]))
     growth = late / early - 1
     return Row(
-        f"The process's memory, growth at most {100 * MAX_GROWTH:.0f} %", 1, int(growth <= MAX_GROWTH),
-        f"least of the second quarter {early / 1e6:.0f} MB, of the last {late / 1e6:.0f} MB ({100 * growth:+.1f} %); "
+        f"The process's memory, growth at most {percent(MAX_GROWTH, trim=True)}", 1, int(growth <= MAX_GROWTH),
+        f"least of the second quarter {early / 1e6:.0f} MB, of the last {late / 1e6:.0f} MB ({points(growth, 1)} %); "
         f"{max(rss) / 1e6:.0f} MB at most, while pictures of 25 million pixels are read",
     )  # fmt: skip

@@ -8,16 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
+from tinydigits.plugins import TomlFiles
 from tinydigits.text import one_line, read_text, toml_tree
 
-__all__ = ["Contract", "file", "from_tree", "load", "names", "source"]
+__all__ = ["Contract", "file", "from_tree", "load", "names"]
 
 Limits = dict[str, Any]
 
@@ -102,35 +102,8 @@ class Contract(BaseModel):
             self._collect(f"{path}.{key}", inner, check_names, limits)
 
 
-def names() -> list[str]:
-    """The contracts that come with the package.
-
-    >>> "gap-cnn" in names()
-    True
-    """
-    folder = files("tinydigits") / "contracts"
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
-
-
-def source(name: str) -> str:
-    """The text of a contract that comes with the package, for a copy to edit.
-
-    Raises TinydigitsError for a name that does not exist.
-    """
-    return file(name).read_text(encoding="utf-8")
-
-
-def file(name: str) -> Path:
-    """The file of a contract that comes with the package.
-
-    >>> file("gap-cnn").name
-    'gap-cnn.toml'
-
-    Raises TinydigitsError for a name that does not exist.
-    """
-    if name not in names():
-        raise unknown_name("contract", name, names(), kind="contract")
-    return Path(str(files("tinydigits") / "contracts" / f"{name}.toml"))
+_CONTRACTS = TomlFiles("contract", Path(__file__).parent / "contracts", "under-25k")
+names, file = _CONTRACTS.names, _CONTRACTS.find
 
 
 def load(name_or_path: str | Path) -> Contract:
@@ -141,11 +114,8 @@ def load(name_or_path: str | Path) -> Contract:
 
     Raises TinydigitsError when it does not exist, is not TOML, or has a group that contracts do not have.
     """
-    spec = str(name_or_path)
-    path = Path(spec)
-    if path.suffix == ".toml" or path.is_file():
-        return parse(read_text(path, f"contract {spec}"), where=spec, name=path.stem)
-    return parse(source(spec), where=spec, name=spec)
+    path = file(name_or_path)
+    return parse(read_text(path, f"contract {name_or_path}"), where=str(name_or_path), name=path.stem)
 
 
 def from_tree(tree: Mapping[str, Any]) -> Contract:

@@ -26,33 +26,33 @@ def percent(share: float, decimals: int = 2, *, trim: bool = False) -> str:
     return f"{words.rstrip('0').rstrip('.') if trim and '.' in words else words} %"
 
 
-def points(difference: float) -> str:
+def points(difference: float, decimals: int = 2) -> str:
     """A difference of two shares in points, with its sign; zero only where it is none.
 
     >>> points(0.0125), points(-1 / 60_000), points(0.0)
     ('+1.25', '-0.002', '+0.00')
     """
-    return _rounded(100 * difference, 2, {0.0}, "+")
+    return _rounded(100 * difference, decimals, {0.0}, "+")
 
 
-def points_interval(ends: Interval) -> str:
+def points_interval(ends: Interval, decimals: int = 2) -> str:
     """The ends of an interval of differences, in points.
 
     >>> from tinydigits.stats import Interval
     >>> points_interval(Interval(-0.001, 0.002))
     '-0.10 to +0.20'
     """
-    return f"{points(ends.low)} to {points(ends.high)}"
+    return f"{points(ends.low, decimals)} to {points(ends.high, decimals)}"
 
 
-def interval(ends: Interval) -> str:
+def interval(ends: Interval, decimals: int = 2) -> str:
     """The ends of an interval of shares, in per cent.
 
     >>> from tinydigits.stats import Interval
     >>> interval(Interval(0.98, 1.002)), interval(Interval(0.98, 0.99999))
     ('98.00 to 100.00 %', '98.00 to 99.999 %')
     """
-    return f"{percent(max(0.0, ends.low)).removesuffix(' %')} to {percent(min(1.0, ends.high))}"
+    return f"{percent(max(0.0, ends.low), decimals).removesuffix(' %')} to {percent(min(1.0, ends.high), decimals)}"
 
 
 def spread(shares: Sequence[float], decimals: int = 3) -> str:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tinydigits.errors import TinydigitsError, printable, unknown_name
+from tinydigits.errors import TinydigitsError, printable
 
 __all__ = [
-    "find_toml", "json_tree", "one_line", "read_text", "seen_from", "source_alias", "source_label", "toml_tree",
+    "json_tree", "one_line", "read_text", "seen_from", "source_alias", "source_label", "toml_tree",
 ]  # fmt: skip
 
 MAX_BYTES = 4_000_000
@@ -43,25 +43,6 @@ def source_alias(source: str) -> str:
     """
     folder = _ABSOLUTE.fullmatch(source)
     return printable(f"./{folder[1]}" if folder else source)
-
-
-def find_toml(kind: str, name_or_path: str | Path, room: Path, example: str) -> Path:
-    """A file of the package's `room`, by its name, or of the user's, by a path that ends in `.toml`.
-
-    >>> find_toml("recipe", "nothing", Path("nowhere"), "sprint")
-    Traceback (most recent call last):
-    tinydigits.errors.TinydigitsError: recipe: unknown recipe 'nothing'
-      try: a path that ends in .toml
-    """
-    text = str(name_or_path)
-    names = sorted(path.stem for path in room.glob("*.toml"))
-    if text in names:
-        return room / f"{text}.toml"
-    if not text.endswith(".toml"):
-        raise unknown_name(kind, text, names, kind=kind, hint="a path that ends in .toml")
-    if not Path(text).is_file():
-        raise TinydigitsError(f"{kind} {text}", "no such file", hint=f"tinydigits {kind}s cp {example} {text}")
-    return Path(text)
 
 
 def seen_from(path: str, folder: Path | None = None) -> list[str]:

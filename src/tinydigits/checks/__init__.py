@@ -7,11 +7,10 @@ says what is checked and why. `NEEDS` names what not every format of a model can
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 from pydantic import ValidationError
@@ -22,6 +21,7 @@ from tinydigits.checks._limits import Limits
 from tinydigits.checks._subject import Subject, Training, isolated_random_state, logits_of
 from tinydigits.contract import Contract
 from tinydigits.errors import EndsProcess, TinydigitsError, explain_validation, foreign_code, unknown_name
+from tinydigits.plugins import Plugins
 from tinydigits.trace import Contradiction
 from tinydigits.verdict import Finding
 
@@ -142,13 +142,11 @@ def _parsed(contract: Contract, check: Check, values: dict[str, Any]) -> Limits:
 
 @cache
 def _checks() -> dict[str, Check]:
-    checks = {}
-    for entry in pkgutil.iter_modules(__path__):
-        if entry.name.startswith("_"):
-            continue
-        module = importlib.import_module(f"{__name__}.{entry.name}")
-        checks[module.NAME] = Check(
+    modules = Plugins[ModuleType](__name__, "", where="checks", kind="file").all()
+    return {
+        module.NAME: Check(
             module.NAME, (module.__doc__ or "").strip(), module.Limits, module.check, tuple(module.EXAMPLES),
             getattr(module, "ADVICE", ""), getattr(module, "NEEDS", ()),
-        )  # fmt: skip
-    return checks
+        )
+        for module in modules
+    }  # fmt: skip

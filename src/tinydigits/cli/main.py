@@ -22,10 +22,9 @@ from tinydigits.signals import Terminated, sigterm_raises
 __all__ = ["app", "main"]
 
 _WHERE = "tinydigits --debug … shows where"  # in every message that no part of the package has written
-_VERBS = (
-    "train", "verify", "report", "export", "predict", "serve", "new",
-    "sweep", "models", "recipes", "sweeps", "contracts", "datasets", "runs",
-)  # fmt: skip
+_COMMANDS = ("train", "verify", "report", "export", "predict", "serve", "new")
+_GROUPS = ("sweep", "models", "recipes", "sweeps", "contracts", "datasets", "runs")  # of commands
+_VERBS = _COMMANDS + _GROUPS
 
 
 class _Verbs(Mapping[str, Any]):
@@ -46,7 +45,7 @@ class _Verbs(Mapping[str, Any]):
 @cache
 def _make_verb(name: str) -> Any:
     alone, module = typer.Typer(rich_markup_mode=None), import_module(f"tinydigits.cli.{name}")
-    if hasattr(module, "app"):
+    if name in _GROUPS:
         alone.add_typer(module.app, name=name)
     else:
         alone.command()(getattr(module, name))

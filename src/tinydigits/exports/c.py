@@ -6,12 +6,11 @@ from pathlib import Path
 
 from tinydigits.exports.c_code import Graph, emit_float, footprint_note, from_onnx, fuse, load_header
 from tinydigits.exports.onnx import model_proto
+from tinydigits.exports.parity import Format
 from tinydigits.exports.trained import Answer, Trained
 from tinydigits.onnx_graph import read_onnx
 
-__all__ = ["PARITY", "graph_of", "load", "note", "title_of", "write"]
-
-PARITY = "same class"
+__all__ = ["FORMAT", "graph_of", "load", "note", "title_of", "write"]
 
 
 def write(trained: Trained, folder: Path) -> Path:
@@ -44,3 +43,6 @@ def title_of(trained: Trained) -> str:
     """What the header's first line says."""
     num_parameters = sum(parameter.numel() for parameter in trained.model.parameters())
     return f"{trained.stem}: {trained.card.model.rpartition(':')[2]}, {num_parameters:,} parameters"
+
+
+FORMAT = Format(write, load, note=note)

@@ -7,11 +7,10 @@ from pathlib import Path
 from tinydigits.exports.c import graph_of, load, note, title_of
 from tinydigits.exports.c_code import emit_int8
 from tinydigits.exports.onnx_int8 import calibration_images
+from tinydigits.exports.parity import Format
 from tinydigits.exports.trained import Trained
 
-__all__ = ["PARITY", "load", "note", "write"]
-
-PARITY = "accuracy"
+__all__ = ["FORMAT", "load", "note", "write"]
 
 
 def write(trained: Trained, folder: Path) -> Path:
@@ -21,3 +20,6 @@ def write(trained: Trained, folder: Path) -> Path:
     images = calibration_images(trained)
     trained.write(path, emit_int8(graph_of(trained), trained.card, images, title=title, file=path.name))
     return path
+
+
+FORMAT = Format(write, load, parity="accuracy", note=note)

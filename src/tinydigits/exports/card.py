@@ -9,15 +9,14 @@ from typing import Any
 
 from tinydigits import data
 from tinydigits.escape import code, markdown
+from tinydigits.exports.parity import Format
 from tinydigits.exports.trained import Trained
 from tinydigits.machine import machine_words
 from tinydigits.run import Record
 from tinydigits.text import source_alias, source_label
 from tinydigits.verdict import Verdict
 
-__all__ = ["NEEDS", "write"]
-
-NEEDS = ("record.json",)
+__all__ = ["FORMAT", "write"]
 
 
 def write(trained: Trained, folder: Path) -> Path:
@@ -150,3 +149,6 @@ def _training(record: Record, recipe: Mapping[str, Any]) -> Iterator[str]:
     yield f"- time: {record.seconds.training:.0f} s on {markdown(machine)}"
     yield "- versions: " + markdown(", ".join(f"{name} {version}" for name, version in record.versions.items()))
     yield f"- SHA-256 of the training images and labels: {code(record.data_sha256)}"
+
+
+FORMAT = Format(write, needs=("record.json",))

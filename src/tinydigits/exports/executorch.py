@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from tinydigits.errors import TinydigitsError, first_line
+from tinydigits.exports.parity import Format
 from tinydigits.exports.trained import Answer, Trained, grey_card, grey_model, one_by_one
 from tinydigits.extras import extra
 from tinydigits.models import CARD_KEY
 from tinydigits.quiet import quiet_stderr
 
-__all__ = ["PARITY", "load", "write"]
-
-PARITY = "same class"
+__all__ = ["FORMAT", "load", "write"]
 
 
 def write(trained: Trained, folder: Path) -> Path:
@@ -62,3 +61,6 @@ def load(path: Path) -> Answer:
         return logits_1K
 
     return one_by_one(logits_of)
+
+
+FORMAT = Format(write, load)

@@ -14,12 +14,12 @@ import numpy as np
 
 from tinydigits.errors import TinydigitsError
 from tinydigits.exports.onnx import model_proto
+from tinydigits.exports.parity import Format
 from tinydigits.exports.trained import Answer, NotAsked, TooLarge, Trained
 from tinydigits.page import assemble, network_of
 
-__all__ = ["MAX_BYTES", "PARITY", "load", "write"]
+__all__ = ["FORMAT", "MAX_BYTES", "load", "write"]
 
-PARITY = "same class"
 MAX_BYTES = 200_000
 
 # Without a document the page's script only defines what it has. Asked by standard input: how many images, then they.
@@ -100,3 +100,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(BrokenPipeError):
             stream.close()
     process.wait()
+
+
+FORMAT = Format(write, load)

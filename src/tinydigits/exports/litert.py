@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from tinydigits.errors import TinydigitsError, first_line
+from tinydigits.exports.parity import Format
 from tinydigits.exports.trained import Answer, Trained, grey_card, grey_model, one_by_one
 from tinydigits.extras import extra
 from tinydigits.models import CARD_KEY
 from tinydigits.quiet import quiet_stderr
 
-__all__ = ["PARITY", "load", "write"]
-
-PARITY = "same class"
+__all__ = ["FORMAT", "load", "write"]
 
 
 def write(trained: Trained, folder: Path) -> Path:
@@ -81,3 +80,6 @@ def _with_card(content: bytes, card: str) -> bytes:
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.writestr(zipfile.ZipInfo(CARD_KEY), card)  # without a date: the same model gives the same bytes
     return buffer.getvalue()
+
+
+FORMAT = Format(write, load)

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from tinydigits.exports.parity import Format
 from tinydigits.exports.trained import Answer, Trained, grey_card, grey_model, softmax
 from tinydigits.extras import extra
 from tinydigits.onnx_graph import open_session
 
-__all__ = ["OPSET", "PARITY", "load", "model_proto", "write"]
+__all__ = ["FORMAT", "OPSET", "load", "model_proto", "write"]
 
-PARITY = "same class"
 OPSET = 18  # the newest that onnxruntime, onnxruntime-web and the usual converters all read
 
 
@@ -71,3 +71,6 @@ def model_proto(trained: Trained) -> Any:
     onnx.helper.set_model_props(proto, {"tinydigits": grey_card(trained).model_dump_json()})
     onnx.checker.check_model(proto, full_check=True)
     return proto
+
+
+FORMAT = Format(write, load)

@@ -12,12 +12,12 @@ import numpy as np
 
 from tinydigits.environment import telemetry_off
 from tinydigits.exports.onnx import load, model_proto
+from tinydigits.exports.parity import Format
 from tinydigits.exports.trained import Trained
 from tinydigits.extras import extra
 
-__all__ = ["PARITY", "calibration_images", "load", "write"]
+__all__ = ["FORMAT", "calibration_images", "load", "write"]
 
-PARITY = "accuracy"
 _NUM_CALIBRATION = 512
 
 
@@ -77,3 +77,6 @@ def _with_metadata(path: Path, original: Any) -> bytes:
     onnx.checker.check_model(proto, full_check=True)
     content: bytes = proto.SerializeToString()
     return content
+
+
+FORMAT = Format(write, load, parity="accuracy")

@@ -5,7 +5,9 @@ Shapes: N images, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -14,12 +16,30 @@ from tinydigits.exports.trained import Answer, Trained
 from tinydigits.figures import percent, points
 from tinydigits.text import source_label
 
-__all__ = ["MAX_DROP", "Parity", "Rule", "compare"]
+__all__ = ["MAX_DROP", "Format", "Parity", "Rule", "compare"]
 
 Rule = Literal["same class", "accuracy"]
 
 MAX_DROP = 0.001  # of a quantised model's accuracy: 0.1 points
 _BATCH = 500
+
+
+@dataclass(frozen=True)
+class Format:
+    """What is done for one format.
+
+    `load(path)` gives what can be asked, from uint8 images to probabilities; it raises NotAsked where this machine has
+    nothing to ask the file with. With `builds` it builds the model anew, by the code that a second argument names.
+    `parity` is the rule by which its answers must agree with the checkpoint's, `needs` are files of a run that it is
+    made of beside the weights, and `note(path)` may add a line.
+    """
+
+    write: Callable[[Trained, Path], Path]
+    load: Callable[..., Answer] | None = None
+    parity: Rule = "same class"
+    builds: bool = False
+    needs: tuple[str, ...] = ()
+    note: Callable[[Path], str] = lambda path: ""
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+from tinydigits.exports.parity import Format
 from tinydigits.exports.trained import Answer, Trained, answer_of, grey_card, grey_model
 
-__all__ = ["PARITY", "load", "write"]
-
-PARITY = "same class"
+__all__ = ["FORMAT", "load", "write"]
 
 
 def write(trained: Trained, folder: Path) -> Path:
@@ -37,3 +36,6 @@ def load(path: Path) -> Answer:
     import torch
 
     return answer_of(torch.export.load(path).module(), mean=0.0, std=1.0)
+
+
+FORMAT = Format(write, load)

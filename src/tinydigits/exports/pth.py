@@ -13,13 +13,10 @@ from safetensors.torch import load_file
 from tinydigits import models
 from tinydigits.archive import require_honest
 from tinydigits.errors import TinydigitsError
+from tinydigits.exports.parity import Format
 from tinydigits.exports.trained import Answer, Trained, answer_of
 
-__all__ = ["NEEDS", "PARITY", "load", "write"]
-
-PARITY = "same class"
-BUILDS = True
-NEEDS = ("checkpoint.pt",)  # it has the optimizer's state and the history
+__all__ = ["FORMAT", "load", "write"]
 
 
 def write(trained: Trained, folder: Path) -> Path:
@@ -70,3 +67,7 @@ def load(path: Path, spec: str | None = None) -> Answer:
     """Build the model anew, by the code that `spec` names, and ask it by torch."""
     model, card = models.load_weights(path, spec=spec)
     return answer_of(model, card.mean, card.std)
+
+
+# The checkpoint has the optimizer's state and the history.
+FORMAT = Format(write, load, builds=True, needs=("checkpoint.pt",))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tinydigits.exports.parity import Format
 from tinydigits.exports.trained import Answer, Trained, answer_of
 from tinydigits.models import load_weights, weights_bytes
 
-__all__ = ["PARITY", "load", "write"]
-
-PARITY = "same class"
-BUILDS = True
+__all__ = ["FORMAT", "load", "write"]
 
 
 def write(trained: Trained, folder: Path) -> Path:
@@ -24,3 +22,6 @@ def load(path: Path, spec: str | None = None) -> Answer:
     """Build the model anew, by the code that `spec` names, and ask it by torch."""
     model, card = load_weights(path, spec=spec)
     return answer_of(model, card.mean, card.std)
+
+
+FORMAT = Format(write, load, builds=True)

@@ -18,14 +18,17 @@ from pydantic import ConfigDict, ValidationError, create_model
 
 from tinydigits.errors import TinydigitsError, explain_validation, foreign_code, unknown_name
 from tinydigits.models.allowed import IN_MEMORY, allow, forget_namesakes, in_memory
+from tinydigits.plugins import Plugins
 
 if TYPE_CHECKING:
     from torch import nn
 
 __all__ = ["build", "find", "hold", "module_file", "names", "summary"]
 
-_ROOM = Path(__file__).parent
-_NOT_MODELS = {"__init__", "allowed", "registry", "weights"}
+_HINT = "a class of your own as path/to/file.py:Class"
+_MODELS: Plugins[ModuleType] = Plugins(
+    "tinydigits.models", "", where="model", kind="model", hint=_HINT, but={"allowed", "registry", "weights"}
+)
 _GUARD = 'put what the script does under `if __name__ == "__main__":`'
 
 
@@ -35,7 +38,7 @@ def names() -> list[str]:
     >>> "gap-cnn" in names()
     True
     """
-    return sorted(path.stem.replace("_", "-") for path in _ROOM.glob("*.py") if path.stem not in _NOT_MODELS)
+    return _MODELS.names()
 
 
 def summary(name: str) -> str:
@@ -55,9 +58,7 @@ def module_file(name: str) -> Path:
     >>> module_file("se-resnet").name
     'se_resnet.py'
     """
-    if name not in names():
-        raise unknown_name("model", name, names(), kind="model", hint="a class of your own as path/to/file.py:Class")
-    return _ROOM / f"{name.replace('-', '_')}.py"
+    return _MODELS.file(name)
 
 
 def build(spec: str, options: Mapping[str, Any] | None = None) -> nn.Module:
@@ -98,7 +99,7 @@ def find(spec: str) -> Any:
     """
     allow(spec)
     if ":" not in spec:
-        module = importlib.import_module(f"tinydigits.models.{module_file(spec).stem}")
+        module = _MODELS.get(spec)
         return getattr(module, module.__all__[0])
     if spec in in_memory:
         return in_memory[spec]

@@ -9,28 +9,16 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from tinydigits.errors import TinydigitsError, explain_validation
+from tinydigits.plugins import TomlFiles
 from tinydigits.recipe import augment, fields
-from tinydigits.text import find_toml, read_text, toml_tree
+from tinydigits.text import read_text, toml_tree
 
 __all__ = ["DEFAULT", "apply_settings", "load", "names", "parse", "recipe_file", "to_toml"]
 
 DEFAULT = "sprint"
 
-_ROOM = Path(__file__).parents[1] / "recipes"
-
-
-def names() -> list[str]:
-    """The recipes that come with the package.
-
-    >>> "gap-cnn" in names()
-    True
-    """
-    return sorted(path.stem for path in _ROOM.glob("*.toml"))
-
-
-def recipe_file(name_or_path: str | Path) -> Path:
-    """The file of a recipe: one of `names()`, or a path that ends in `.toml`."""
-    return find_toml("recipe", name_or_path, _ROOM, DEFAULT)
+_RECIPES = TomlFiles("recipe", Path(__file__).parents[1] / "recipes", DEFAULT)
+names, recipe_file = _RECIPES.names, _RECIPES.find
 
 
 def load(name_or_path: str | Path = DEFAULT, settings: Sequence[str] = ()) -> fields.Recipe:

@@ -8,21 +8,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from tinydigits.errors import TinydigitsError, explain_validation
+from tinydigits.plugins import TomlFiles
 from tinydigits.sweep.fields import Sweep
-from tinydigits.text import find_toml, read_text, toml_tree
+from tinydigits.text import read_text, toml_tree
 
 __all__ = ["check", "is_sweep", "load", "names", "sweep_file", "to_toml"]
 
-_ROOM = Path(__file__).parents[1] / "sweeps"
-
-
-def names() -> list[str]:
-    """The sweeps that come with the package.
-
-    >>> "two-conv-batch-size" in names()
-    True
-    """
-    return sorted(path.stem for path in _ROOM.glob("*.toml"))
+_SWEEPS = TomlFiles("sweep", Path(__file__).parents[1] / "sweeps", "two-conv-batch-size")
+names, sweep_file = _SWEEPS.names, _SWEEPS.find
 
 
 def is_sweep(name_or_path: str) -> bool:
@@ -39,11 +32,6 @@ def is_sweep(name_or_path: str) -> bool:
         return "recipe" in toml_tree(read_text(Path(name_or_path)), name_or_path)
     except TinydigitsError:
         return False
-
-
-def sweep_file(name_or_path: str | Path) -> Path:
-    """The file of a sweep: one of `names()`, or a path that ends in `.toml`."""
-    return find_toml("sweep", name_or_path, _ROOM, names()[0])
 
 
 def load(name_or_path: str | Path) -> Sweep:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from tests.conftest import APART
 from tinydigits import exports, pretrained, recipe
 from tinydigits.cli.main import app
 from tinydigits.errors import TinydigitsError
-from tinydigits.exports import Exported, Speed
-from tinydigits.exports.parity import Parity
+from tinydigits.exports import Exported, Speed, safetensors
+from tinydigits.exports.parity import Format, Parity
 from tinydigits.extras import NotInstalled
 from tinydigits.run import Run
 from tinydigits.training import train
@@ -107,7 +108,7 @@ def test_what_fails_for_another_reason_gives_exit_code_2_under_all(
     def fail(trained: exports.Trained, folder: Path) -> Path:
         raise TinydigitsError("export card", "no disk")
 
-    monkeypatch.setattr("tinydigits.exports.card.write", fail)
+    monkeypatch.setattr("tinydigits.exports.card.FORMAT", Format(fail))
     monkeypatch.setattr(exports, "formats", lambda trained=None: ["card"])
     code, output = invoke(run.folder, "all", "--to", tmp_path)
     assert code == 2 and "card: not made: export card: no disk" in output
@@ -142,9 +143,8 @@ def test_a_page_whose_script_answers_otherwise_is_deleted(
 def test_a_file_that_answers_otherwise_gives_exit_code_1(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "tinydigits.exports.safetensors.load", lambda path, spec: lambda images: 1 - images[:, 0, :10] / 1.0
-    )
+    wrong = replace(safetensors.FORMAT, load=lambda path, spec: lambda images: 1 - images[:, 0, :10] / 1.0)
+    monkeypatch.setattr(safetensors, "FORMAT", wrong)
     code, output = invoke(run.folder, "safetensors", "--to", tmp_path)
     assert code == 1 and "deleted" in output and "parity does not hold" in output
     assert not list(tmp_path.iterdir())

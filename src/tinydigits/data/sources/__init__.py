@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import pkgutil
-from importlib import import_module
-
 from tinydigits.data.source import Source
-from tinydigits.errors import unknown_name
+from tinydigits.plugins import Plugins
 
 __all__ = ["get", "names"]
+
+
+_SOURCES: Plugins[Source] = Plugins(
+    __name__, "source", where="data", kind="data set",
+    hint="a folder with four IDX files, or with one folder of images for each class, works as well",
+)  # fmt: skip
 
 
 def names() -> tuple[str, ...]:
@@ -17,7 +20,7 @@ def names() -> tuple[str, ...]:
     >>> "fashion-mnist" in names()
     True
     """
-    return tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__)))
+    return tuple(_SOURCES.names())
 
 
 def get(name: str) -> Source:
@@ -26,8 +29,4 @@ def get(name: str) -> Source:
     >>> get("kmnist").info.num_test
     10000
     """
-    if name not in names():
-        hint = "a folder with four IDX files, or with one folder of images for each class, works as well"
-        raise unknown_name("data", name, names(), kind="data set", hint=hint)
-    source: Source = import_module(f"{__name__}.{name.replace('-', '_')}").source
-    return source
+    return _SOURCES.get(name)

@@ -6,13 +6,16 @@ change.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+from collections.abc import Callable
 
-from tinydigits.errors import unknown_name
+from tinydigits.plugins import Plugins
 from tinydigits.verdict import Verdict
 
 __all__ = ["formats", "render"]
+
+_FORMATS: Plugins[Callable[[Verdict, Verdict | None], str]] = Plugins(
+    __name__, "render", where="verdict", kind="format"
+)
 
 
 def formats() -> list[str]:
@@ -21,7 +24,7 @@ def formats() -> list[str]:
     >>> formats()
     ['annotations', 'badge', 'json', 'junit', 'markdown']
     """
-    return sorted(entry.name for entry in pkgutil.iter_modules(__path__) if not entry.name.startswith("_"))
+    return _FORMATS.names()
 
 
 def render(name: str, verdict: Verdict, before: Verdict | None = None) -> str:
@@ -31,7 +34,4 @@ def render(name: str, verdict: Verdict, before: Verdict | None = None) -> str:
     >>> print(render("markdown", pretrained.find("sprint").verdict).splitlines()[2])
     15 pass.
     """
-    if name not in formats():
-        raise unknown_name("verdict", name, formats(), kind="format")
-    text: str = importlib.import_module(f"{__name__}.{name}").render(verdict, before)
-    return text
+    return _FORMATS.get(name)(verdict, before)

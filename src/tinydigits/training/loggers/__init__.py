@@ -6,25 +6,14 @@ are written, and no logger's package is imported before it is asked for.
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
-
-from tinydigits.errors import unknown_name
 from tinydigits.extras import extra
+from tinydigits.plugins import Plugins
 from tinydigits.training.loggers._logger import Logger
 
 __all__ = ["Logger", "make_logger", "names"]
 
-_ROOM = Path(__file__).parent
-
-
-def names() -> list[str]:
-    """The loggers that there are.
-
-    >>> names()
-    ['mlflow', 'tensorboard']
-    """
-    return sorted(path.stem for path in _ROOM.glob("[!_]*.py"))
+_LOGGERS: Plugins[type[Logger]] = Plugins(__name__, "LOGGER", where="train --log", kind="logger")
+names = _LOGGERS.names
 
 
 def make_logger(name: str) -> Logger:
@@ -37,8 +26,5 @@ def make_logger(name: str) -> Logger:
 
     Raises TinydigitsError for an unknown one, and where its package is not installed.
     """
-    if name not in names():
-        raise unknown_name("train --log", name, names(), kind="logger")
     with extra(name, f"train --log {name}"):
-        logger: Logger = importlib.import_module(f"{__name__}.{name}").LOGGER()
-    return logger
+        return _LOGGERS.get(name)()

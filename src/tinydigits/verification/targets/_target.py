@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,9 +14,9 @@ from tinydigits.models import WeightsCard
 from tinydigits.run import Run
 from tinydigits.training import pick_device
 from tinydigits.verdict import JudgedTarget
-from tinydigits.verification.request import InputFacts
+from tinydigits.verification.request import InputFacts, Request
 
-__all__ = ["Target", "of_card", "of_module", "training_set"]
+__all__ = ["Kind", "Target", "of_card", "of_module", "training_set"]
 
 
 _UNKNOWN = InputFacts()
@@ -64,3 +65,19 @@ def training_set(card: WeightsCard | None) -> dict[str, Any]:
 def of_card(card: WeightsCard) -> InputFacts:
     """What a card says of the input of its model."""
     return InputFacts(input_shape=card.input_shape, mean=card.mean, std=card.std, num_classes=len(card.classes))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of target: what it is in words, whether a request names one, and how it is loaded.
+
+    Kinds of a lower `order` look more closely and are asked first. What `builds` is built from nothing, so that it can
+    be given weights and options. What `names_code` says itself what model it is of, and the user can name the code.
+    """
+
+    name: str
+    order: int
+    takes: Callable[[Request], bool]
+    load: Callable[[Request], Target]
+    builds: bool = False
+    names_code: bool = False

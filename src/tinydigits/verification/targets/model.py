@@ -10,11 +10,9 @@ from tinydigits.training import pick_device
 from tinydigits.verdict import JudgedTarget
 from tinydigits.verification.request import InputFacts, Request
 from tinydigits.verification.targets import weights
-from tinydigits.verification.targets._target import Target, of_card, training_set
+from tinydigits.verification.targets._target import Kind, Target, of_card, training_set
 
-KIND = "a model's name, file.py:Class or package.module:Class, with or without --weights"
-ORDER = 1
-BUILDS = True
+_NAME = "a model's name, file.py:Class or package.module:Class, with or without --weights"
 
 
 def takes(request: Request) -> bool:
@@ -43,3 +41,6 @@ def load(request: Request) -> Target:
     facts = JudgedTarget(kind="model", name=spec, model=spec, options=options, **weights.facts(path))
     input_facts = of_card(card) if card is not None else InputFacts()
     return Target(subject, facts, input_facts, spec if spec in contract.names() else None)
+
+
+KIND = Kind(_NAME, 1, takes, load, builds=True)

@@ -13,10 +13,9 @@ from tinydigits.errors import TinydigitsError, first_line
 from tinydigits.verification.request import Request
 from tinydigits.verification.targets._file import FileModule, Opened, load_foreign, shape_of
 from tinydigits.verification.targets._onnx_module import OnnxModule
-from tinydigits.verification.targets._target import Target
+from tinydigits.verification.targets._target import Kind, Target
 
-KIND = "an .onnx"
-ORDER = 2
+_NAME = "an .onnx"
 
 _TYPES = {
     "tensor(float)": torch.float32, "tensor(double)": torch.float64, "tensor(float16)": torch.float16,
@@ -35,22 +34,22 @@ def load(request: Request) -> Target:
     Raises TinydigitsError when it is damaged, when onnxruntime is not installed, and when the graph takes anything but
     one tensor of numbers.
     """
-    return load_foreign(request, KIND, "onnxruntime", open_session, structure=_structure)
+    return load_foreign(request, _NAME, "onnxruntime", open_session, structure=_structure)
 
 
 def open_session(content: bytes) -> Opened:
     """A session of onnxruntime, with as many threads as torch has now."""
-    session = onnx_graph.open_session(content, KIND, threads=torch.get_num_threads())
+    session = onnx_graph.open_session(content, _NAME, threads=torch.get_num_threads())
     inputs = session.get_inputs()
     if len(inputs) != 1:
         names = ", ".join(one.name for one in inputs)
-        raise TinydigitsError(KIND, "its graph", got=f"the inputs {names}", expected="one: the images")
+        raise TinydigitsError(_NAME, "its graph", got=f"the inputs {names}", expected="one: the images")
     (image,) = inputs
     if image.type not in _TYPES:
-        raise TinydigitsError(KIND, f"its input {image.name}", got=image.type, expected=f"one of {', '.join(_TYPES)}")
+        raise TinydigitsError(_NAME, f"its input {image.name}", got=image.type, expected=f"one of {', '.join(_TYPES)}")
 
     def ask(images: Tensor) -> Tensor:
-        with asking(KIND):
+        with asking(_NAME):
             return torch.from_numpy(session.run(None, {image.name: images.numpy()})[0])
 
     return Opened(ask, _TYPES[image.type], *shape_of(image.shape), dict(session.get_modelmeta().custom_metadata_map))
@@ -71,3 +70,6 @@ def _structure(model: FileModule, path: Path) -> nn.Module:
     if expected.shape != got.shape or not torch.allclose(expected.float(), got.float(), rtol=1e-3, atol=1e-3):
         raise TinydigitsError(str(path), "its graph cannot be read: read as torch's operations it gives other answers")
     return rebuilt
+
+
+KIND = Kind(_NAME, 2, takes, load)

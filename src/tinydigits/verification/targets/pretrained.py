@@ -7,10 +7,7 @@ from dataclasses import replace
 from tinydigits import pretrained
 from tinydigits.verification.request import Request
 from tinydigits.verification.targets import run
-from tinydigits.verification.targets._target import Target
-
-KIND = "a trained model of `tinydigits models ls`"
-ORDER = 1
+from tinydigits.verification.targets._target import Kind, Target
 
 
 def takes(request: Request) -> bool:
@@ -23,3 +20,6 @@ def load(request: Request) -> Target:
     folder = pretrained.find(request.name).folder
     target = run.load(request.model_copy(update={"target": str(folder)}))
     return replace(target, facts=target.facts.model_copy(update={"kind": "pretrained"}), run=None)
+
+
+KIND = Kind("a trained model of `tinydigits models ls`", 1, takes, load)

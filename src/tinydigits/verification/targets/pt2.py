@@ -26,10 +26,8 @@ from tinydigits.verification.request import InputFacts, Request
 from tinydigits.verification.targets import weights
 from tinydigits.verification.targets._file import NO_TRAIN_MODE, in_batches, must_answer
 from tinydigits.verification.targets._pt2_archive import HINT, rewritten
-from tinydigits.verification.targets._target import Target, of_card
+from tinydigits.verification.targets._target import Kind, Target, of_card
 
-KIND = "a .pt2 of torch.export"
-ORDER = 2
 _FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 # What runs graphs inside the graph, which are looked at too; what the exporter writes of torch's private ones; sizes.
 _AROUND_GRAPHS = ("cond", "while_loop", "wrap_with_autocast", "wrap_with_set_grad_enabled")
@@ -209,3 +207,6 @@ def _read(path: Path) -> tuple[ExportedModule, models.WeightsCard | None]:
     except Exception as error:  # torch raises of all kinds for damaged archives
         raise TinydigitsError(str(path), f"not a whole archive of torch.export: {first_line(error)}") from error
     return model, models.card_in(str(path), {models.CARD_KEY: text} if (text := extra[models.CARD_KEY]) else {})
+
+
+KIND = Kind("a .pt2 of torch.export", 2, takes, load)

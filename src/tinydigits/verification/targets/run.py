@@ -14,11 +14,7 @@ from tinydigits.training import pick_device
 from tinydigits.verdict import JudgedTarget
 from tinydigits.verification.request import Request
 from tinydigits.verification.targets import weights
-from tinydigits.verification.targets._target import Target, of_card
-
-KIND = "a run's folder"
-ORDER = 0
-NAMES_CODE = True
+from tinydigits.verification.targets._target import Kind, Target, of_card
 
 
 def takes(request: Request) -> bool:
@@ -85,3 +81,6 @@ def _siblings(run: Run) -> list[Run]:
         if theirs.seed != own.seed and theirs.model_copy(update={"seed": own.seed, "name": own.name}) == own:
             siblings.append(other)
     return siblings
+
+
+KIND = Kind("a run's folder", 0, takes, load, names_code=True)

@@ -16,10 +16,9 @@ from tinydigits.models import CARD_KEY
 from tinydigits.quiet import quiet_stderr
 from tinydigits.verification.request import Request
 from tinydigits.verification.targets._file import Opened, load_foreign, shape_of
-from tinydigits.verification.targets._target import Target
+from tinydigits.verification.targets._target import Kind, Target
 
-KIND = "a .tflite"
-ORDER = 2
+_NAME = "a .tflite"
 
 
 def takes(request: Request) -> bool:
@@ -33,29 +32,29 @@ def load(request: Request) -> Target:
     Raises TinydigitsError when it is damaged, when LiteRT is not installed, and when the graph takes anything but one
     tensor of floats.
     """
-    return load_foreign(request, KIND, "LiteRT", open_interpreter)
+    return load_foreign(request, _NAME, "LiteRT", open_interpreter)
 
 
 def open_interpreter(content: bytes) -> Opened:
     """An interpreter, with as many threads as torch has now."""
-    with extra("litert", KIND):
+    with extra("litert", _NAME):
         from ai_edge_litert.interpreter import Interpreter
     try:
-        with asking(KIND), quiet_stderr():
+        with asking(_NAME), quiet_stderr():
             interpreter = Interpreter(model_content=content, num_threads=torch.get_num_threads())
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
-        raise TinydigitsError(KIND, f"not a whole file that LiteRT reads: {first_line(error)}") from error
+        raise TinydigitsError(_NAME, f"not a whole file that LiteRT reads: {first_line(error)}") from error
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     if len(inputs) != 1:
         names = ", ".join(one["name"] for one in inputs)
-        raise TinydigitsError(KIND, "its graph", got=f"the inputs {names}", expected="one: the images")
+        raise TinydigitsError(_NAME, "its graph", got=f"the inputs {names}", expected="one: the images")
     (image,) = inputs
     if image["dtype"].__name__ != "float32":
-        raise TinydigitsError(KIND, f"its input {image['name']}", got=image["dtype"].__name__, expected="float32")
+        raise TinydigitsError(_NAME, f"its input {image['name']}", got=image["dtype"].__name__, expected="float32")
 
     def ask(images: Tensor) -> Tensor:
-        with asking(KIND):
+        with asking(_NAME):
             interpreter.set_tensor(image["index"], images.numpy())
             interpreter.invoke()
             return torch.from_numpy(interpreter.get_tensor(outputs[0]["index"]))
@@ -66,7 +65,7 @@ def open_interpreter(content: bytes) -> Opened:
 
 def _metadata(content: bytes) -> dict[str, str]:
     """The card among the associated files, which lie in an archive behind the model; strangers may have none."""
-    require_honest(content, KIND)
+    require_honest(content, _NAME)
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
     except (zipfile.BadZipFile, NotImplementedError):
@@ -75,4 +74,7 @@ def _metadata(content: bytes) -> dict[str, str]:
         try:
             return {name: archive.read(name).decode("utf-8") for name in {CARD_KEY} & set(archive.namelist())}
         except Exception as error:  # zipfile raises of all kinds for damaged entries
-            raise TinydigitsError(KIND, f"its associated file {CARD_KEY} is damaged: {first_line(error)}") from error
+            raise TinydigitsError(_NAME, f"its associated file {CARD_KEY} is damaged: {first_line(error)}") from error
+
+
+KIND = Kind(_NAME, 2, takes, load)

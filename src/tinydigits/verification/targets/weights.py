@@ -14,11 +14,7 @@ from tinydigits.run import Run
 from tinydigits.training import pick_device
 from tinydigits.verdict import JudgedTarget
 from tinydigits.verification.request import Request
-from tinydigits.verification.targets._target import Target, of_card, training_set
-
-KIND = "a .safetensors, .pt or .pth of tinydigits"
-ORDER = 2
-NAMES_CODE = True
+from tinydigits.verification.targets._target import Kind, Target, of_card, training_set
 
 
 def takes(request: Request) -> bool:
@@ -59,3 +55,6 @@ def facts(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {"weights_file": None, "weights_sha256": None}
     return {"weights_file": path.name, "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+KIND = Kind("a .safetensors, .pt or .pth of tinydigits", 2, takes, load, names_code=True)
