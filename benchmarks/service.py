@@ -14,7 +14,6 @@ import re
 import selectors
 import socket
 import statistics
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ import numpy as np
 
 from benchmarks.protocol import RESULTS, ROOT, in_turns, machine, read_rows, run_process, write_rows
 from benchmarks.provenance import sentence, stamp
+from benchmarks.reliability._service import running
 from tinydigits.escape import Markdown
 from tinydigits.figures import percent, points
 from tinydigits.prediction import DEFAULT
@@ -63,25 +63,16 @@ def measure_service(seconds: float, num_requests: int) -> dict[str, Any]:
     """Start the service, ask it, stop it."""
     import psutil  # the docs, which take `figures` from here, are made without it
 
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tinydigits", "serve", "--port", "0"], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        port = int(re.search(r":(\d+) ", process.stdout.readline())[1])  # type: ignore[index]
-        wait_for(port)
-        memory = psutil.Process(process.pid).memory_info
+    with running(["-m", "tinydigits", "serve", "--port", "0"]) as service:
+        memory = psutil.Process(service.process.pid).memory_info
         request = make_request()
-        ask(port, request, 1, num=WARM_UP)
+        ask(service.port, request, 1, num=WARM_UP)
         first = memory().rss
-        alone = ask(port, request, 1, num=ALONE)
-        busy = ask(port, request, CONNECTIONS, seconds=seconds)
+        alone = ask(service.port, request, 1, num=ALONE)
+        busy = ask(service.port, request, CONNECTIONS, seconds=seconds)
         so_far = WARM_UP + ALONE + len(busy.milliseconds)
-        rest = ask(port, request, CONNECTIONS, num=max(0, num_requests - so_far))
+        rest = ask(service.port, request, CONNECTIONS, num=max(0, num_requests - so_far))
         last = memory().rss
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
     return {
         "alone_p50_ms": statistics.median(alone.milliseconds),
         "busy": {
@@ -103,16 +94,6 @@ def make_request() -> bytes:
     body = json.dumps(image.ravel().tolist()).encode()
     head = f"POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
     return head.encode() + b"\r\n\r\n" + body
-
-
-def wait_for(port: int) -> None:
-    for _ in range(600):
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit("the service does not start")
 
 
 def ask(

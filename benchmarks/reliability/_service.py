@@ -8,10 +8,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Service", "read_answer", "serving", "status_of"]
+__all__ = ["Service", "read_answer", "running", "serving", "status_of"]
 
 _START = """
 import resource, sys
@@ -68,13 +68,16 @@ def status_of(answer: bytes) -> int:
     return int(answer.split(b" ")[1]) if answer.startswith(b"HTTP/") else 0
 
 
+def serving(limits: str = "", more: str = "", host: str = "127.0.0.1") -> contextlib.AbstractContextManager[Service]:
+    """The service, which starts with few open files allowed."""
+    return running(["-c", _START.format(limits=limits, more=more), host])
+
+
 @contextlib.contextmanager
-def serving(limits: str = "", more: str = "", host: str = "127.0.0.1") -> Iterator[Service]:
-    """The service, which starts with few open files allowed; where it stops or writes an error, that is one here."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", _START.format(limits=limits, more=more), host], text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+def running(arguments: Sequence[str]) -> Iterator[Service]:
+    """A Python process that serves; where it stops or writes an error, that is one here."""
+    command = [sys.executable, *arguments]
+    process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         assert process.stdout is not None
         found = re.search(r":(\d+) ", process.stdout.readline())

@@ -3,6 +3,9 @@
 Played, not run: checkout is a clone, setup-python looks whether Python is there, the caches are folders with GitHub's
 rules (a newer key wins; a branch reads its own entries and the default branch's), artifacts are copies. Any other
 action, and any expression that it does not know, is an error.
+
+`act` (nektos/act), which is kept, would need a network and Docker in every run of the tests: it fetches the actions of
+others from GitHub. Neither Debian nor PyPI has it.
 """
 
 from __future__ import annotations
@@ -50,10 +53,8 @@ class Runner:
             "workspace": str(folder / "work"), "event": {"repository": {"default_branch": "main"}},
         }  # fmt: skip
         job = Job(self, folder, github)
-        values = {"github": github, "runner": {"temp": str(folder / "temp"), "os": "Linux"}, "env": {}}
-        values["env"] = {
-            name: expand(value, values | {"steps": {}}, job) for name, value in spec.get("env", {}).items()
-        }
+        values = {"github": github, "runner": {"temp": str(folder / "temp"), "os": "Linux"}, "env": {}, "steps": {}}
+        values["env"] = {name: expand(value, values, job) for name, value in spec.get("env", {}).items()}
         job.steps(spec["steps"], values, dict(values["env"]))
         for finish in reversed(job.at_end):
             finish()
@@ -153,9 +154,7 @@ def commands_of(log: str) -> list[tuple[str, dict[str, str], str]]:
 
 
 def unescape(text: str) -> str:
-    for code, letter in (("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%")):
-        text = text.replace(code, letter)
-    return text
+    return re.sub("%(0D|0A|3A|2C|25)", lambda code: chr(int(code[1], 16)), text)
 
 
 # Expressions: the part of GitHub's language that these files use.
@@ -204,15 +203,14 @@ def setup_python(job: Job, inputs: Tree) -> None:
 
 
 def restore_cache(job: Job, inputs: Tree) -> Tree:
-    prefixes = [inputs["key"], *inputs.get("restore-keys", "").split()]
-    visible = (job.github["ref"], "refs/heads/main")
-    for place, prefix in enumerate(prefixes):
-        for entry in sorted(job.runner.cache.glob("*"), reverse=True):  # the newest first
-            key, path, ref = (entry / "facts").read_text(encoding="utf-8").splitlines()
+    entries = sorted(job.runner.cache.glob("*"), reverse=True)  # the newest first
+    for place, prefix in enumerate([inputs["key"], *inputs.get("restore-keys", "").split()]):
+        for entry in entries:
+            key, *rest = (entry / "facts").read_text(encoding="utf-8").splitlines()
             fits = key == prefix if place == 0 else key.startswith(prefix)
-            if fits and path == where(job, inputs["path"]) and ref in visible:
+            if fits and rest in [[where(job, inputs["path"]), ref] for ref in (job.github["ref"], "refs/heads/main")]:
                 shutil.copytree(entry / "files", inputs["path"], dirs_exist_ok=True)
-                return {"cache-hit": "true" if place == 0 else "false"}
+                return {"cache-hit": str(place == 0).lower()}
     return {"cache-hit": "false"}
 
 
@@ -233,11 +231,9 @@ def use_cache(job: Job, inputs: Tree) -> Tree:
 
 
 def upload(job: Job, inputs: Tree) -> None:
-    found = 0
+    work, target, found = job.folder / "work", job.folder / "artifacts" / inputs["name"], 0
     for pattern in inputs["path"].split():
-        path = job.folder / "work" / pattern
-        for match in [path] if path.exists() else (job.folder / "work").glob(pattern):
-            target = job.folder / "artifacts" / inputs["name"]
+        for match in [work / pattern] if (work / pattern).exists() else work.glob(pattern):
             if match.is_dir():
                 shutil.copytree(match, target / (match.name if "*" in pattern else ""), dirs_exist_ok=True)
             found += 1
