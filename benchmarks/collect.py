@@ -17,7 +17,7 @@ import tinydigits.pretrained
 from benchmarks.protocol import RESULTS
 from benchmarks.rows import collect, write
 from tinydigits.errors import TinydigitsError
-from tinydigits.export import export, of_run
+from tinydigits.exports import export, of_run
 from tinydigits.run import Run, open_run, write_atomic
 
 REFERENCE = RESULTS / "reference"

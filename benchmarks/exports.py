@@ -33,9 +33,9 @@ import typer
 
 from benchmarks.protocol import LAB, RESULTS, Page, in_turns, read_rows, write_rows
 from benchmarks.provenance import differences, sentence, short, stamp, weights_sha256
-from tinydigits import export, pretrained
+from tinydigits import exports, pretrained
 from tinydigits.errors import TinydigitsError
-from tinydigits.export import c_code
+from tinydigits.exports import c_code
 from tinydigits.extras import NotInstalled
 from tinydigits.figures import percent
 from tinydigits.machine import describe_versions, machine_words
@@ -85,7 +85,7 @@ def time_formats(
         with tempfile.TemporaryDirectory() as folder:
             done = _export(name, Path(folder), converters)
             paths = {form: made.path for form, made in done if not isinstance(made, str) and _is_asked(made)}
-            speeds = in_turns({form: partial(export.measure, form, path) for form, path in paths.items()}, repeats)
+            speeds = in_turns({form: partial(exports.measure, form, path) for form, path in paths.items()}, repeats)
         timing = {
             **stamp(architectures=[name]), "weights_sha256": weights_sha256(name), "versions": _versions(converters),
             "repeats": repeats,
@@ -118,20 +118,20 @@ def untimed(rows: dict[str, Any]) -> list[str]:
     return [name for name, row in rows.items() if "timing" not in row or any(differences(row["timing"]))]
 
 
-def _export(name: str, folder: Path, converters: bool) -> Iterator[tuple[str, export.Exported | str]]:
+def _export(name: str, folder: Path, converters: bool) -> Iterator[tuple[str, exports.Exported | str]]:
     """Each format, and its file or why there is none."""
-    trained = export.of_run(pretrained.find(name).run)
-    usual = [form for form in export.formats(trained) if form not in CONVERTERS]
+    trained = exports.of_run(pretrained.find(name).run)
+    usual = [form for form in exports.formats(trained) if form not in CONVERTERS]
     for form in ["onnx", *CONVERTERS] if converters else usual:
         try:
-            yield form, export.export(trained, form, folder)
+            yield form, exports.export(trained, form, folder)
         except NotInstalled:
             raise  # that says nothing of the format
         except TinydigitsError as error:  # too large, or an operation that the format does not have
             yield form, str(error).splitlines()[0]
 
 
-def _facts(form: str, done: export.Exported | str) -> dict[str, Any]:
+def _facts(form: str, done: exports.Exported | str) -> dict[str, Any]:
     if isinstance(done, str):
         return {"problem": done}
     facts: dict[str, Any] = {"bytes": done.num_bytes, "holds": done.holds}
@@ -143,7 +143,7 @@ def _facts(form: str, done: export.Exported | str) -> dict[str, Any]:
     return facts
 
 
-def _is_asked(done: export.Exported) -> bool:
+def _is_asked(done: exports.Exported) -> bool:
     return done.parity is not None and done.holds
 
 
@@ -158,7 +158,7 @@ def pages() -> Iterator[Page]:
 
 def formats() -> str:
     """The part of docs/export.md: every format, and what it is."""
-    return table(["format", "what it is"], ([f"`{name}`", export.summary(name)] for name in export.formats()))
+    return table(["format", "what it is"], ([f"`{name}`", exports.summary(name)] for name in exports.formats()))
 
 
 def page(rows: dict[str, Any], converted: dict[str, Any]) -> str:

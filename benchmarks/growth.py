@@ -37,7 +37,7 @@ _TRAIN = """
 import json, sys, tempfile, time
 from tinydigits import recipe
 from tinydigits.machine import peak_memory_bytes
-from tinydigits.train import Reporter, train
+from tinydigits.training import Reporter, train
 class Enough(Exception): pass
 class Clock(Reporter):
     def on_start(self, run, record): self.started = time.process_time()

@@ -51,7 +51,7 @@ def measure(threads: int = 1) -> None:
 
 
 def _epoch(chosen: Recipe, images: data.ImageSet, threads: int) -> float:
-    from tinydigits.train import train
+    from tinydigits.training import train
 
     with tempfile.TemporaryDirectory() as out:
         return train(chosen, out=out, threads=threads, images=images).record.seconds.training * FULL_EPOCH / NUM_IMAGES

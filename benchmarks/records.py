@@ -90,7 +90,7 @@ def record(
 
     Raises TinydigitsError where the recipe has more parameters than the record may.
     """
-    from tinydigits.verify import Request, keep, prepare
+    from tinydigits.verification import Request, keep, prepare
 
     for seed in range(planned.seeds):
         path = rows / f"{planned.recipe}_s{seed}.json"
@@ -110,7 +110,7 @@ def record(
 
 def _train(chosen: Recipe, out: Path, threads: int | None) -> Run:
     """A finished run of exactly this recipe and seed: one that is there, one that was stopped, or a new one."""
-    from tinydigits.train import resume, train
+    from tinydigits.training import resume, train
 
     for run in reversed(runs_in(out)):
         if run.record.recipe == _tree(chosen) and run.record.status != "diverged":

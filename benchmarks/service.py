@@ -28,7 +28,7 @@ from benchmarks.protocol import RESULTS, ROOT, in_turns, machine, read_rows, run
 from benchmarks.provenance import sentence, stamp
 from tinydigits.escape import Markdown
 from tinydigits.figures import percent, points
-from tinydigits.predict import DEFAULT
+from tinydigits.prediction import DEFAULT
 from tinydigits.report.text import table
 
 FILE = RESULTS / "service.json"

@@ -98,7 +98,7 @@ def _one_epoch(chosen: Recipe, source: str) -> Recipe:
 
 
 def _engine(chosen: Recipe, source: Path, threads: int) -> float:
-    from tinydigits.train import train
+    from tinydigits.training import train
 
     with tempfile.TemporaryDirectory() as out:
         return train(_one_epoch(chosen, str(source)), out=out, threads=threads).record.seconds.training
@@ -204,7 +204,7 @@ _MEMORY_PROGRAM = """
 import sys, tempfile
 from tinydigits import recipe
 from tinydigits.machine import peak_memory_bytes
-from tinydigits.train import Reporter, train
+from tinydigits.training import Reporter, train
 class Enough(Exception): pass
 class Listener(Reporter):
     steps = 0

@@ -21,7 +21,7 @@ from benchmarks.provenance import sentence, stamp
 from tinydigits import data, sweep
 from tinydigits.report.text import table
 from tinydigits.sweep import Study, Sweep
-from tinydigits.train import train
+from tinydigits.training import train
 
 FILE = RESULTS / "sweeps.json"
 LIMITS = {"overhead": 0.3, "speed-up": 1.8}

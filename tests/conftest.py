@@ -54,7 +54,7 @@ FLAGS = [
 
 def verify_and_keep(run: Path, contract: Any = None, **fields: Any) -> Verdict:
     """What `tinydigits verify` does with a run: its verdict, which is also written into it."""
-    from tinydigits.verify import Request, keep, prepare
+    from tinydigits.verification import Request, keep, prepare
 
     case = prepare(Request(target=run, contract=contract, **fields))
     verdict = case.judge()

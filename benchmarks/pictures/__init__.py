@@ -23,7 +23,7 @@ from tinydigits import pretrained
 from tinydigits.data.picture import find_digits, read_picture
 from tinydigits.data.picture.ink import find_ink
 from tinydigits.figures import percent
-from tinydigits.predict import DEFAULT, Classifier, classify_picture, open_model
+from tinydigits.prediction import DEFAULT, Classifier, classify_picture, open_model
 from tinydigits.report.text import table
 
 FOLDER = ROOT / "tests" / "pictures"

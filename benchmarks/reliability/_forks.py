@@ -106,7 +106,7 @@ class Forks:
 def _serve() -> None:
     import importlib
 
-    for name in ("torch", "tinydigits.train", "tinydigits.report", "tinydigits.verify", "tinydigits.cli.main"):
+    for name in ("torch", "tinydigits.training", "tinydigits.report", "tinydigits.verification", "tinydigits.cli.main"):
         importlib.import_module(name)
     pid = 0
     for line in sys.stdin:

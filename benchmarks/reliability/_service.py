@@ -16,7 +16,7 @@ __all__ = ["Service", "read_answer", "serving", "status_of"]
 _START = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-from tinydigits.predict import models_at_hand
+from tinydigits.prediction import models_at_hand
 from tinydigits.serve import Limits, run_server
 run_server(models_at_hand("nowhere"), sys.argv[1], 0, Limits({limits}), allow_hosts=["digits.example"], {more})
 """

@@ -36,7 +36,10 @@ RECIPE = [
     "--set", "average={name='ema', decay=0.9}",
 ]  # fmt: skip
 # A checkpoint some times an epoch, where a long training writes one every half minute.
-OFTEN = {"tinydigits.train.loop:_SECONDS_BETWEEN_CHECKPOINTS": 0.0, "tinydigits.train.ledger:_BATCHES_PER_READING": 5}
+OFTEN = {
+    "tinydigits.training.loop:_SECONDS_BETWEEN_CHECKPOINTS": 0.0,
+    "tinydigits.training.ledger:_BATCHES_PER_READING": 5,
+}
 _TIMES = ("started_at", "seconds", "peak_memory_bytes", "resumed")
 
 

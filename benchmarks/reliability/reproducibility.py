@@ -68,7 +68,7 @@ def first_batches(name: str, threads: int) -> dict[str, Any]:
 
     from tinydigits.errors import Interrupted
     from tinydigits.run import open_run
-    from tinydigits.train import Progress, Reporter, ledger, loop, train
+    from tinydigits.training import Progress, Reporter, ledger, loop, train
 
     # One report, after the last batch: on a busy machine a checkpoint would be due before.
     ledger._BATCHES_PER_READING, loop._SECONDS_BETWEEN_CHECKPOINTS = BATCHES, math.inf

@@ -30,7 +30,7 @@ from benchmarks.reliability import Row
 from benchmarks.reliability._requests import FORMS, GET, MALFORMED, OTHER_FILES, PATHS, damaged, dots, post, small_bomb
 from benchmarks.reliability._service import Service, read_answer, serving, status_of
 from tinydigits.figures import percent, points
-from tinydigits.predict import DEFAULT
+from tinydigits.prediction import DEFAULT
 
 ORDER = 50
 SUBJECTS = {"weights": [DEFAULT]}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from tinydigits.errors import TinydigitsError, explain_validation, unknown_name
 from tinydigits.plugins import TomlFiles
 from tinydigits.text import one_line, read_text, toml_tree
 
-__all__ = ["Contract", "file", "load", "names"]
+__all__ = ["Contract", "file", "from_tree", "load", "names"]
 
 Limits = dict[str, Any]
 
@@ -42,7 +42,7 @@ class Contract(BaseModel):
     name: Annotated[str, AfterValidator(one_line)] = Field(
         min_length=1, max_length=100, description="what the contract is called in verdicts"
     )
-    description: str = Field("", description="one or two sentences: what is claimed, and by whom")
+    description: str = Field(default="", description="one or two sentences: what is claimed, and by whom")
     model: Limits = Field(default_factory=dict, description="size and structure, read from the traced graph")
     shapes: Limits = Field(default_factory=dict, description="what goes in and what comes out")
     behaviour: Limits = Field(default_factory=dict, description="how the model acts: gradients, batches, modes")
@@ -116,6 +116,17 @@ def load(name_or_path: str | Path) -> Contract:
     """
     path = file(name_or_path)
     return parse(read_text(path, f"contract {name_or_path}"), where=str(name_or_path), name=path.stem)
+
+
+def from_tree(tree: Mapping[str, Any]) -> Contract:
+    """A contract from its tables, as a caller in Python has them.
+
+    >>> from_tree({"model": {"parameters": {"max": 100}}}).text
+    'name = "contract"\\n\\n[model.parameters]\\nmax = 100\\n'
+    """
+    import tomli_w
+
+    return parse(tomli_w.dumps({"name": "contract", **tree}), where="as a dict", name="contract")
 
 
 def parse(text: str, *, where: str, name: str) -> Contract:

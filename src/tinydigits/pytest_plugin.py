@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tinydigits.verify import Case
+    from tinydigits.verification import Case
 
 __all__ = ["ContractTests", "contract_tests"]
 
@@ -148,7 +148,7 @@ class _Checks(pytest.Collector):
     def case(self) -> Case:
         """The target with its contract; one that cannot be had is an error of every test."""
         from tinydigits.errors import TinydigitsError
-        from tinydigits.verify import Request, prepare
+        from tinydigits.verification import Request, prepare
 
         if self._case is None:
             try:

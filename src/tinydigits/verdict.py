@@ -9,96 +9,23 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, model_serializer, model_validator
-from pydantic.dataclasses import dataclass
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 from tinydigits.documents import load_document
 from tinydigits.errors import printable
 from tinydigits.escape import quoted
+from tinydigits.finding import STATUSES, Finding, Findings, Status, Text
+from tinydigits.table import Table
 
 __all__ = [
-    "FORMAT", "Counted", "Finding", "JudgedContract", "JudgedData", "JudgedTarget", "Status", "Verdict", "code_note",
-    "load",
+    "FORMAT", "Counted", "Finding", "Findings", "JudgedContract", "JudgedData", "JudgedTarget", "Status", "Verdict",
+    "code_note", "load",
 ]  # fmt: skip
 
 FORMAT = 2
 """Of what is written now. Format 1, which may lack some facts about the target, is read as well."""
-
-Status = Literal["pass", "fail", "undecided", "not run"]
-_STATUSES: tuple[Status, ...] = ("pass", "fail", "undecided", "not run")
-
-
-def _counts_fit(details: dict[str, Any]) -> dict[str, Any]:
-    correct, seen = details.get("correct", 0), details.get("seen", 0)
-    if not (isinstance(correct, int) and isinstance(seen, int) and 0 <= correct <= seen):
-        raise ValueError("`correct` of `seen` images, two whole numbers")
-    if not isinstance(details.get("data_sha256", ""), str):
-        raise ValueError("`data_sha256`, a string")
-    try:
-        float(details.get("calibration_error") or 0)
-    except TypeError as error:
-        raise ValueError("`calibration_error`, a number") from error
-    return details
-
-
-_Text = Annotated[str, AfterValidator(printable)]
-_Details = Annotated[dict[str, Any], AfterValidator(_counts_fit)]
-
-
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Finding:
-    """One check's result.
-
-    >>> Finding.judge("model.parameters", 9_274 < 20_000, measured="9,274", limit="at most 19,999").status
-    'pass'
-
-    `measured`, `limit` and `why` are for people; `details` has the same as numbers, for JSON. `value` is the measured
-    number where there is one, so that two verdicts can be compared. `advice` says what to do where it does not pass.
-    These texts are made `printable`: they name what strangers named, and hold their exceptions' messages.
-    """
-
-    check: _Text
-    status: Status
-    measured: _Text = ""
-    limit: _Text = ""
-    why: _Text = ""
-    details: _Details = Field(default_factory=dict)
-    value: int | float | None = None
-    advice: _Text = ""
-
-    @classmethod
-    def judge(
-        cls,
-        check: str,
-        holds: bool,
-        *,
-        measured: str,
-        limit: str = "",
-        why: str = "",
-        details: dict[str, Any] | None = None,
-        value: float | None = None,
-        advice: str = "",
-    ) -> Finding:
-        """Pass when it holds, fail, with the advice, when it does not."""
-        status: Status = "pass" if holds else "fail"
-        return cls(check, status, measured, limit, why, details or {}, value, "" if holds else advice)
-
-    @classmethod
-    def not_run(cls, check: str, why: str, *, limit: str = "", advice: str = "") -> Finding:
-        """The question could not be put, and why."""
-        return cls(check, "not run", "", limit, why, advice=advice)
-
-    @property
-    def sentence(self) -> str:
-        """Status, measured and limit on one line.
-
-        >>> Finding("model.parameters", "fail", "98", "at most 97").sentence
-        'fail: 98, limit: at most 97'
-        """
-        figures = ", ".join(filter(None, [self.measured, self.limit and f"limit: {self.limit}"]))
-        return f"{self.status}: {figures}"
 
 
 class _Part(BaseModel):
@@ -112,16 +39,16 @@ class JudgedTarget(_Part):
     contract, nobody. `code_differs` has the files whose code is not the run's own; None where that is not known.
     """
 
-    kind: _Text
-    name: _Text
-    model: _Text | None = None
-    code_differs: tuple[_Text, ...] | None = ()
+    kind: Text
+    name: Text
+    model: Text | None = None
+    code_differs: tuple[Text, ...] | None = ()
     options: dict[str, Any] = {}
-    recipe: _Text | None = None
-    weights_file: _Text | None = None
-    weights_sha256: _Text | None = None
-    trained_on: _Text | None = None
-    trained_by: _Text | None = None
+    recipe: Text | None = None
+    weights_file: Text | None = None
+    weights_sha256: Text | None = None
+    trained_on: Text | None = None
+    trained_by: Text | None = None
     retrained: bool = False
     seed: int | None = None
     seeds: int | None = None
@@ -133,7 +60,7 @@ class JudgedTarget(_Part):
     resize: bool = False
     num_classes: int | None = None
     input_origins: dict[str, str] = Field(default={}, validation_alias=AliasChoices("input_origins", "input_said_by"))
-    output: _Text | None = None
+    output: Text | None = None
 
     @property
     def code_note(self) -> str:
@@ -144,7 +71,7 @@ class JudgedTarget(_Part):
 class JudgedContract(_Part):
     """The contract, word for word."""
 
-    name: _Text
+    name: Text
     sha256: str
     text: str
 
@@ -152,10 +79,10 @@ class JudgedContract(_Part):
 class JudgedData(_Part):
     """A set of images that the model was evaluated on."""
 
-    source: _Text
-    split: _Text
+    source: Text
+    split: Text
     num_images: int
-    sha256: _Text
+    sha256: Text
 
 
 class Counted(NamedTuple):
@@ -172,9 +99,14 @@ class Verdict(_Part):
 
     >>> contract = JudgedContract(name="small", sha256="ab", text="")
     >>> finding = Finding("model.parameters", "pass", "98", "at most 99")
-    >>> verdict = Verdict(target=JudgedTarget(kind="model", name="net"), contract=contract, findings=(finding,))
-    >>> verdict.headline, verdict.summary, verdict.exit_code
-    ('net against small: holds', '1 pass', 0)
+    >>> target = JudgedTarget(kind="model", name="net")
+    >>> verdict = Verdict(target=target, contract=contract, findings=Findings([finding]))
+    >>> bool(verdict), verdict.exit_code
+    (True, 0)
+    >>> verdict
+    check             measured  limit       finding
+    model.parameters  98        at most 99  pass
+    net against small: holds (1 pass)
 
     `verified_at` is an ISO 8601 time, `seconds` how long it took.
     """
@@ -183,10 +115,10 @@ class Verdict(_Part):
     target: JudgedTarget
     contract: JudgedContract
     data: tuple[JudgedData, ...] = ()
-    findings: tuple[Finding, ...] = Field(min_length=1)
-    verified_at: _Text = ""
+    findings: Findings
+    verified_at: Text = ""
     seconds: float = 0.0
-    device: _Text = "cpu"
+    device: Text = "cpu"
     threads: int = 1
     machine: dict[str, Any] = {}
     versions: dict[str, str] = {}
@@ -216,6 +148,25 @@ class Verdict(_Part):
         """0 where it holds, else 1."""
         return 0 if self.word == "holds" else 1
 
+    def __bool__(self) -> bool:
+        """Whether it holds."""
+        return self.word == "holds"
+
+    def table(self) -> Table:
+        """A row for each finding, and the outcome below."""
+        rows = [(finding.check, finding.measured, finding.limit, finding.status) for finding in self.findings]
+        notes = [f"{finding.check}: {finding.why}" for finding in self.not_passed if finding.why]
+        outcome = f"{self.headline} ({self.summary})"
+        return Table(("check", "measured", "limit", "finding"), rows, "llll", [*notes, outcome])
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
     @property
     def headline(self) -> str:
         """Which target, which contract, and the word; one of several words is quoted, since it could say anything."""
@@ -225,7 +176,7 @@ class Verdict(_Part):
     def summary(self) -> str:
         """How many findings there are of each status."""
         statuses = [finding.status for finding in self.findings]
-        return ", ".join(f"{statuses.count(status)} {status}" for status in _STATUSES if status in statuses)
+        return ", ".join(f"{statuses.count(status)} {status}" for status in STATUSES if status in statuses)
 
     @property
     def not_passed(self) -> list[Finding]:

@@ -12,7 +12,7 @@ from benchmarks import runs_listing, service, sweeps, verify_speed
 from benchmarks.__main__ import main, names
 from benchmarks.protocol import RESULTS, Page, new_frame, read_rows
 from benchmarks.provenance import stamp
-from tinydigits import predict, pretrained
+from tinydigits import prediction, pretrained
 from tinydigits.machine import describe_machine, describe_versions
 
 
@@ -98,6 +98,6 @@ def test_the_default_is_the_model_that_reads_most_tuning_pictures() -> None:
     found = read_rows(RESULTS / "pictures.json")
     assert set(found["models"]) == set(pretrained.names()), "python -m benchmarks pictures compare"
     right = {name: model["sets"]["tuning"]["right"] for name, model in found["models"].items()}
-    assert max(right, key=lambda name: right[name]) == found["default"] == predict.DEFAULT
+    assert max(right, key=lambda name: right[name]) == found["default"] == prediction.DEFAULT
     for name, model in found["models"].items():
-        assert predict.open_model(name).unsure_below == model["unsure_below"]
+        assert prediction.open_model(name).unsure_below == model["unsure_below"]

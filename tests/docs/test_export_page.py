@@ -10,49 +10,49 @@ from typing import Any
 
 import pytest
 
-from benchmarks import exports
+from benchmarks import exports as bench
 from tests.conftest import Mnist
-from tinydigits import export, pretrained
+from tinydigits import exports, pretrained
 
 
 @pytest.fixture
 def rows() -> dict[str, Any]:
-    return exports.rows_of()
+    return bench.rows_of()
 
 
 def test_exact_figures_and_times_are_measured_apart(
     rows: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mnist: Mnist
 ) -> None:
-    every = export.formats()
-    monkeypatch.setattr(exports.export, "formats", lambda trained=None: ["safetensors"] if trained else every)
-    monkeypatch.setattr(exports.shutil, "which", lambda program: program)  # no header is made here
+    every = exports.formats()
+    monkeypatch.setattr(bench.exports, "formats", lambda trained=None: ["safetensors"] if trained else every)
+    monkeypatch.setattr(bench.shutil, "which", lambda program: program)  # no header is made here
     old, new = "summit", "dash-99"  # which is asked in a second
     file = tmp_path / "exports.json"
     file.write_text(json.dumps({"models": {old: rows[old]}}), encoding="utf-8")
-    exports.measure([new], file=file)
-    found = exports.rows_of(file)
+    bench.measure([new], file=file)
+    found = bench.rows_of(file)
     assert found[old] == rows[old] and found[new]["formats"]["safetensors"]["holds"]
-    assert "Not timed yet." in exports.page({new: found[new]}, {})
-    assert exports.untimed(found) == [new]
-    exports.time_formats([new], repeats=1, file=file)
-    timed = exports.rows_of(file)
-    assert new not in exports.untimed(timed)
-    exports.measure([new], file=file)
-    assert exports.rows_of(file)[new]["timing"] == timed[new]["timing"], "times stay when weights are measured anew"
-    page = exports.page({new: timed[new]}, {})
+    assert "Not timed yet." in bench.page({new: found[new]}, {})
+    assert bench.untimed(found) == [new]
+    bench.time_formats([new], repeats=1, file=file)
+    timed = bench.rows_of(file)
+    assert new not in bench.untimed(timed)
+    bench.measure([new], file=file)
+    assert bench.rows_of(file)[new]["timing"] == timed[new]["timing"], "times stay when weights are measured anew"
+    page = bench.page({new: timed[new]}, {})
     assert f"## {new}: {timed[new]['num_parameters']:,} parameters" in page
-    weights = exports.weights_sha256(new)
+    weights = bench.weights_sha256(new)
     assert f"weights `{new}` (SHA-256 {weights[:12]}…)." in page and "other weights" not in page
     timed[new]["timing"]["weights_sha256"] = "78313dcd43" + 54 * "0"
-    assert "with other weights of this architecture, 78313dcd4300: 1 processes" in exports.page({new: timed[new]}, {})
+    assert "with other weights of this architecture, 78313dcd4300: 1 processes" in bench.page({new: timed[new]}, {})
     timed[new]["timing"]["measured_on"]["architectures"][new] = "another"
-    assert exports.untimed(timed) == [new]
+    assert bench.untimed(timed) == [new]
 
 
 def test_the_bytes_are_those_that_the_exporters_write_today(rows: dict[str, Any], tmp_path: Path, mnist: Mnist) -> None:
-    trained = export.of_run(pretrained.find("frontier-1800").run)
+    trained = exports.of_run(pretrained.find("frontier-1800").run)
     for form in ("card", "c"):
-        found = export.export(trained, form, tmp_path).num_bytes
+        found = exports.export(trained, form, tmp_path).num_bytes
         assert found == rows["frontier-1800"]["formats"][form]["bytes"], "python -m benchmarks exports measure"
 
 
@@ -62,20 +62,20 @@ def test_a_ratio_that_is_missed_is_told(rows: dict[str, Any]) -> None:
     times["safetensors"]["p50_us"], times["onnx"]["p50_us"], times["c"]["p50_us"] = [300.0], [100.0], [100.0]
     assert (
         "0.33 of torch eager's time for one image (at most a third); the C header 1.00 of onnxruntime's (not slower)"
-        in (exports.page(rows, {}))
+        in (bench.page(rows, {}))
     )
     missed = copy.deepcopy(rows)
     missed[name]["timing"]["formats"]["onnx"]["p50_us"] = [101.0]
-    assert "(more than a third); the C header 0.99 of onnxruntime's (not slower)" in exports.page(missed, {})
+    assert "(more than a third); the C header 0.99 of onnxruntime's (not slower)" in bench.page(missed, {})
     missed[name]["timing"]["formats"]["c"]["p50_us"] = [202.0]
-    assert "the C header 2.00 of onnxruntime's (slower)" in exports.page(missed, {})
+    assert "the C header 2.00 of onnxruntime's (slower)" in bench.page(missed, {})
 
 
 def test_a_file_that_was_deleted_is_told(rows: dict[str, Any]) -> None:
     (name, *_) = rows
     row = rows[name]["formats"]["onnx-int8"]
     row["holds"] = False
-    page = exports.page(rows, {})
+    page = bench.page(rows, {})
     assert re.search(r"\| `onnx-int8` \| deleted \|.*\|  \|  \|\n", page), "and no times of a file that is not there"
     rows[name]["formats"]["html"] = {"problem": "the page cannot do it"}
-    assert "| `html` | not made | the page cannot do it |" in exports.page(rows, {})
+    assert "| `html` | not made | the page cannot do it |" in bench.page(rows, {})

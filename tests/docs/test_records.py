@@ -12,7 +12,7 @@ from benchmarks.__main__ import main
 from tinydigits import recipe
 from tinydigits.recipe import to_toml
 from tinydigits.run import Run, create
-from tinydigits.train import train
+from tinydigits.training import train
 
 
 @pytest.fixture(scope="module")

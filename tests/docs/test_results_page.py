@@ -17,7 +17,7 @@ from benchmarks.rows import Row, load_rows
 from tests.conftest import verify_and_keep
 from tinydigits.errors import TinydigitsError
 from tinydigits.run import Run
-from tinydigits.train import train
+from tinydigits.training import train
 from tinydigits.verdict import JudgedData
 
 CLAIMS = Claims(

@@ -64,7 +64,7 @@ LOSSES = """
 import json, sys
 from pathlib import Path
 from tinydigits.recipe import load
-from tinydigits.train import Reporter, train
+from tinydigits.training import Reporter, train
 
 class Losses(Reporter):
     def __init__(self):

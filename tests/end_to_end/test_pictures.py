@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tinydigits.data.picture import find_digits, read_picture
-from tinydigits.predict import open_model
+from tinydigits.prediction import open_model
 
 PICTURES = Path(__file__).parents[1] / "pictures"
 

@@ -18,8 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tinydigits import export, pretrained, recipe
-from tinydigits.verify import Request, verify
+from tinydigits import exports, pretrained, recipe
+from tinydigits.verification import Request, verify
 
 NUM_STEPS = 20
 FORMATS = ("onnx", "onnx-int8", "c", "c-int8", "html", "card")
@@ -35,14 +35,14 @@ def losses_of(name: str) -> list[float]:
 
 def exports_of(name: str) -> dict[str, str]:
     """The SHA-256 of every file that a shipped model is exported to."""
-    trained = export.of_run(pretrained.find(name).run)
+    trained = exports.of_run(pretrained.find(name).run)
     hashes = {}
     with tempfile.TemporaryDirectory() as folder:
         for kind in FORMATS:
-            form = importlib.import_module(f"tinydigits.export.{kind.replace('-', '_')}")
+            form = importlib.import_module(f"tinydigits.exports.{kind.replace('-', '_')}")
             try:
                 hashes[kind] = hashlib.sha256(form.write(trained, Path(folder)).read_bytes()).hexdigest()
-            except export.TooLarge as error:
+            except exports.TooLarge as error:
                 hashes[kind] = str(error)
     return hashes
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tinydigits import recipe
-from tinydigits.train import Progress, Reporter, train
+from tinydigits.training import Progress, Reporter, train
 
 FILE = Path(__file__).with_name("losses.json")
 STEPS = 10

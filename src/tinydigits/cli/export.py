@@ -12,7 +12,7 @@ from tinydigits.errors import printable
 from tinydigits.figures import percent
 
 if TYPE_CHECKING:
-    from tinydigits.export import Trained
+    from tinydigits.exports import Trained
 
 __all__ = ["export"]
 
@@ -45,8 +45,7 @@ def export(
     second, each in its own process on one thread; a format that is too small for the model, or whose packages are not
     installed, has a row that says so.
     """
-    from tinydigits import export as exports
-    from tinydigits import models, pretrained
+    from tinydigits import exports, models, pretrained
     from tinydigits.errors import TinydigitsError, unknown_name
     from tinydigits.run import is_run_name, open_run
     from tinydigits.verdict import code_note
@@ -86,7 +85,7 @@ def export(
 
 def _print_lines(trained: Trained, formats: list[str], folder: Path) -> int:
     """Each format with its size and parity; the exit code is 1 where one does not answer as the checkpoint does."""
-    from tinydigits import export as exports
+    from tinydigits import exports
 
     all_hold = True
     for name in formats:
@@ -102,7 +101,7 @@ def _print_table(trained: Trained, formats: list[str], folder: Path) -> int:
     """Every format with its size, parity and speed; one that cannot be made says why, and the exit code is then 2."""
     from rich.table import Table
 
-    from tinydigits import export as exports
+    from tinydigits import exports
     from tinydigits.cli.console import plain_console
     from tinydigits.errors import TinydigitsError
     from tinydigits.extras import NotInstalled

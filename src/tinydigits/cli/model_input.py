@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tinydigits.verdict import JudgedTarget
-    from tinydigits.verify import InputFacts
+    from tinydigits.verification import InputFacts
 
 __all__ = ["parse_input", "parse_options", "parse_shape", "words"]
 
@@ -48,7 +48,7 @@ def parse_input(
     """What the flags say of a model's input; `levels`, such as `0:255`, stands in for mean and std."""
     from tinydigits.data.model_input import levels_of_range, parse_levels
     from tinydigits.errors import TinydigitsError
-    from tinydigits.verify import InputFacts
+    from tinydigits.verification import InputFacts
 
     facts: dict[str, Any] = {"input_shape": parse_shape(shape) if shape is not None else None, "resize": resize}
     for name, text in (("mean", mean), ("std", std)):

@@ -14,7 +14,7 @@ from tinydigits.figures import percent
 if TYPE_CHECKING:
     import numpy as np
 
-    from tinydigits.predict import Answer, Classifier
+    from tinydigits.prediction import Answer, Classifier
 
     Found = tuple[str, list[Answer]]
     """A picture, and what was found in it."""
@@ -47,7 +47,7 @@ def predict(
     """Read the digit of each picture: its class, the probability, and the runner-up."""
     from tinydigits import bounds
     from tinydigits.errors import TinydigitsError
-    from tinydigits.predict import classify_picture, open_model, pictures_in
+    from tinydigits.prediction import classify_picture, open_model, pictures_in
 
     if as_csv and (as_json or show):
         other = "--json" if as_json else "--show"

@@ -36,7 +36,7 @@ def serve(
     """
     from tinydigits import bounds
     from tinydigits.extras import extra
-    from tinydigits.predict import models_at_hand, open_model
+    from tinydigits.prediction import models_at_hand, open_model
     from tinydigits.run import runs_in
 
     bounds.enforce()

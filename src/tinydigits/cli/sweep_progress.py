@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from tinydigits.cli.progress import clock
 from tinydigits.figures import percent
+from tinydigits.progress import clock
 
 if TYPE_CHECKING:
     from tinydigits.sweep import Row, Standing

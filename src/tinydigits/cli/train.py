@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from tinydigits.recipe import Recipe
     from tinydigits.run import Run
-    from tinydigits.train import Reporter
+    from tinydigits.training import Reporter
 
 __all__ = ["train"]
 
@@ -59,7 +59,7 @@ def train(
     from tinydigits.errors import DataUnavailable, TinydigitsError
     from tinydigits.recipe import DEFAULT, load
     from tinydigits.run import at_latest
-    from tinydigits.train import is_first_process
+    from tinydigits.training import is_first_process
 
     changes = list(settings or [])
     changes += [f"epochs={epochs}"] if epochs is not None else []
@@ -102,7 +102,7 @@ def _leave() -> NoReturn:
 def _train_seeds(
     first: Recipe, seeds: int, out: Path, device: str | None, threads: int | None, log: list[str]
 ) -> list[Run]:
-    from tinydigits.train import name_teachers
+    from tinydigits.training import name_teachers
 
     first = name_teachers(first)  # the first seed's run is the newest when the second begins
     recipes = [first.model_copy(update={"seed": first.seed + number}) for number in range(seeds)]
@@ -112,8 +112,8 @@ def _train_seeds(
 def _train(recipe: Recipe, out: Path, device: str | None, threads: int | None, log: list[str]) -> Run:
     from tinydigits import models
     from tinydigits.report import write_run_report
-    from tinydigits.train import is_first_process
-    from tinydigits.train import train as train_recipe
+    from tinydigits.training import is_first_process
+    from tinydigits.training import train as train_recipe
 
     models.allow(recipe.model.name, lasting=True)  # `verify` will find the name in the run
     run = train_recipe(recipe, out=out, device=device or "auto", threads=threads, reporter=_reporter(log))
@@ -129,7 +129,7 @@ def _resume(
     from tinydigits import models
     from tinydigits.report import write_run_report
     from tinydigits.run import open_run
-    from tinydigits.train import is_first_process, resume
+    from tinydigits.training import is_first_process, resume
 
     if model is not None:
         models.allow(model, lasting=True)
@@ -146,8 +146,8 @@ def _resume(
 
 
 def _reporter(log: list[str]) -> Reporter:
-    from tinydigits.cli.progress import make_reporter
-    from tinydigits.train import Reporters, make_logger
+    from tinydigits.progress import make_reporter
+    from tinydigits.training import Reporters, make_logger
 
     return Reporters([*(make_logger(name) for name in dict.fromkeys(log)), make_reporter()])
 

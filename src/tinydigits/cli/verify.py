@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tinydigits.verdict import Verdict
-    from tinydigits.verify import Case
+    from tinydigits.verification import Case
 
 _COLOURS = {"pass": "green", "fail": "red", "undecided": "yellow", "not run": "yellow"}
 _WIDTH_WITHOUT_TERMINAL = 160
@@ -91,7 +91,7 @@ def verify(
     from tinydigits.cli.console import plain_console
     from tinydigits.cli.github import commands_stopped, tell_github
     from tinydigits.errors import TinydigitsError
-    from tinydigits.verify import Request, Retraining, keep, prepare
+    from tinydigits.verification import Request, Retraining, keep, prepare
 
     if not retrain and (recipe or train or seeds):
         raise TinydigitsError("verify", "--recipe, --train and --seeds say how to train anew", hint="--retrain")

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinydigits.data import sources
+from tinydigits.data import memory, sources
 from tinydigits.data.folder import load_folder
 from tinydigits.data.geometry import to_mnist_geometry
 from tinydigits.data.image_set import ImageSet, hold_out
@@ -81,6 +81,11 @@ def load(source: str, split: str, *, allow_download: bool = True) -> ImageSet:
     """
     if split not in ("train", "test"):
         raise TinydigitsError(f"data {source}", got=f"split {split!r}", expected="'train' or 'test'")
+    if source.startswith(memory.PREFIX):
+        images = memory.held(source, split)
+        if images is None:
+            raise TinydigitsError(f"data {source}", f"was given no {split} images", hint=f"{split}=(images, labels)")
+        return images
     if source not in sources.names() and _is_path(source):
         return load_folder(Path(source), split)
     data_source = sources.get(source)
@@ -130,7 +135,7 @@ class Origin:
         try:
             train = read(self.source, "train")
         except TinydigitsError as error:
-            if self.source in sources.names() or _is_folder(self.source):
+            if self.source in sources.names() or self.source.startswith(memory.PREFIX) or _is_folder(self.source):
                 raise
             raise TinydigitsError(where, "is not there", expected=expected, hint=hint) from error
         if train.sha256 != self.train_sha256:

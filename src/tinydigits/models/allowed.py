@@ -21,13 +21,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import all_suffixes
 from pathlib import Path
+from typing import Any
 
 from tinydigits.errors import TinydigitsError, printable
 from tinydigits.machine import cache_root
 from tinydigits.text import seen_from
 
-__all__ = ["Code", "allow", "choose_code", "code_sha256", "forget_namesakes"]
+__all__ = ["IN_MEMORY", "Code", "allow", "choose_code", "code_sha256", "forget_namesakes", "in_memory"]
 
+IN_MEMORY = "in-memory:"
+in_memory: dict[str, Any] = {}
+"""Classes and modules that a Python session gave as objects, by the names that its runs have for them."""
 _SUFFIXES = all_suffixes()
 _allowed: set[str] = set()
 
@@ -105,6 +109,13 @@ def choose_code(
         return Code(named, _differences(named, spec, recorded))
     if ":" not in spec:
         return Code(spec)
+    if spec.startswith(IN_MEMORY):
+        if spec in in_memory:
+            return Code(spec)
+        raise TinydigitsError(
+            where, f"its model, {printable(spec)}, was given as an object by a Python session that is over",
+            hint=_saying_yes(command, "path/to/file.py:Class"),
+        )  # fmt: skip
     place, _, class_name = spec.rpartition(":")
     places = seen_from(place, beside) if place.endswith(".py") else [place]
     if not places:

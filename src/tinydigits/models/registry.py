@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import copy
 import importlib
 import importlib.util
 import inspect
+import itertools
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, ValidationError, create_model
 
 from tinydigits.errors import TinydigitsError, explain_validation, foreign_code, unknown_name
-from tinydigits.models.allowed import allow, forget_namesakes
+from tinydigits.models.allowed import IN_MEMORY, allow, forget_namesakes, in_memory
 from tinydigits.plugins import Plugins
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["build", "find", "module_file", "names", "summary"]
+__all__ = ["build", "find", "hold", "module_file", "names", "summary"]
 
 _HINT = "a class of your own as path/to/file.py:Class"
 _MODELS: Plugins[ModuleType] = Plugins(
@@ -74,9 +76,11 @@ def build(spec: str, options: Mapping[str, Any] | None = None) -> nn.Module:
     builder = find(spec)
     where = f"model {spec}"
     with foreign_code(where, "when it is built"):
-        if not (inspect.isclass(builder) and issubclass(builder, nn.Module)):
+        if not isinstance(builder, nn.Module) and not (inspect.isclass(builder) and issubclass(builder, nn.Module)):
             raise TinydigitsError(where, got=f"{builder!r}", expected="a subclass of torch.nn.Module")
         try:
+            if isinstance(builder, nn.Module):
+                return copy.deepcopy(builder)
             return builder(**_check_options(where, builder, dict(options or {})))
         except TinydigitsError:
             raise
@@ -97,6 +101,8 @@ def find(spec: str) -> Any:
     if ":" not in spec:
         module = _MODELS.get(spec)
         return getattr(module, module.__all__[0])
+    if spec in in_memory:
+        return in_memory[spec]
     place, _, class_name = spec.rpartition(":")
     with foreign_code(f"model {spec}", "when it is imported", hint=_GUARD):
         module = _import_file(spec, Path(place)) if place.endswith(".py") else _import_package(spec, place)
@@ -108,6 +114,33 @@ def find(spec: str) -> Any:
             ]
             raise unknown_name(f"model {spec}", class_name, candidates, kind="class")
         return getattr(module, class_name)
+
+
+def hold(model: type[nn.Module] | nn.Module) -> str:
+    """Keep a class or a module of this Python session under a name that `build` takes; gives the name.
+
+    >>> from torch import nn
+    >>> hold(nn.Linear(2, 1)), hold(nn.Flatten)[-19:]
+    ('in-memory:Linear', '/flatten.py:Flatten')
+
+    A class is built anew each time. It is called `path/to/file.py:Class` where it stands in a file, so that a later
+    process finds it too. Of a module a copy is given, with the weights that it has then.
+    """
+    spec = _file_spec(model) if inspect.isclass(model) else None
+    if spec is None:
+        name = IN_MEMORY + (model.__name__ if inspect.isclass(model) else type(model).__name__)
+        specs = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
+        spec = next(spec for spec in specs if in_memory.get(spec, model) is model)
+    in_memory[spec] = model
+    allow(spec, lasting=not spec.startswith(IN_MEMORY))
+    return spec
+
+
+def _file_spec(model: type) -> str | None:
+    """`path/to/file.py:Class` of a class that stands in a file under this name; a notebook's cell is none."""
+    module = sys.modules.get(model.__module__)
+    path, is_global = str(getattr(module, "__file__", None)), getattr(module, model.__name__, None) is model
+    return f"{path}:{model.__name__}" if path.endswith(".py") and is_global else None
 
 
 def _import_file(spec: str, path: Path) -> ModuleType:

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinydigits.errors import unknown_name
+from tinydigits.figures import percent
+from tinydigits.table import Table
 
 if TYPE_CHECKING:
     from tinydigits.models import WeightsCard
     from tinydigits.run import Run
     from tinydigits.verdict import Verdict
 
-__all__ = ["Pretrained", "find", "names"]
+__all__ = ["Pretrained", "Shelf", "find", "names"]
 
 _ROOM = Path(__file__).parent
 
@@ -82,6 +84,35 @@ class Pretrained:
         counts = self.verdict.test_counts
         assert counts is not None  # what is shipped has been counted
         return counts
+
+
+class Shelf(list[Pretrained]):
+    """The trained models of the package, shown as a table."""
+
+    def table(self) -> Table:
+        """Name, architecture, sizes and test accuracy of each; an asterisk where several views were averaged.
+
+        >>> print(Shelf([find("frontier-600")]).table())
+        """
+        rows, notes = [], {}
+        for model in self:
+            record, (correct, seen) = model.run.record, model.test_counts
+            shift_pixels = record.recipe["evaluation"]["shift_pixels"]
+            if shift_pixels:
+                notes[shift_pixels] = f"* the mean answer to all shifts of up to {shift_pixels} px"
+            rows.append([
+                model.name, model.card.model, f"{record.num_parameters:,}", f"{record.num_buffers:,}",
+                f"{model.weights.stat().st_size:,}", percent(correct / seen) + "*" * bool(shift_pixels),
+                str(record.recipe["seed"]),
+            ])  # fmt: skip
+        head = ["trained", "architecture", "parameters", "buffers", "bytes", "test accuracy", "seed"]
+        return Table(head, rows, "llrrrrr", list(notes.values()))
+
+    def __repr__(self) -> str:
+        return str(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
 
 
 def names() -> list[str]:

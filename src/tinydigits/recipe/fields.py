@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -10,9 +12,9 @@ from tinydigits.recipe.augment import AugmentStep
 from tinydigits.recipe.part import Fraction, Part, Positive
 
 __all__ = [
-    "AveragePart", "ConstantSchedule", "CosineSchedule", "DataPart", "DistilPart", "EmaPart", "EvaluationPart",
-    "LossPart", "MixPart", "ModelPart", "OneCycleSchedule", "OptimizerPart", "PlateauSchedule", "Recipe",
-    "SchedulePart", "SwaPart",
+    "AveragePart", "ConstantSchedule", "CosineSchedule", "DataPart", "DistilPart", "EarlyStoppingPart", "EmaPart",
+    "EvaluationPart", "LossPart", "MixPart", "ModelPart", "OneCycleSchedule", "OptimizerPart", "PlateauSchedule",
+    "Recipe", "SchedulePart", "SwaPart",
 ]  # fmt: skip
 
 Count = Annotated[int, Field(ge=1)]
@@ -194,6 +196,27 @@ class DistilPart(Part):
     weight: Fraction = 0.5
 
 
+class EarlyStoppingPart(Part):
+    """Stop after `patience` epochs in which the best validation loss did not fall by more than `min_delta`.
+
+    The weights are those of the last epoch, as without it. Names as Keras's EarlyStopping.
+    """
+
+    patience: Count
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+
+    def is_reached(self, losses: Sequence[float]) -> bool:
+        """Whether the training ends after these validation losses, one an epoch.
+
+        >>> [EarlyStoppingPart(patience=2).is_reached(losses) for losses in ([3.0, 2.0, 2.5], [3.0, 2.0, 2.5, 2.0])]
+        [False, True]
+        """
+        best, epochs_since = math.inf, 0
+        for loss in losses:
+            best, epochs_since = (loss, 0) if loss < best - self.min_delta else (best, epochs_since + 1)
+        return epochs_since >= self.patience
+
+
 class EvaluationPart(Part):
     """How the trained model is asked; `shift_pixels` > 0: for the mean answer to all shifts up to that.
 
@@ -248,12 +271,15 @@ class Recipe(Part):
     mix: MixPart | None = None
     distil: DistilPart | None = None
     augment: tuple[AugmentStep, ...] = ()
+    early_stopping: EarlyStoppingPart | None = None
     evaluation: EvaluationPart = EvaluationPart()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
         if isinstance(self.schedule, PlateauSchedule) and not self.data.validation:
             raise ValueError("data.validation > 0, since the plateau schedule follows the validation loss")
+        if self.early_stopping and not self.data.validation:
+            raise ValueError("data.validation > 0, since early_stopping follows the validation loss")
         if isinstance(self.average, SwaPart) and self.average.start_epoch > self.epochs:
             raise ValueError(f"average.start_epoch ≤ epochs = {self.epochs}")
         if self.batch_last and (self.channels_last or self.recompute or self.precision == "bf16"):

@@ -107,7 +107,11 @@ def _tables() -> dict[str, type[BaseModel]]:
     for key, field in fields.Recipe.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             tables[key] = field.annotation
-    tables |= {"mix": fields.MixPart, "distil": fields.DistilPart}  # optional, so their annotations are unions
+    tables |= {
+        "mix": fields.MixPart,
+        "distil": fields.DistilPart,
+        "early_stopping": fields.EarlyStoppingPart,
+    }  # optional, so their annotations are unions
     return tables
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import html
 import io
 import os
 import re
@@ -126,7 +127,7 @@ class Record(_Part):
         return self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A run's folder.
 
@@ -138,6 +139,20 @@ class Run:
     """
 
     folder: Path
+
+    def __repr__(self) -> str:
+        try:
+            record = self.record
+        except TinydigitsError:
+            return f"Run({str(self.folder)!r}), damaged"
+        result = record.result
+        share = f", {result.correct:,} of {result.seen:,} {result.split} images right" if result is not None else ""
+        return f"Run({str(self.folder)!r}), {record.status} after {record.epochs} epochs{share}"
+
+    def _repr_html_(self) -> str:
+        pictures = [self.folder / name for name in ("curves.svg", "mistakes.svg")]  # of its report
+        shown = [path.read_text(encoding="utf-8") for path in pictures if path.is_file()]
+        return "".join([f"<p>{html.escape(repr(self))}</p>", *shown])
 
     @property
     def name(self) -> str:

@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Res
 from tinydigits.data.picture import find_digits, read_picture
 from tinydigits.errors import TinydigitsError
 from tinydigits.page import assemble, hash_of, network_of, policy
-from tinydigits.predict import Answer, Classifier
+from tinydigits.prediction import Answer, Classifier
 from tinydigits.serve.bodies import PREDICT, Bodies, images_of_json, many_of, read_files
 from tinydigits.serve.docs import STYLE, describe
 from tinydigits.serve.gate import Gate, Rate

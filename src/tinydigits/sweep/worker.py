@@ -19,7 +19,7 @@ from tinydigits.sweep.lease import Lease
 from tinydigits.sweep.options import compose, own_values
 from tinydigits.sweep.standing import counts, occupies, stand
 from tinydigits.sweep.study import Study
-from tinydigits.train import Progress, Reporter, resume, train
+from tinydigits.training import Progress, Reporter, resume, train
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
@@ -248,7 +248,7 @@ class Worker:
             "parameters": record.num_parameters, "training_seconds": round(record.seconds.training, 3),
         }  # fmt: skip
         if self.study.sweep.verify:
-            from tinydigits.verify import Request, keep, prepare
+            from tinydigits.verification import Request, keep, prepare
 
             case = prepare(Request(target=str(run.folder), threads=self.threads or record.threads))
             verdict = case.judge()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torch import nn
 from torch.fx import Node
 
+from tinydigits.table import Table
 from tinydigits.trace.field import View, propagate
 from tinydigits.trace.gradient import reach
 from tinydigits.trace.graph import Graph, export_graph, materialised, op_name, tensor_of
@@ -19,7 +20,11 @@ from tinydigits.trace.weights import weigh
 __all__ = ["Trace", "trace"]
 
 
-@dataclass(frozen=True)
+# Layers that only rename or reorder numbers say nothing in a table.
+_SILENT = {"reshape", "no_dropout"}
+
+
+@dataclass(frozen=True, repr=False)
 class Trace:
     """A model's graph: its layers in order, and totals.
 
@@ -82,6 +87,35 @@ class Trace:
                 return f"{kind} at {places} has no effect on the answers in {mode} mode"
         return ""
 
+    def table(self) -> Table:
+        """A row for each layer of train mode, and the totals below."""
+        rows = [
+            (
+                layer.path or layer.name, layer.kind, "×".join(map(str, layer.output_shape)),
+                f"{layer.num_parameters:,}" if layer.parameter_names else "", _field(layer.receptive_field),
+                f"{layer.macs:,}" if layer.macs else "",
+            )
+            for layer in self.layers if layer.kind not in _SILENT
+        ]  # fmt: skip
+        trainable = "" if self.num_trainable == self.num_parameters else f" ({self.num_trainable:,} trainable)"
+        unused = f", {self.num_unused:,} that the output does not use" if self.num_unused else ""
+        exact = "" if self.exact else f" at most, because of {', '.join(self.unknown_ops)}"
+        totals = {
+            "parameters": f"{self.num_parameters:,}{trainable}{unused}",
+            "buffers": f"{self.num_buffers:,}",
+            "multiply-adds": f"{self.macs:,} for one image",
+            "receptive field": f"{_field(self.receptive_field)} pixels{exact}",
+            "size of parameters": f"{self.num_parameters * 4:,} bytes as fp32, {self.num_parameters:,} as int8",
+        }
+        head = ("layer", "kind", "output", "parameters", "field", "multiply-adds")
+        return Table(head, rows, "llrrrr", [f"{name:<20}{value}" for name, value in totals.items()])
+
+    def __repr__(self) -> str:
+        return str(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
     def reach(self, *, moved: bool) -> tuple[tuple[int, int], tuple[int, int]]:
         """Rows and columns of the image that gradients reach in eval mode: with the model's own weights, and with any.
 
@@ -139,6 +173,10 @@ def trace(model: nn.Module, input_shape: tuple[int, ...] = (1, 28, 28), *, train
         opaque_ops=_opaque(graphs),
         graphs=graphs,
     )
+
+
+def _field(size: tuple[int, int]) -> str:
+    return str(size[0]) if size[0] == size[1] else f"{size[0]}×{size[1]}"
 
 
 def _opaque(graphs: tuple[Graph, ...]) -> tuple[str, ...]:

@@ -11,14 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.conftest import APART
-from tinydigits import export, pretrained, recipe
+from tinydigits import exports, pretrained, recipe
 from tinydigits.cli.main import app
 from tinydigits.errors import TinydigitsError
-from tinydigits.export import Exported, Speed, safetensors
-from tinydigits.export.parity import Format, Parity
+from tinydigits.exports import Exported, Speed, safetensors
+from tinydigits.exports.parity import Format, Parity
 from tinydigits.extras import NotInstalled
 from tinydigits.run import Run
-from tinydigits.train import train
+from tinydigits.training import train
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +37,10 @@ def invoke(*words: str | Path) -> tuple[int, str]:
 def test_all_prints_a_row_for_every_format(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodejs: str
 ) -> None:
-    monkeypatch.setattr("tinydigits.export.measure", lambda name, path, spec: Speed(12.0, 3_400.0))
+    monkeypatch.setattr("tinydigits.exports.measure", lambda name, path, spec: Speed(12.0, 3_400.0))
     code, output = invoke(run.folder, "all", "--to", tmp_path)
     rows = {line.split()[0]: line for line in output.splitlines() if line.strip()}
-    for name in export.formats():
+    for name in exports.formats():
         (path,) = re.findall(rf"^{name}: (.+)$", output, re.M)[:1]
         if path.startswith("not installed"):
             assert name in APART and "not installed" in rows[name]
@@ -58,14 +58,14 @@ def test_a_terminal_of_80_columns_cuts_no_figure_of_mnist(
 ) -> None:
     parity = Parity("same class", "mnist", 10_000, 10_000, correct_before=9_973, correct_after=9_973,
                     largest_difference=8.9e-7)  # fmt: skip
-    monkeypatch.setattr(export, "formats", lambda trained=None: ["litert", "safetensors"])
-    monkeypatch.setattr("tinydigits.export.measure", lambda name, path, spec: Speed(14_702.0, 10_813.0))
-    done = export.export
+    monkeypatch.setattr(exports, "formats", lambda trained=None: ["litert", "safetensors"])
+    monkeypatch.setattr("tinydigits.exports.measure", lambda name, path, spec: Speed(14_702.0, 10_813.0))
+    done = exports.export
 
-    def as_of_mnist(trained: export.Trained, name: str, folder: Path) -> Exported:
+    def as_of_mnist(trained: exports.Trained, name: str, folder: Path) -> Exported:
         return done(trained, name, folder) if name == "litert" else Exported(name, folder / name, 2_942_713, parity)
 
-    monkeypatch.setattr(export, "export", as_of_mnist)
+    monkeypatch.setattr(exports, "export", as_of_mnist)
     answer = CliRunner().invoke(app, ["export", str(run.folder), "all", "--to", str(tmp_path)], env={"COLUMNS": "80"})
     figures = r"2,942,713 +10,000 of 10,000 +8\.9e-07 +99\.73 % +14,702 +10,813"
     assert re.search(rf"^safetensors +{figures}$", answer.output, re.M), answer.output
@@ -77,7 +77,7 @@ def test_a_format_that_is_not_installed_is_an_error_by_name_and_a_row_under_all(
 ) -> None:
     with pytest.raises(NotInstalled, match=r"export litert: needs litert_torch\n"):
         invoke(run.folder, "litert", "--to", tmp_path)
-    monkeypatch.setattr(export, "formats", lambda trained=None: ["card", *APART])
+    monkeypatch.setattr(exports, "formats", lambda trained=None: ["card", *APART])
     code, output = invoke(run.folder, "all", "--to", tmp_path)
     assert code == 0 and [path.suffix for path in tmp_path.iterdir()] == [".md"]
     for name in APART:
@@ -88,8 +88,8 @@ def test_a_format_that_is_not_installed_is_an_error_by_name_and_a_row_under_all(
 def test_a_model_too_large_for_a_page_is_an_error_by_name_and_a_row_under_all(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tinydigits.export.html.MAX_BYTES", 50_000)
-    monkeypatch.setattr(export, "formats", lambda trained=None: ["card", "html"])
+    monkeypatch.setattr("tinydigits.exports.html.MAX_BYTES", 50_000)
+    monkeypatch.setattr(exports, "formats", lambda trained=None: ["card", "html"])
     reason = r"export html: the page would be too large, got [\d,]+ bytes, expected at most 50,000"
     with pytest.raises(TinydigitsError, match=reason):
         invoke(run.folder, "html", "--to", tmp_path)
@@ -105,11 +105,11 @@ def test_a_model_too_large_for_a_page_is_an_error_by_name_and_a_row_under_all(
 def test_what_fails_for_another_reason_gives_exit_code_2_under_all(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(trained: export.Trained, folder: Path) -> Path:
+    def fail(trained: exports.Trained, folder: Path) -> Path:
         raise TinydigitsError("export card", "no disk")
 
-    monkeypatch.setattr("tinydigits.export.card.FORMAT", Format(fail))
-    monkeypatch.setattr(export, "formats", lambda trained=None: ["card"])
+    monkeypatch.setattr("tinydigits.exports.card.FORMAT", Format(fail))
+    monkeypatch.setattr(exports, "formats", lambda trained=None: ["card"])
     code, output = invoke(run.folder, "all", "--to", tmp_path)
     assert code == 2 and "card: not made: export card: no disk" in output
 
@@ -135,7 +135,7 @@ def test_a_page_whose_script_answers_otherwise_is_deleted(
         assert "k * data[r + 2]" in text
         return text.replace("k * data[r + 2]", "k * data[r + 1]")
 
-    monkeypatch.setattr("tinydigits.export.html.assemble", broken)
+    monkeypatch.setattr("tinydigits.exports.html.assemble", broken)
     code, output = invoke(run.folder, "html", "--to", tmp_path)
     assert code == 1 and "parity does not hold" in output and not list(tmp_path.iterdir())
 
@@ -168,8 +168,8 @@ def test_a_shipped_model_is_written_into_this_folder_and_has_no_pth(
     assert output.splitlines()[-1] == "next: tinydigits verify gap-cnn-tuned"
     with pytest.raises(TinydigitsError, match=r"export pth: needs a run's checkpoint\.pt"):
         invoke("gap-cnn-tuned", "pth")
-    shipped = export.of_run(pretrained.find("gap-cnn-tuned").run)
-    assert set(export.formats()) - set(export.formats(shipped)) == {"pth"}
+    shipped = exports.of_run(pretrained.find("gap-cnn-tuned").run)
+    assert set(exports.formats()) - set(exports.formats(shipped)) == {"pth"}
 
 
 @pytest.mark.parametrize(

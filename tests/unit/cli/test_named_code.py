@@ -17,7 +17,7 @@ from tinydigits.cli.main import app
 from tinydigits.errors import Interrupted, TinydigitsError
 from tinydigits.models import allowed
 from tinydigits.run import open_run
-from tinydigits.train import Reporter
+from tinydigits.training import Reporter
 
 MODEL = '''
 """The model."""
@@ -155,7 +155,7 @@ def test_a_training_goes_on_with_the_code_that_it_began_with(project: Path, monk
         def on_progress(self, progress: object) -> None:
             raise Interrupted("run", "stopped")
 
-    monkeypatch.setattr("tinydigits.cli.progress.make_reporter", Stop)
+    monkeypatch.setattr("tinydigits.progress.make_reporter", Stop)
     with pytest.raises(Interrupted):
         tinydigits("train", "recipe.toml", "--seed", 1)
     monkeypatch.undo()

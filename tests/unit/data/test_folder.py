@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from tinydigits import data, predict
+from tinydigits import data, prediction
 from tinydigits.data import idx
 from tinydigits.errors import DataWarning, TinydigitsError
 
-CLASSIFIER = predict.open_model()
+CLASSIFIER = prediction.open_model()
 
 
 def draw(path: Path, *, dark: bool = True, size: tuple[int, int] = (64, 80), **options: object) -> Path:
@@ -36,7 +36,7 @@ def scribble(seed: str, *, dark: bool = True, size: tuple[int, int] = (64, 80)) 
 
 def seen_by_predict(path: Path) -> np.ndarray:
     """What a model is asked when `tinydigits predict` reads this file."""
-    [answer] = predict.classify_picture(str(path), CLASSIFIER)
+    [answer] = prediction.classify_picture(str(path), CLASSIFIER)
     return answer.image_HW
 
 
@@ -169,7 +169,7 @@ def test_what_systems_leave_behind_is_passed_over(tmp_path):
     draw(tmp_path / "__MACOSX" / "train" / "a" / "0.png")
     train, test = load_quietly(tmp_path)
     assert (train.labels_N.tolist(), test.labels_N.tolist()) == ([0, 1], [0, 1])
-    assert predict.pictures_in(str(tmp_path / "test")) == [str(tmp_path / "test" / name / "0.png") for name in "ab"]
+    assert prediction.pictures_in(str(tmp_path / "test")) == [str(tmp_path / "test" / name / "0.png") for name in "ab"]
 
 
 @pytest.fixture

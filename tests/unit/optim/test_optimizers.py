@@ -85,7 +85,7 @@ def test_muon_takes_kernels_as_matrices_and_the_others_at_their_rate() -> None:
 
 
 def test_muon_resumes_from_its_state() -> None:
-    def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> None:
+    def training(model: nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> None:
         for step in steps:
             images = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(step))
             model(images).square().sum().backward()
@@ -95,12 +95,12 @@ def test_muon_resumes_from_its_state() -> None:
     part = recipe.load("two-conv", ["optimizer={name='muon', lr=0.02, momentum=0.9}"]).optimizer
     straight, resumed = (models.build("two-conv", {"dropout": 0.0}) for _ in range(2))
     resumed.load_state_dict(straight.state_dict())
-    train(straight, build_optimizer(straight, part), range(4))
+    training(straight, build_optimizer(straight, part), range(4))
     first = build_optimizer(resumed, part)
-    train(resumed, first, range(2))
+    training(resumed, first, range(2))
     second = build_optimizer(resumed, part)
     second.load_state_dict(first.state_dict())
-    train(resumed, second, range(2, 4))
+    training(resumed, second, range(2, 4))
     for one, other in zip(straight.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, other)
 
@@ -115,7 +115,7 @@ def test_frozen_parameters_are_left_out() -> None:
 def test_training_does_not_import_torchs_compiler() -> None:
     program = """if True:
         import sys, tempfile
-        from tinydigits import recipe, train
+        from tinydigits import recipe, training
         settings = ["data.source=digits", "data.validation=1000", "average={name='ema'}", "optimizer.clip_norm=1"]
         with tempfile.TemporaryDirectory() as out:
             train.train(recipe.load("two-conv", settings), out=out)

@@ -11,8 +11,8 @@ import pytest
 
 import tinydigits.page
 from tinydigits import models
-from tinydigits.export.onnx import model_proto
-from tinydigits.export.trained import Trained
+from tinydigits.exports.onnx import model_proto
+from tinydigits.exports.trained import Trained
 from tinydigits.models import WeightsCard
 
 ROOM = Path(tinydigits.page.__file__).parent

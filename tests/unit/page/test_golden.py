@@ -13,7 +13,7 @@ from tests.conftest import Mnist
 from tinydigits import models, pretrained
 from tinydigits.data.picture import find_digits, read_picture
 from tinydigits.page import assemble, network_of
-from tinydigits.predict import Classifier
+from tinydigits.prediction import Classifier
 
 PICTURES = sorted((Path(__file__).parents[2] / "pictures").iterdir())
 DECODE = "const rgba = Uint8Array.from(atob(one.rgba), (letter) => letter.charCodeAt(0));"

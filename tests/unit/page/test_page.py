@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import expect
 
 from benchmarks.pictures.strokes import HANDS, curve
-from tinydigits import export, pretrained
+from tinydigits import exports, pretrained
 from tinydigits.errors import TinydigitsError
 from tinydigits.page import assemble, network_of
 from tinydigits.run import Run
@@ -27,7 +27,7 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The html export of a trained model."""
     folder = tmp_path_factory.mktemp("html")
     run = Run(Path(shutil.copytree(pretrained.find(NAME).folder, folder / "run")))
-    return export.export(export.of_run(run), "html", folder).path
+    return exports.export(exports.of_run(run), "html", folder).path
 
 
 @pytest.fixture

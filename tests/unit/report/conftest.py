@@ -11,7 +11,7 @@ import tinydigits.recipe
 from tests.conftest import verify_and_keep
 from tinydigits.contract import Contract
 from tinydigits.run import Run
-from tinydigits.train import train
+from tinydigits.training import train
 
 CONTRACT = Contract(
     name="half",

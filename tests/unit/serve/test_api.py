@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import Mnist
 from tinydigits import pretrained
-from tinydigits.predict import Classifier, models_at_hand
+from tinydigits.prediction import Classifier, models_at_hand
 from tinydigits.serve import Limits, create_app
 
 PICTURES = Path(__file__).parents[2] / "pictures"

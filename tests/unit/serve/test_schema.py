@@ -12,7 +12,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tinydigits.predict import models_at_hand
+from tinydigits.prediction import models_at_hand
 from tinydigits.serve import create_app
 
 schema = schemathesis.openapi.from_asgi("/openapi.json", create_app(models_at_hand("nowhere")))

@@ -1,0 +1,79 @@
+"""Images that a Python session gives as arrays: a source for as long as the process lives, named by their digest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinydigits.data.image_set import ImageSet
+from tinydigits.errors import TinydigitsError
+
+__all__ = ["PREFIX", "held", "hold"]
+
+PREFIX = "in-memory:"
+_sets: dict[str, dict[str, ImageSet]] = {}
+
+
+def hold(splits: dict[str, tuple[Any, Any] | None], classes: Sequence[str] | None = None) -> str:
+    """Keep arrays as a data source; gives its name.
+
+    >>> images, labels = np.zeros((4, 28, 28), np.uint8), [0, 1, 2, 1]
+    >>> name = hold({"train": (images, labels)})
+    >>> name, held(name, "train").classes, held(name, "test")
+    ('in-memory:9384504515', ('0', '1', '2'), None)
+
+    `splits` has (images, labels) of "train", and of "validation" and "test" where there are any: images (N, 28, 28) or
+    (N, 1, 28, 28) as uint8 of 0 to 255, or floating point of 0 to 1, bright ink on 0; labels (N,) count from 0. NumPy
+    arrays, tensors and lists are taken. `classes` are the classes' names, by default their numbers. Raises
+    TinydigitsError for other shapes and values.
+    """
+    arrays = {split: (_images(split, pair[0]), _labels(split, pair[1])) for split, pair in splits.items() if pair}
+    num_classes = 1 + max((int(labels_N.max(initial=0)) for _, labels_N in arrays.values()), default=0)
+    names = tuple(classes) if classes is not None else tuple(map(str, range(num_classes)))
+    sets = {split: ImageSet("in memory", split, *pair, names) for split, pair in arrays.items()}
+    name = PREFIX + sets["train"].sha256[:10]
+    _sets[name] = {
+        split: ImageSet(name, split, images.images_NHW, images.labels_N, names, images.sha256)
+        for split, images in sets.items()
+    }
+    return name
+
+
+def held(name: str, split: str) -> ImageSet | None:
+    """A split of a source that `hold` named; None where it was given none.
+
+    Raises TinydigitsError for a name of another process.
+    """
+    if name not in _sets:
+        raise TinydigitsError(
+            f"data {name}", "was given as arrays by a Python session, and is not kept on disk",
+            hint="the same images in a folder of their own: --data FOLDER",
+        )  # fmt: skip
+    return _sets[name].get(split)
+
+
+def _images(split: str, values: Any) -> np.ndarray:
+    images = np.asarray(values)
+    if images.ndim == 4 and images.shape[1] == 1:
+        images = images[:, 0]
+    if np.issubdtype(images.dtype, np.floating):
+        if not (images.size and np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1):
+            raise TinydigitsError(f"{split} images", got="other values", expected="floating point of 0 to 1, or uint8")
+        images = np.rint(images * 255).astype(np.uint8)
+    if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
+        got = f"{images.dtype} {images.shape}"
+        raise TinydigitsError(f"{split} images", got=got, expected="uint8 or floating point (N, 28, 28)")
+    return np.ascontiguousarray(images)
+
+
+def _labels(split: str, values: Any) -> np.ndarray:
+    labels = np.asarray(values)
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer) or not labels.size:
+        got = f"{labels.dtype} {labels.shape}"
+        raise TinydigitsError(f"{split} labels", got=got, expected="whole numbers (N,), one for each image")
+    if labels.min() < 0 or labels.max() > 255:
+        got = f"{labels.min()} to {labels.max()}"
+        raise TinydigitsError(f"{split} labels", got=got, expected="0 to 255: labels count from 0")
+    return labels.astype(np.uint8)

@@ -1,0 +1,191 @@
+"""One header: what it says of itself, kernels, constants, the function.
+
+The C is written with names that begin with `td_` and `TD_`. In a header these become the model's own, so that a program
+can have several.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tinydigits.errors import printable
+from tinydigits.exports.c_code.graph import Graph, Node
+from tinydigits.models import WeightsCard
+
+__all__ = ["Source", "prefix_of", "render", "window_text"]
+
+_ROOM = Path(__file__).parent
+_TYPES = {"float32": "float", "int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t"}
+
+
+@dataclass
+class Source:
+    """C that is being written: constants, the calls of `td_predict`, the kernels that these need."""
+
+    folder: str
+    constants: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    kernels: dict[str, str] = field(default_factory=dict)
+    num_bytes: int = 0
+    names: dict[str, str] = field(default_factory=dict)
+
+    def array(self, name: str, values: np.ndarray) -> str:
+        """A constant array; gives its name. The same numbers are written once."""
+        values = values.ravel()
+        if values.dtype == np.float32:
+            texts = [f"{value:.9g}" for value in values]
+            numbers = [f"{text}f" if "." in text or "e" in text else f"{text}.0f" for text in texts]
+        else:
+            numbers = [str(value) for value in values]
+        body = "\n".join(textwrap.wrap(", ".join(numbers), 110))
+        key = f"{values.dtype}{body}"
+        if key not in self.names:
+            self.names[key] = name
+            self.num_bytes += values.nbytes
+            self.constants.append(f"static const {_TYPES[str(values.dtype)]} {name}[{len(values)}] = {{\n{body}}};")
+        return self.names[key]
+
+    def window(self, name: str, text: str) -> str:
+        """A constant window; gives its name. The same window is written once."""
+        if text not in self.names:
+            self.names[text] = name
+            self.num_bytes += 30
+            self.constants.append(f"static const td_window {name} = {text};")
+        return self.names[text]
+
+    def call(self, kernel: str, *arguments: object, lanes: int = 0) -> None:
+        """A call of a kernel, which is taken into the header."""
+        self.need(kernel, lanes)
+        name = f"td_{kernel}_{lanes}" if lanes else f"td_{kernel}"
+        self.calls.append(f"{name}({', '.join(map(str, arguments))});")
+
+    def need(self, kernel: str, lanes: int = 0) -> None:
+        """Take a kernel into the header, once; with `lanes`, the one for so many channels."""
+        folders = (self.folder, "float")  # the window is the same for both
+        path = next(path for folder in folders if (path := _ROOM / folder / f"{kernel}.h").is_file())
+        text = path.read_text(encoding="utf-8").replace("LANES", str(lanes)).replace("4 * 1)", "4)")
+        self.kernels.setdefault(f"{kernel}_{lanes}", text.strip())
+
+
+def window_text(graph: Graph, node: Node) -> str:
+    """A node's window as a C initialiser, in the order of `td_window`."""
+    channels, rows, columns = graph.shapes[node.inputs[0]]
+    out_channels, out_rows, out_columns = graph.shapes[node.output]
+    group_channels = channels // node.groups
+    numbers = [rows, columns, channels, group_channels, out_rows, out_columns, out_channels]
+    numbers += [*node.kernel, *node.stride, *node.padding, *node.dilation]
+    return f"{{{', '.join(map(str, numbers))}}}"
+
+
+_FRAME = """\
+/* {title}
+ *
+ * Written by tinydigits. Weights and tables: {num_bytes} bytes of constants; scratch: {scratch} bytes, static.
+ * Classes: {classes}
+ *
+ *     #define TINYDIGITS_IMPLEMENTATION   // in one C file of the program
+ *     #include "{file}"
+ *     ...
+ *     int label = td_predict(image, probabilities);
+ *
+ * Bright ink on dark paper, row by row: 0 is paper, 255 is ink; {geometry}.
+ * Nothing is allocated and no library is called. The scratch memory is static, so two threads must not call at once;
+ * `#define TINYDIGITS_SCRATCH` as nothing puts it onto the stack.
+ * Every name begins with td_ or TD_: headers of several models go into one program, also into one file of it.
+ */
+#ifndef TD_H
+#define TD_H 0x{checksum:08x}
+#include <stdint.h>
+#define TD_NUM_CLASSES {num_classes}
+#ifdef __cplusplus
+extern "C" {{
+#endif
+/* Gives the class, 0 to {last}, and fills `probabilities`, which sum to 1. */
+int td_predict(const uint8_t image[{num_pixels}], float probabilities[{num_classes}]);
+#ifdef __cplusplus
+}}
+#endif
+#elif TD_H != 0x{checksum:08x}
+#error "two different models are called td: rename the recipe of one, and export it again"
+#endif
+
+#if defined TINYDIGITS_IMPLEMENTATION && !defined TD_IMPLEMENTED
+#define TD_IMPLEMENTED
+#ifdef TINYDIGITS_SCRATCH
+#define TD_SCRATCH TINYDIGITS_SCRATCH
+#else
+#define TD_SCRATCH static
+#endif
+#define TD_RESTRICT
+#define TD_UNROLL
+#define TD_INLINE static
+#ifdef __GNUC__
+#undef TD_RESTRICT
+#define TD_RESTRICT __restrict__
+#ifndef __OPTIMIZE_SIZE__ /* for speed, loops are made for each layer's own sizes */
+#define TD_FAST
+#define TD_MAX_TILE 8
+#undef TD_INLINE
+#define TD_INLINE static inline __attribute__((always_inline))
+#ifndef __clang__
+#undef TD_UNROLL
+#define TD_UNROLL _Pragma("GCC unroll 16")
+#endif
+#endif
+#endif
+
+{code}
+
+int td_predict(const uint8_t image[{num_pixels}], float probabilities[{num_classes}])
+{{
+{body}
+}}
+#endif
+"""
+
+
+def render(source: Source, card: WeightsCard, *, title: str, file: str, scratch: int, body: Iterable[str]) -> str:
+    """The header's text. `scratch` is in bytes."""
+    source.need("softmax")
+    first = ["window", "slide", "exp", "lanes", "round", "dot", "sum"]
+    order = sorted(source.kernels, key=lambda name: (stem := name.rpartition("_")[0]) and (
+        first.index(stem) if stem in first else len(first)
+    ))  # fmt: skip
+    geometry = "fitted to 20×20 pixels and centred by mass, as MNIST's digits are"
+    code = "\n\n".join([*(source.kernels[name] for name in order), "\n".join(source.constants)])
+    text = "\n".join(f"    {line}" for line in body)
+    prefix = prefix_of(file)
+    return _renamed(_FRAME, prefix).format(
+        title=_comment(title), file=file, num_bytes=f"{source.num_bytes:,}", scratch=f"{scratch:,}",
+        classes=textwrap.shorten(_comment(", ".join(card.classes)), 100),
+        num_classes=len(card.classes), last=len(card.classes) - 1, num_pixels=int(np.prod(card.input_shape)),
+        geometry=geometry, code=_renamed(code, prefix), body=_renamed(text, prefix),
+        checksum=zlib.crc32(f"{code}{text}".encode()),
+    )  # fmt: skip
+
+
+def prefix_of(file: str) -> str:
+    """What the names in a header of this name begin with, in C.
+
+    >>> prefix_of("frontier-3k-int8.h"), prefix_of("3x3.h")
+    ('frontier_3k_int8', 'model_3x3')
+    """
+    name = re.sub(r"[^A-Za-z0-9]", "_", Path(file).stem)
+    return name if name[0].isalpha() else f"model_{name}"
+
+
+def _renamed(code: str, prefix: str) -> str:
+    code = re.sub(r"\btd(?=\b|_)", prefix, code)
+    return re.sub(r"\bTD_", f"{prefix.upper()}_", code)
+
+
+def _comment(text: str) -> str:
+    """Text that neither ends a comment of C nor begins one."""
+    return printable(text).replace("*/", "* /").replace("/*", "/ *")

@@ -1,0 +1,188 @@
+"""The public face, `import tinydigits as td`: its names, and what each does with objects."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import tinydigits as td
+from tinydigits.errors import TinydigitsError
+
+IMPORT_TWICE = """
+import importlib, pkgutil, sys
+import tinydigits as td
+assert not {"torch", "numpy", "pydantic"} & set(sys.modules)
+before = {name: getattr(td, name) for name in td.__all__}
+for module in pkgutil.walk_packages(td.__path__, "tinydigits."):
+    if "__main__" not in module.name:
+        try:
+            importlib.import_module(module.name)
+        except ImportError as error:  # of a package that is not installed here
+            print(module.name, error)
+assert {name: getattr(td, name) for name in td.__all__} == before
+assert [name for name in td.__all__ if name[0].islower() and not callable(before[name])] == []
+"""
+A_USERS_FILE = """
+from pathlib import Path
+import numpy as np
+import torch
+import tinydigits as td
+net: torch.nn.Module = td.load("frontier-600")
+verdict: td.Verdict = td.verify(net, {"model": {"parameters": {"max": 600}}})
+figure: str = verdict.findings["model.parameters"].measured
+run: td.Run = td.train("digits", epochs=1, set={"optimizer.lr": 0.01}, callbacks=[lambda row: row["epoch"] > 1])
+run = td.resume(run)
+labels: list[str] = [answer.label for answer in td.predict([np.zeros((28, 28), np.uint8), Path("1.png")])]
+written: list[Path] = [file.path for file in td.export(run, "onnx", "c")]
+macs: int = td.summary(net).macs
+names: list[str] = [model.name for model in td.list_models()]
+contract: td.Contract = td.Contract(name="mine", model={"parameters": {"max": 600}})
+recipe: type[td.Recipe] = td.Recipe
+version: str = td.__version__
+"""
+
+
+class Net(nn.Module):
+    """Takes images of three classes."""
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(1, width, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(width * 64, 3))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.net(images)
+
+
+class Cell(Net):
+    """A class as a notebook's cell defines it: in no file."""
+
+
+Cell.__module__ = "__main__"
+
+
+def bars(number: int) -> tuple[np.ndarray, np.ndarray]:
+    """A bar at the left, in the middle or at the right."""
+    labels_N = np.arange(number) % 3
+    images_NHW = np.random.default_rng(0).uniform(0, 0.2, (number, 28, 28)).astype(np.float32)
+    for image_HW, label in zip(images_NHW, labels_N, strict=True):
+        image_HW[4:24, 3 + 8 * label : 7 + 8 * label] = 1
+    return images_NHW, labels_N
+
+
+def test_each_name_is_the_same_before_and_after_every_module_is_imported() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORT_TWICE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_users_file_passes_a_strict_type_checker(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(A_USERS_FILE, encoding="utf-8")
+    assert [name for name in td.__all__ if f"td.{name}" not in A_USERS_FILE] == []
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "mine.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_model_and_images_in_memory_are_trained_verified_loaded_and_exported(tmp_path: Path) -> None:
+    images_NHW, labels_N = bars(300)
+    rows = []
+    run = td.train(
+        Cell, images=(images_NHW[:180], labels_N[:180]),
+        validation=(torch.from_numpy(images_NHW[180:240]), torch.from_numpy(labels_N[180:240])),
+        test=(images_NHW[240:, None], labels_N[240:].tolist()), classes=("left", "middle", "right"), epochs=9,
+        callbacks=[rows.append, lambda row: row["epoch"] == 3], out=tmp_path, quiet=True,
+    )  # fmt: skip
+    record = run.record
+    assert (record.status, record.epochs, len(rows), record.num_train, record.num_validation) == (
+        "finished", 3, 3, 180, 60,
+    )  # fmt: skip
+    assert record.source.startswith("in-memory:") and record.classes == ["left", "middle", "right"]
+    verdict = td.verify(run, {"shapes": {"output": {"classes": 3}}, "accuracy": {"min": 0.9}})
+    assert verdict and verdict.findings["accuracy"].measured == "100.00 % (60 of 60)", verdict
+    assert run.verdict == verdict
+    net = td.load(run)
+    assert not net.training and type(net) is Cell and record.recipe["model"]["name"] == "in-memory:Cell"
+    with torch.no_grad():
+        answers_N = net((torch.from_numpy(images_NHW[240:, None]) - 0.1307) / 0.3081).argmax(1)
+    assert answers_N.tolist() == labels_N[240:].tolist()
+    [exported] = td.export(run, "onnx")
+    assert exported.holds and exported.parity is not None and exported.parity.seen == 60
+
+
+def test_a_module_is_trained_from_the_weights_that_it_has_and_stays_as_it_was(tmp_path: Path) -> None:
+    module, images = Net(), bars(90)
+    before = copy.deepcopy(module.state_dict())
+    run = td.train(module, images=images, epochs=1, set={"optimizer.lr": 1e-9}, out=tmp_path, quiet=True)
+    trained = td.load(run).state_dict()
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(before[name], tensor) and torch.allclose(trained[name], tensor, atol=1e-6)
+
+
+def test_a_class_of_a_file_is_that_class_here_and_is_found_by_later_processes(tmp_path: Path) -> None:
+    run = td.train(Net, images=bars(60), epochs=1, out=tmp_path, quiet=True)
+    assert type(td.load(run)) is Net and run.record.recipe["model"]["name"] == f"{__file__}:Net"
+
+
+def test_what_a_session_kept_in_memory_is_refused_by_name_in_the_next(tmp_path: Path) -> None:
+    run = td.train(Cell, images=bars(60), test=bars(30), epochs=1, out=tmp_path, quiet=True)
+    for command, message in (
+        (["verify", str(run.folder), "--contract", "under-25k"], "given as an object by a Python session"),
+        (["verify", str(run.folder), "--model", f"{__file__}:Net", "--contract", "three.toml"], "given as arrays"),
+    ):
+        (tmp_path / "three.toml").write_text("[shapes]\noutput = {classes = 3}\n[accuracy]\nmin = 0.9\n", "utf-8")
+        done = subprocess.run(
+            [sys.executable, "-m", "tinydigits", *command], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert message in done.stdout + done.stderr and done.returncode in (1, 2), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("images", "message"), [
+    ((np.zeros((9, 28, 28)), np.zeros(8, int)), "8 labels"),
+    ((np.zeros((9, 27, 28)), np.zeros(9, int)), "(9, 27, 28)"),
+    ((np.full((9, 28, 28), 255.0), np.zeros(9, int)), "floating point of 0 to 1"),
+    ((np.zeros((9, 28, 28)), np.full(9, -1)), "-1"),
+    ((np.zeros((9, 28, 28)), np.zeros(9)), "whole numbers"),
+])  # fmt: skip
+def test_images_that_do_not_fit_are_refused(images: tuple[np.ndarray, np.ndarray], message: str) -> None:
+    with pytest.raises(TinydigitsError) as error:
+        td.train(Net, images=images)
+    assert message in str(error.value)
+
+
+def test_early_stopping_ends_a_training_that_gets_no_better_and_resumes_to_the_same_end(tmp_path: Path) -> None:
+    settings = {"data.validation": 200, "early_stopping": {"patience": 2}}
+    run = td.train("digits", epochs=40, set=settings, out=tmp_path, quiet=True)
+    losses = [row["validation_loss"] for row in run.table("history.csv")]
+    assert 3 <= len(losses) == run.record.epochs < 40
+    assert losses.index(min(losses)) == len(losses) - 3, "two epochs after the best"
+    with pytest.raises(TinydigitsError, match=r"data\.validation > 0"):
+        td.train("digits", set={"early_stopping": {"patience": 2}})
+
+
+def test_pictures_are_read_from_arrays_images_and_files() -> None:
+    from PIL import Image
+
+    path = Path(__file__).parents[1] / "pictures" / "photo_3.png"
+    path = path if path.is_file() else next(path.parent.glob("*.png"))
+    image = Image.open(path).convert("RGB")
+    answers = td.predict([path, image, np.asarray(image), np.asarray(image) / 255.0])
+    assert len({answer.label for answer in answers}) == 1 and len(answers) == 4
+    assert "array" not in repr(answers[0]) and "<img" in answers[0]._repr_html_()
+    assert td.predict(np.zeros((40, 40), np.uint8)) == []
+    with pytest.raises(TinydigitsError, match=r"\(2, 28, 28\)"):
+        td.predict(np.zeros((2, 28, 28), np.uint8))
+
+
+def test_what_is_shown_is_short_and_a_notebook_gets_tables() -> None:
+    verdict = td.verify("two-conv", {"model": {"parameters": {"max": 10}}})
+    assert not verdict and "does not hold" in repr(verdict) and "model.parameters" in repr(verdict)
+    for shown in (verdict, td.summary("two-conv"), td.list_models()):
+        assert shown._repr_html_().startswith("<table>") and "\n" in repr(shown)
+    with pytest.raises(KeyError, match=r"model\.parameters"):
+        verdict.findings["accuracy"]
