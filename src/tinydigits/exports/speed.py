@@ -45,7 +45,8 @@ def measure(format_name: str, path: Path, *, spec: str | None = None, budget_sec
     """Time a file of a format that can be asked; raises TinydigitsError where its process fails."""
     threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
-        [sys.executable, __file__, format_name, str(path), str(budget_seconds), spec or ""],
+        # -P: not from this folder, whose onnx.py and html.py are others.
+        [sys.executable, "-P", __file__, format_name, str(path), str(budget_seconds), spec or ""],
         capture_output=True, text=True, check=False, env=os.environ | threads,
     )  # fmt: skip
     answer = done.stdout.splitlines()
@@ -76,7 +77,6 @@ def _seconds(answer: Answer, images_NHW: np.ndarray, budget_seconds: float) -> l
 
 
 if __name__ == "__main__":  # started by `measure`, prints one line of JSON
-    sys.path.pop(0)  # this folder, whose onnx.py is not onnx
     _name, _path, _budget, _spec = sys.argv[1:]
     _form: Format = importlib.import_module(f"tinydigits.exports.{_name.replace('-', '_')}").FORMAT
     print(json.dumps(vars(_time(load(_form, Path(_path), _spec or None), float(_budget)))))
