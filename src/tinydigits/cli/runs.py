@@ -133,7 +133,7 @@ def show(target: Target = None, out: Out = Path("runs"), json: Json = False) -> 
         typer.echo(record.model_dump_json(indent=2))
         return
     verdict, seconds = run.verdict, record.seconds
-    tested = verdict.test_counts if verdict else None
+    tested = verdict.test_counts if verdict is not None else None
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -146,7 +146,7 @@ def show(target: Target = None, out: Out = Path("runs"), json: Json = False) -> 
         ("epochs", f"{record.epochs} of {record.recipe['epochs']}, {record.images_seen:,} images seen"),
         ("accuracy", _accuracy(record)),
         ("test", f"{percent(tested[0] / tested[1])} ({tested[0]:,} of {tested[1]:,})" if tested else "not asked"),
-        ("contract", f"{verdict.contract.name}: {verdict.word}" if verdict else "not verified"),
+        ("contract", f"{verdict.contract.name}: {verdict.word}" if verdict is not None else "not verified"),
         ("seconds", f"{seconds.training:.1f} training, {seconds.evaluation:.1f} evaluation"),
         ("peak memory", megabytes(record.peak_memory_bytes)),
         ("machine", machine_words(record.machine, record.device, record.threads)),

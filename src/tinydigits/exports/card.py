@@ -44,8 +44,8 @@ def _front_matter(trained: Trained, verdict: Verdict | None) -> Iterator[str]:
     if known:
         yield f"datasets: {_yaml(known)}"
     yield "metrics: [accuracy]"
-    results = list(verdict.counted()) if verdict else []
-    shift = verdict.target.test_time_shift_pixels if verdict else 0
+    results = list(verdict.counted()) if verdict is not None else []
+    shift = verdict.target.test_time_shift_pixels if verdict is not None else 0
     name = f", name: {_yaml(f'accuracy, averaged over shifts of up to {shift} px')}" if shift else ""
     if results:
         yield "model-index:"

@@ -135,7 +135,7 @@ def _entry(number: int, run: Run) -> Entry:
     counts: dict[str, tuple[int, int]] = {}
     if record.result:
         counts[record.result.split] = (record.result.correct, record.result.seen)
-    if verdict and verdict.test_counts:
+    if verdict is not None and verdict.test_counts:
         counts["test"] = verdict.test_counts
     return Entry(number, run, record, verdict, counts, settings_of(record))
 
@@ -175,7 +175,7 @@ def runs_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]
             counts = entry.counts.get(split)
             interval = f" ({figures.interval(wilson_interval(*counts))})" if counts else ""
             row.append(figures.percent(counts[0] / counts[1]) + interval if counts else "")
-        row.append(f"{entry.verdict.contract.name}: {entry.verdict.word}" if entry.verdict else "")
+        row.append(f"{entry.verdict.contract.name}: {entry.verdict.word}" if entry.verdict is not None else "")
         row += [f"{record.num_parameters:,}", str(record.epochs), f"{record.seconds.training:,.1f}"]
         row += [record.recipe["name"], str(record.recipe["seed"])]
         rows.append(row)

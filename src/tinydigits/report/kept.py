@@ -101,7 +101,7 @@ def _mistakes(arrays: Mapping[str, np.ndarray]) -> Mistakes:
 
 def tested_answers(run: Run, verdict: Verdict | None) -> SetAnswers | None:
     """What the model answered to the test images when these weights were verified."""
-    test = verdict.test_data if verdict else None
+    test = verdict.test_data if verdict is not None else None
     arrays = arrays_of(run, "predictions.npz")
     if verdict is None or test is None or not arrays or int(arrays["confusion"].sum()) != test.num_images:
         return None

@@ -85,7 +85,7 @@ def answers_of(run: Run) -> list[Answers]:
     """
     sets = []
     verdict = run.verdict
-    test = verdict.test_data if verdict else None
+    test = verdict.test_data if verdict is not None else None
     tested = arrays_of(run, "predictions.npz") if test else {}
     if test and "labels" in tested and len(tested["labels"]) == test.num_images:
         wrong = (tested["labels"] != tested["predicted"]).nonzero()[0].tolist()

@@ -62,9 +62,9 @@ def _facts(run: Run) -> _Facts:
         facts[("result", f"{result.split} loss")] = result.loss
         facts[("result", f"{result.split} calibration error")] = result.calibration_error
     verdict = run.verdict
-    if verdict and verdict.test_counts:
+    if verdict is not None and verdict.test_counts:
         facts[("result", "test accuracy")] = verdict.test_counts[0] / verdict.test_counts[1]
-    if verdict:
+    if verdict is not None:
         facts[("result", "verdict")] = f"{verdict.contract.name}: {verdict.word}"
     facts |= {("result", f"seconds of {key.replace('_', '-')}"): value for key, value in record["seconds"].items()}
     facts[("result", "peak_memory_bytes")] = record["peak_memory_bytes"]

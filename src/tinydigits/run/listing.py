@@ -44,7 +44,7 @@ def _accuracy(record: Row, verdict: Verdict | None) -> Any:
 
 
 def _test_accuracy(record: Row, verdict: Verdict | None) -> Any:
-    counts = verdict.test_counts if verdict else None
+    counts = verdict.test_counts if verdict is not None else None
     return counts[0] / counts[1] if counts else None
 
 
@@ -58,7 +58,7 @@ _READ: dict[str, Callable[[Row, Verdict | None], Any]] = {
     "accuracy": _accuracy,
     "split": lambda record, verdict: record["result"]["split"] if record.get("result") else None,
     "test": _test_accuracy,
-    "verdict": lambda record, verdict: verdict and verdict.word,
+    "verdict": lambda record, verdict: None if verdict is None else verdict.word,
     "seconds": lambda record, verdict: round(record["seconds"]["training"], 3),
     "state": lambda record, verdict: record["status"],
     "started": lambda record, verdict: record["started_at"],
