@@ -32,7 +32,8 @@ def points(difference: float, decimals: int = 2) -> str:
     >>> points(0.0125), points(-1 / 60_000), points(0.0)
     ('+1.25', '-0.002', '+0.00')
     """
-    return _rounded(100 * difference, decimals, {0.0}, "+")
+    # A mean of differences that cancel is a hair off zero, and no set is so large.
+    return _rounded(round(100 * difference, 10) + 0.0, decimals, {0.0}, "+")
 
 
 def points_interval(ends: Interval, decimals: int = 2) -> str:

@@ -62,7 +62,7 @@ def test_the_page_begins_with_what_came_out_and_what_tuning_takes_away(monkeypat
     monkeypatch.setattr(studies, "load", lambda name: (dict(ABOUT), found[name]))
     short = studies.page(question).partition("![")[0]
     assert "With a rate, from 0.25 to 0.005 accuracy rises by 1.50 points." in short
-    assert "With a tuned rate, from 0.25 to 0.005 no difference is certain (-0.00 points)." in short
+    assert "With a tuned rate, from 0.25 to 0.005 no difference is certain (-0.002 points)." in short
     assert (
         "A tuned rate takes 1.50 points of that away (95 % interval +1.49 to +1.52, paired by seed), which is certain"
         in short

@@ -41,6 +41,7 @@ def test_a_share_has_two_decimals_and_more_only_at_the_edges(share: float, words
 @given(st.integers(-(10**9), 10**9))
 def test_a_difference_is_zero_only_where_it_is(num_images: int) -> None:
     words = figures.points(num_images / 10**9)
+    assert figures.points(num_images * 1e-22) == "+0.00"  # what is left of sums in floats
     assert (float(words) == 0) == (num_images == 0) and words.startswith("-" if num_images < 0 else "+")
 
 
