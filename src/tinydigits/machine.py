@@ -6,15 +6,18 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 __all__ = [
     "cache_root", "describe_arithmetic", "describe_machine", "describe_versions", "find_git_commit",
-    "keep_freed_memory", "machine_words", "peak_memory_bytes",
+    "freed_memory_kept", "keep_freed_memory", "machine_words", "peak_memory_bytes",
 ]  # fmt: skip
+
+_USUAL_THRESHOLD_BYTES = 128 * 1024  # of glibc, for both
 
 
 def cache_root() -> Path:
@@ -164,12 +167,31 @@ def keep_freed_memory(largest_block_bytes: int | None = None) -> None:
     over `largest_block_bytes` still go back, which costs time and lowers the peak. Does nothing where the C library is
     another one.
     """
+    largest = 2**31 - 1
+    _set_allocator(largest if largest_block_bytes is None else largest_block_bytes, largest)
+
+
+@contextmanager
+def freed_memory_kept(largest_block_bytes: int | None = None) -> Iterator[None]:
+    """As `keep_freed_memory`, for the length of a block; then glibc's usual thresholds are set.
+
+    >>> with freed_memory_kept():
+    ...     pass
+
+    What glibc had adapted them to by itself meanwhile cannot be asked for, and is not restored.
+    """
+    keep_freed_memory(largest_block_bytes)
+    try:
+        yield
+    finally:
+        _set_allocator(_USUAL_THRESHOLD_BYTES, _USUAL_THRESHOLD_BYTES)
+
+
+def _set_allocator(mmap_threshold_bytes: int, trim_threshold_bytes: int) -> None:
     import ctypes
 
-    m_mmap_threshold, m_trim_threshold, largest = -3, -1, 2**31 - 1  # the names and numbers of malloc.h
-    try:
+    m_mmap_threshold, m_trim_threshold = -3, -1  # the names and numbers of malloc.h
+    with suppress(OSError, AttributeError):  # another C library
         library = ctypes.CDLL("libc.so.6")
-        library.mallopt(m_mmap_threshold, largest if largest_block_bytes is None else largest_block_bytes)
-        library.mallopt(m_trim_threshold, largest)
-    except (OSError, AttributeError):
-        return
+        library.mallopt(m_mmap_threshold, mmap_threshold_bytes)
+        library.mallopt(m_trim_threshold, trim_threshold_bytes)

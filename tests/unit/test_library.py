@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import copy
+import gc
+import inspect
+import os
+import random
+import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +19,7 @@ import torch
 from torch import nn
 
 import tinydigits as td
-from tinydigits.errors import TinydigitsError
+from tinydigits.errors import Interrupted, TinydigitsError, TrainingDiverged
 
 IMPORT_TWICE = """
 import importlib, pkgutil, sys
@@ -186,3 +192,41 @@ def test_what_is_shown_is_short_and_a_notebook_gets_tables() -> None:
         assert shown._repr_html_().startswith("<table>") and "\n" in repr(shown)
     with pytest.raises(KeyError, match=r"model\.parameters"):
         verdict.findings["accuracy"]
+
+
+def state_of_the_process() -> dict[str, object]:
+    """What a function of a library has no business to change."""
+    return {
+        "random numbers": (torch.get_rng_state().tolist(), repr(np.random.get_state()), random.getstate()),  # noqa: NPY002
+        "threads": torch.get_num_threads(),
+        "signals": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
+        "environment": dict(os.environ),
+        "warnings": list(warnings.filters),
+        "modes": (torch.is_grad_enabled(), torch.get_default_dtype(), gc.get_threshold(), sys.path[:], Path.cwd()),
+        "optimizer": [
+            vars(inspect.unwrap(method)) for method in (torch.optim.Optimizer.state_dict, torch.optim.SGD.step)
+        ],
+        "layers": (nn.Conv2d.forward, nn.BatchNorm2d.forward, nn.Module.__call__, torch.nn.functional.conv2d),
+    }
+
+
+def test_the_process_is_left_as_it_was_found_also_after_an_error_and_after_ctrl_c(tmp_path: Path) -> None:
+    def interrupt(row: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    before = state_of_the_process()
+    settings = {"out": tmp_path, "quiet": True, "epochs": 2}
+    run = td.train("digits", **settings)
+    assert state_of_the_process() == before
+    td.train("sprint", set={"data.source": "digits"}, **settings)  # by layers in C
+    assert state_of_the_process() == before
+    with pytest.raises(TrainingDiverged):
+        td.train("digits", set={"optimizer.lr": 1e30}, **settings)
+    assert state_of_the_process() == before
+    with pytest.raises(Interrupted):
+        td.train("digits", callbacks=[interrupt], **settings)
+    assert state_of_the_process() == before
+    for call in (lambda: td.resume(out=tmp_path, quiet=True), lambda: td.verify(run, "digits"), lambda: td.load(run),
+                 lambda: td.summary("two-conv"), lambda: td.export(run, "onnx", "pt2", "c")):  # fmt: skip
+        call()
+        assert state_of_the_process() == before

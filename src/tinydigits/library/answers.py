@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinydigits.errors import TinydigitsError
 from tinydigits.library._names import spec_of
+from tinydigits.library._process import leaves_process_as_found
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["predict", "verify"]
 
 
+@leaves_process_as_found
 def verify(
     target: Model | Run | None = None,
     contract: str | Path | Contract | Mapping[str, Any] | None = None,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinydigits.library._names import run_of, spec_of
+from tinydigits.library._process import leaves_process_as_found
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["export", "list_models", "load", "summary"]
 
 
+@leaves_process_as_found
 def load(run: str | Path | Run | None = None, *, model: Model | None = None, out: str | Path = "runs") -> nn.Module:
     """A trained model as a module of torch, in eval mode on the CPU; `card` says how it takes its images.
 
@@ -38,6 +40,7 @@ def load(run: str | Path | Run | None = None, *, model: Model | None = None, out
     return trained.model
 
 
+@leaves_process_as_found
 def summary(model: Model, input_shape: tuple[int, ...] = (1, 28, 28)) -> Trace:
     """The layers of a model: output shapes, parameters, receptive fields and multiply-adds, read from its graph.
 
@@ -59,6 +62,7 @@ def summary(model: Model, input_shape: tuple[int, ...] = (1, 28, 28)) -> Trace:
         return trace(module, input_shape)
 
 
+@leaves_process_as_found
 def export(
     run: str | Path | Run | None,
     *formats: str,

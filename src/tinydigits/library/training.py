@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tinydigits.errors import TinydigitsError
 from tinydigits.library._names import run_of, spec_of
+from tinydigits.library._process import leaves_process_as_found
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,6 +28,7 @@ _FOR_OWN = "digits"
 """The recipe for a folder of pictures or a model of one's own, where none is named."""
 
 
+@leaves_process_as_found
 def train(
     what: str | Path | Recipe | type[nn.Module] | nn.Module | None = None,
     *,
@@ -87,6 +89,7 @@ def train(
     return _reported(run)
 
 
+@leaves_process_as_found
 def resume(
     run: str | Path | Run | None = None,
     *,

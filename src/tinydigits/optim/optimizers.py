@@ -61,12 +61,9 @@ def _without_compiler(kind: Any) -> Callable[..., Optimizer]:
     """A torch optimizer that does not import torch's compiler: 822 modules, a second and 75 MB, for nothing here.
 
     torch imports it at the first `step`, to mark a graph break, and at the first call of four methods, to mark them as
-    not to be compiled. The step's own function is called instead of the marked one. For the methods the mark is set by
-    hand: it caches what is to be called, and outside compiled code that is the function itself.
+    not to be compiled. A subclass has the functions within those marks; torch's own classes stay as they are.
     """
-    for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
-        function = inspect.unwrap(getattr(Optimizer, name))
-        if not hasattr(function, "__dynamo_disable"):
-            function.__dynamo_disable = function
-    step = torch.no_grad()(inspect.unwrap(kind.step))
-    return type(kind.__name__, (kind,), {"step": step, "__doc__": kind.__doc__})
+    names = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    methods["step"] = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), methods | {"__doc__": kind.__doc__})

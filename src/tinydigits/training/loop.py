@@ -23,7 +23,7 @@ from tinydigits.data.batches import seed_for
 from tinydigits.data.mix import mix
 from tinydigits.errors import Interrupted, TrainingDiverged, foreign_code
 from tinydigits.evaluate import Evaluation
-from tinydigits.machine import keep_freed_memory
+from tinydigits.machine import freed_memory_kept
 from tinydigits.recipe import Recipe, load, to_toml
 from tinydigits.run import Run, create
 from tinydigits.training.devices import default_threads, limit_threads, pick_device
@@ -123,13 +123,13 @@ def _finish(setup: Setup, state: State, run: Run, reporter: Reporter, started: f
     world = setup.world
     if not world.is_first:
         reporter = Reporter()
-    keep_freed_memory(None if setup.recipe.keep_memory else _LARGEST_KEPT_BYTES)
     reporter.on_start(run, state.record)
     state.record.seconds.start_up += time.perf_counter() - started
     validation = None
     try:
         with world.raising_when_one_dies(f"run {run.folder}", hint=_resume_command(setup, state, run)):
-            with stop_requested() as stop:
+            largest_bytes = None if setup.recipe.keep_memory else _LARGEST_KEPT_BYTES
+            with stop_requested() as stop, freed_memory_kept(largest_bytes):
                 is_over = _is_over(setup, state)
                 while not is_over:
                     _train_epoch(setup, state, run, reporter, stop)

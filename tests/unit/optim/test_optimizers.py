@@ -118,7 +118,7 @@ def test_training_does_not_import_torchs_compiler() -> None:
         from tinydigits import recipe, training
         settings = ["data.source=digits", "data.validation=1000", "average={name='ema'}", "optimizer.clip_norm=1"]
         with tempfile.TemporaryDirectory() as out:
-            train.train(recipe.load("two-conv", settings), out=out)
+            training.train(recipe.load("two-conv", settings), out=out)
         print("torch._dynamo" in sys.modules)
     """
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
