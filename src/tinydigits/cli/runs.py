@@ -143,7 +143,7 @@ def show(target: Target = None, out: Out = Path("runs"), json: Json = False) -> 
         ("recipe", f"{record.recipe['name']}, seed {record.recipe['seed']}"),
         ("model", f"{record.recipe['model']['name']}, {record.num_parameters:,} parameters"),
         ("data", f"{record.source_label}: {record.num_train:,} training images, {record.num_validation:,} held out"),
-        ("epochs", f"{record.epochs} of {record.recipe['epochs']}, {record.images_seen:,} images seen"),
+        ("epochs", f"{record.epochs_trained}, {record.images_seen:,} images seen"),
         ("accuracy", _accuracy(record)),
         ("test", f"{percent(tested[0] / tested[1])} ({tested[0]:,} of {tested[1]:,})" if tested else "not asked"),
         ("contract", f"{verdict.contract.name}: {verdict.word}" if verdict is not None else "not verified"),

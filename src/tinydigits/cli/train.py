@@ -33,7 +33,9 @@ def train(
             "--data", "-d", help="A data set or folder, in place of the recipe's; with --resume: where it is now."
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", "-e", help="Epochs, in place of the recipe's.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", "-e", help="Epochs, in place of the recipe's; with --resume: in all.")
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", "-s", help="The seed, in place of the recipe's.")] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Train so many runs, with seeds from the first on.")] = 1,
     settings: Annotated[
@@ -65,9 +67,9 @@ def train(
     changes += [f"epochs={epochs}"] if epochs is not None else []
     changes += [f"seed={seed}"] if seed is not None else []
     if resume is not None:
-        if recipe or changes or seeds > 1:
-            raise TinydigitsError("train --resume", "takes no recipe and no change to it: the run has its own")
-        _resume(resume, model, source, out, device, threads, log or [])
+        if recipe or settings or seed is not None or seeds > 1:
+            raise TinydigitsError("train --resume", "takes no recipe and no change to it but --epochs: it has its own")
+        _resume(resume, model, source, out, device, threads, log or [], epochs)
         return
     changes += [f"data.source={json.dumps(source, ensure_ascii=False)}"] if source is not None else []
     if model is not None:
@@ -124,7 +126,7 @@ def _train(recipe: Recipe, out: Path, device: str | None, threads: int | None, l
 
 def _resume(
     target: str, model: str | None, source: str | None, out: Path, device: str | None, threads: int | None,
-    log: list[str],
+    log: list[str], epochs: int | None,
 ) -> None:  # fmt: skip
     from tinydigits import models
     from tinydigits.report import write_run_report
@@ -134,10 +136,10 @@ def _resume(
     if model is not None:
         models.allow(model, lasting=True)
     run = open_run(target, out)
-    was_finished = run.record.status == "finished"
+    was_finished = run.record.status == "finished" and epochs is None
     if was_finished and is_first_process():
         typer.echo(f"{run.folder} is finished already")
-    resume(run, device=device, threads=threads, reporter=_reporter(log), model=model, source=source)
+    resume(run, device=device, threads=threads, reporter=_reporter(log), model=model, source=source, epochs=epochs)
     if not is_first_process():
         _leave()
     if not was_finished or not (run.folder / "report.md").is_file():  # it may have been killed before its report

@@ -93,6 +93,7 @@ def train(
 def resume(
     run: str | Path | Run | None = None,
     *,
+    epochs: int | None = None,
     out: str | Path = "runs",
     model: Model | None = None,
     data: str | Path | None = None,
@@ -101,7 +102,7 @@ def resume(
     callbacks: Iterable[Callback] = (),
     quiet: bool = False,
 ) -> Run:
-    """Go on with a run that was stopped, to the same bits; a finished one is returned as it is.
+    """Go on with a run that was stopped, to the same bits; a finished one is returned as it is, or trained for longer.
 
     >>> import tempfile, tinydigits.library as td
     >>> with tempfile.TemporaryDirectory() as out:
@@ -109,9 +110,10 @@ def resume(
     ...     td.resume(run, quiet=True).record.resumed
     0
 
-    `run` is a run, its folder or its name in `out`; by default the latest. `model` and `data` say where its code and
-    its images are now, if they have moved. Raises TinydigitsError where the run, its code or its images are not as
-    they were.
+    `run` is a run, its folder or its name in `out`; by default the latest. `epochs` are those of the whole run, more
+    than its recipe has: the schedule goes on as that of so many epochs does, and the record says so. `model` and
+    `data` say where its code and its images are now, if they have moved. Raises TinydigitsError where the run, its code
+    or its images are not as they were.
     """
     from tinydigits.training import resume as resume_run
 
@@ -120,7 +122,7 @@ def resume(
     source = None if data is None else str(data)
     reporter = _reporter(callbacks, quiet=quiet)
     return _reported(
-        resume_run(found, device=device, threads=threads, reporter=reporter, model=named, source=source)
+        resume_run(found, device=device, threads=threads, reporter=reporter, model=named, source=source, epochs=epochs)
     )  # fmt: skip
 
 

@@ -194,7 +194,7 @@ def facts(record: Record) -> Iterator[tuple[str, object]]:
     yield "parameters", f"{record.num_parameters:,}, and {record.num_buffers:,} numbers in buffers"
     held_out = f", {record.num_validation:,} held out for validation" if record.num_validation else ""
     yield "trained on", f"{record.num_train:,} images of {record.source_label} train{held_out}"
-    yield "epochs", f"{record.epochs:,}"
+    yield "epochs", record.epochs_trained
     yield "steps", f"{record.steps:,}"
     statistics = f", and {record.images_for_statistics:,} for BatchNorm's" if record.images_for_statistics else ""
     yield "images seen", f"{record.images_seen:,}{statistics}"

@@ -75,7 +75,8 @@ class Record(_Part):
     `source` is a data set's name or the absolute path of a folder, `data_sha256` the digest of its training images,
     held-out ones included. `world_size` processes trained together, over `backend` (gloo or nccl; None for one alone).
     Memory and times are the first one's. `code_sha256` has the files of a model that is not of the package, by their
-    paths from its folder; None where it is not known, as in records of earlier versions.
+    paths from its folder; None where it is not known, as in records of earlier versions. `extended_at` has the epochs
+    after which the run was given more than its recipe had.
     """
 
     format: int = FORMAT
@@ -103,6 +104,7 @@ class Record(_Part):
     images_seen: int = 0
     images_for_statistics: int = 0
     resumed: int = 0
+    extended_at: list[int] = []
     seconds: Seconds = Seconds()
     peak_memory_bytes: int = 0
     result: Result | None = None
@@ -115,6 +117,12 @@ class Record(_Part):
         if not {"name", "seed", "epochs"} <= recipe.keys() or not isinstance(model, dict) or "name" not in model:
             raise ValueError("its recipe is not whole")
         return recipe
+
+    @property
+    def epochs_trained(self) -> str:
+        """How many epochs were trained, and after which ones it was given more."""
+        extended = f", extended after {' and '.join(map(str, self.extended_at))}" if self.extended_at else ""
+        return f"{self.epochs:,} of {self.recipe['epochs']:,}{extended}"
 
     @property
     def source_label(self) -> str:

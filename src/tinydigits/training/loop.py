@@ -21,7 +21,7 @@ from tinydigits import data, models
 from tinydigits.data import ImageSet
 from tinydigits.data.batches import seed_for
 from tinydigits.data.mix import mix
-from tinydigits.errors import Interrupted, TrainingDiverged, foreign_code
+from tinydigits.errors import Interrupted, TinydigitsError, TrainingDiverged, foreign_code
 from tinydigits.evaluate import Evaluation
 from tinydigits.machine import freed_memory_kept
 from tinydigits.recipe import Recipe, load, to_toml
@@ -89,20 +89,28 @@ def resume(
     reporter: Reporter | None = None,
     source: str | None = None,
     model: str | None = None,
+    epochs: int | None = None,
 ) -> Run:
     """Take a run up at its checkpoint and finish it: with the same device, threads and code, to the same bits.
 
-    A finished run is given back as it is. `source` is where its data are now, if they have moved; `model` names the
-    code of its model, where that was changed since. Raises TinydigitsError where the folder is incomplete, the training
-    images are not those that it began with, or its recipe names code that the user has not named.
+    A finished run is given back as it is, unless it is to have more `epochs` in all: its recipe then has these, its
+    schedule goes on as that of so many epochs does, and its record says where it was extended. `source` is where its
+    data are now, if they have moved; `model` names the code of its model, where that was changed since. Raises
+    TinydigitsError where the folder is incomplete, the training images are not those that it began with, or its recipe
+    names code that the user has not named.
     """
     started = time.perf_counter()
     record = run.record
     if is_first_process():
         run.discard_drafts()
-    if record.status == "finished":
+    is_longer = epochs is not None and epochs > record.recipe["epochs"]
+    if epochs is not None and not is_longer:
+        raise TinydigitsError(
+            f"run {run.folder}", got=f"epochs={epochs}", expected=f"more than its {record.recipe['epochs']}"
+        )
+    if record.status == "finished" and not is_longer:
         return run
-    recipe = load(run.file("recipe.toml"))
+    recipe = load(run.file("recipe.toml"), [f"epochs={epochs}"] if is_longer else [])
     code = models.choose_code(
         recipe.model.name, f"run {run.folder}", named=model, beside=run.folder, recorded=record.code_sha256,
         command=f"tinydigits train --resume {shlex.quote(str(run.folder))}",
@@ -111,6 +119,13 @@ def resume(
         origin = data.Origin(data.locate(source or record.source), record.data_sha256)
         setup, state = set_up(recipe, pick_device(device or record.device), origin=origin, spec=code.spec)
         load_checkpoint(state, setup.world, run)
+        if is_longer and setup.world.is_first:
+            run.write("recipe.toml", to_toml(recipe))
+        if is_longer:
+            extended = {"recipe": recipe.model_dump(mode="json", exclude_none=True)}
+            extended["extended_at"] = [*record.extended_at, state.epoch - 1]  # type: ignore[assignment]
+            state.record = state.record.model_copy(update=extended)
+            write_checkpoint(state, setup.world, run)
         return _finish(setup, state, run, reporter or Reporter(), started)
 
 

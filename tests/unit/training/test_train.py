@@ -221,6 +221,22 @@ def test_a_stopped_run_finds_its_folder_from_anywhere_and_takes_no_other_images(
     assert (card.source, card.data_sha256) == ("./moved", run.record.data_sha256)
 
 
+def test_a_finished_run_that_is_given_more_epochs_is_one_of_so_many_to_the_bit(tmp_path: Path) -> None:
+    settings = [*QUICK, "schedule={name='constant'}", "model.options.dropout=0.3"]
+    run = train(recipe.load("two-conv", [*settings, "epochs=2"]), out=tmp_path)
+    whole = train(recipe.load("two-conv", [*settings, "epochs=4"]), out=tmp_path)
+    extended = resume(run, epochs=4)
+    assert_same_bits(extended, whole)
+    record = extended.record
+    assert (record.status, record.epochs, record.extended_at, record.resumed) == ("finished", 4, [2], 1)
+    assert record.epochs_trained == "4 of 4, extended after 2"
+    assert record.recipe == whole.record.recipe
+    assert recipe.load(run.file("recipe.toml")) == recipe.load(whole.file("recipe.toml"))
+    assert len(extended.table("history.csv")) == 4 and resume(extended).record == record
+    with pytest.raises(TinydigitsError, match="expected more than its 4"):
+        resume(extended, epochs=4)
+
+
 def test_a_finished_run_is_given_back_as_it_is(tmp_path: Path) -> None:
     run = train(recipe.load("two-conv", QUICK), out=tmp_path)
     before = {path.name: path.stat().st_mtime_ns for path in run.folder.iterdir()}
