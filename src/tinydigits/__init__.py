@@ -7,7 +7,9 @@
 Every name is loaded when it is first used: importing the package imports neither torch nor NumPy.
 """
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = (
+    False  # a name that type checkers know; importing `typing` for it would take ten times as long as all else here
+)
 
 if TYPE_CHECKING:
     from tinydigits.contract import Contract as Contract
@@ -34,11 +36,11 @@ _TYPES = {"Contract": "contract", "Recipe": "recipe", "Run": "run", "Verdict": "
 """The modules of the types; the functions are in `library`."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "__version__":
         from importlib.metadata import version
 
-        value: Any = version("tinydigits")
+        value: object = version("tinydigits")
     elif name in __all__:
         from importlib import import_module
 
@@ -50,4 +52,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)
