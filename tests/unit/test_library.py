@@ -35,24 +35,6 @@ for module in pkgutil.walk_packages(td.__path__, "tinydigits."):
 assert {name: getattr(td, name) for name in td.__all__} == before
 assert [name for name in td.__all__ if name[0].islower() and not callable(before[name])] == []
 """
-A_USERS_FILE = """
-from pathlib import Path
-import numpy as np
-import torch
-import tinydigits as td
-net: torch.nn.Module = td.load("frontier-600")
-verdict: td.Verdict = td.verify(net, {"model": {"parameters": {"max": 600}}})
-figure: str = verdict.findings["model.parameters"].measured
-run: td.Run = td.train("digits", epochs=1, set={"optimizer.lr": 0.01}, callbacks=[lambda row: row["epoch"] > 1])
-run = td.resume(run)
-labels: list[str] = [answer.label for answer in td.predict([np.zeros((28, 28), np.uint8), Path("1.png")])]
-written: list[Path] = [file.path for file in td.export(run, "onnx", "c")]
-macs: int = td.summary(net).macs
-names: list[str] = [model.name for model in td.list_models()]
-contract: td.Contract = td.Contract(name="mine", model={"parameters": {"max": 600}})
-recipe: type[td.Recipe] = td.Recipe
-version: str = td.__version__
-"""
 
 
 class Net(nn.Module):
@@ -85,14 +67,6 @@ def bars(number: int) -> tuple[np.ndarray, np.ndarray]:
 def test_each_name_is_the_same_before_and_after_every_module_is_imported() -> None:
     done = subprocess.run([sys.executable, "-c", IMPORT_TWICE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_a_users_file_passes_a_strict_type_checker(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(A_USERS_FILE, encoding="utf-8")
-    assert [name for name in td.__all__ if f"td.{name}" not in A_USERS_FILE] == []
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "mine.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
 
 
 def test_a_model_and_images_in_memory_are_trained_verified_loaded_and_exported(tmp_path: Path) -> None:
