@@ -92,21 +92,27 @@ class Shelf(list[Pretrained]):
     def table(self) -> Table:
         """Name, architecture, sizes and test accuracy of each; an asterisk where several views were averaged.
 
-        >>> print(Shelf([find("frontier-600")]).table())
+        >>> print(Shelf([find("sprint")]).table())
+        trained  architecture  parameters  buffers    bytes  test accuracy  seed
+        sprint   six-conv          24,938      278  104,240        99.40 %     0
         """
-        rows, notes = [], {}
+        rows: list[list[str]] = []
+        shifted: dict[int, list[str]] = {}
         for model in self:
             record, (correct, seen) = model.run.record, model.test_counts
             shift_pixels = record.recipe["evaluation"]["shift_pixels"]
             if shift_pixels:
-                notes[shift_pixels] = f"* the mean answer to all shifts of up to {shift_pixels} px"
+                shifted.setdefault(shift_pixels, []).append(model.name)
             rows.append([
                 model.name, model.card.model, f"{record.num_parameters:,}", f"{record.num_buffers:,}",
                 f"{model.weights.stat().st_size:,}", percent(correct / seen) + "*" * bool(shift_pixels),
                 str(record.recipe["seed"]),
             ])  # fmt: skip
+        notes = [
+            f"* the mean answer to all shifts of up to {px} px: {', '.join(names)}" for px, names in shifted.items()
+        ]
         head = ["trained", "architecture", "parameters", "buffers", "bytes", "test accuracy", "seed"]
-        return Table(head, rows, "llrrrrr", list(notes.values()))
+        return Table(head, rows, "llrrrrr", notes)
 
     def __repr__(self) -> str:
         return str(self.table())
