@@ -53,6 +53,7 @@ class Reporters(Reporter):
     """Several that hear the same, one after the other.
 
     >>> Reporters([Reporter(), Reporter()]).on_epoch({"epoch": 1})
+    False
     """
 
     def __init__(self, reporters: Sequence[Reporter]) -> None:
