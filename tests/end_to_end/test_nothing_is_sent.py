@@ -95,7 +95,7 @@ def test_commands_leave_the_home_empty_and_ask_nothing_of_the_network(home: Home
         assert sign in out
         assert (home.left(), home.reached()) == ([], []), words
     assert (home.folder / "runs" / "mlflow.db").is_file()
-    assert {path.name for path in home.folder.iterdir()} == {"cache", "home", "runs", "trace"}
+    assert {path.name for path in home.folder.iterdir()} == {"home", "runs", "trace"}
 
 
 def test_the_service_has_no_socket_but_its_own(home: Home) -> None:
