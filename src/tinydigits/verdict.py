@@ -131,7 +131,8 @@ class Verdict(_Part):
             return validate(tree)
         stated = {key: value for key, value in tree.items() if key in ("verdict", "exit_code")}
         verdict: Verdict = validate({key: value for key, value in tree.items() if key not in stated})
-        if stated.items() - {"verdict": verdict.word, "exit_code": verdict.exit_code}.items():
+        outcome = {"verdict": verdict.word, "exit_code": verdict.exit_code}
+        if any(value != outcome[key] for key, value in stated.items()):  # of any type that JSON has
             raise ValueError(f"the verdict {verdict.word!r}, which its findings give")
         return verdict
 
