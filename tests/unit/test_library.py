@@ -95,6 +95,18 @@ def test_a_model_and_images_in_memory_are_trained_verified_loaded_and_exported(t
     assert exported.holds and exported.parity is not None and exported.parity.seen == 60
 
 
+def test_the_same_training_images_with_other_test_images_are_another_set(tmp_path: Path) -> None:
+    images_NHW, labels_N = bars(90)
+    contract = {"shapes": {"output": {"classes": 3}}, "accuracy": {"min": 0.5}}
+    first, second = (
+        td.train(Cell, images=(images_NHW[:60], labels_N[:60]), test=test, epochs=1, out=tmp_path, quiet=True)
+        for test in ((images_NHW[60:], labels_N[60:]), (images_NHW[60:75], labels_N[60:75]))
+    )
+    assert first.record.data_sha256 == second.record.data_sha256
+    counts = [td.verify(run, contract).test_counts for run in (first, second)]
+    assert [count and count[1] for count in counts] == [30, 15]
+
+
 def test_a_module_is_trained_from_the_weights_that_it_has_and_stays_as_it_was(tmp_path: Path) -> None:
     module, images = Net(), bars(90)
     before = copy.deepcopy(module.state_dict())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ def hold(splits: dict[str, tuple[Any, Any] | None], classes: Sequence[str] | Non
     >>> images, labels = np.zeros((4, 28, 28), np.uint8), [0, 1, 2, 1]
     >>> name = hold({"train": (images, labels)})
     >>> name, held(name, "train").classes, held(name, "test")
-    ('in-memory:9384504515', ('0', '1', '2'), None)
+    ('in-memory:dd572bad75', ('0', '1', '2'), None)
 
     `splits` has (images, labels) of "train", and of "validation" and "test" where there are any: images (N, 28, 28) or
     (N, 1, 28, 28) as uint8 of 0 to 255, or floating point of 0 to 1, bright ink on 0; labels (N,) count from 0. NumPy
@@ -33,11 +35,10 @@ def hold(splits: dict[str, tuple[Any, Any] | None], classes: Sequence[str] | Non
     num_classes = 1 + max((int(labels_N.max(initial=0)) for _, labels_N in arrays.values()), default=0)
     names = tuple(classes) if classes is not None else tuple(map(str, range(num_classes)))
     sets = {split: ImageSet("in memory", split, *pair, names) for split, pair in arrays.items()}
-    name = PREFIX + sets["train"].sha256[:10]
-    _sets[name] = {
-        split: ImageSet(name, split, images.images_NHW, images.labels_N, names, images.sha256)
-        for split, images in sets.items()
-    }
+    # Of all splits: the same training images with other test images are another source.
+    parts = [*names, *(f"{split} {images.sha256}" for split, images in sets.items())]
+    name = PREFIX + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:10]
+    _sets[name] = {split: replace(images, name=name) for split, images in sets.items()}
     return name
 
 
