@@ -109,7 +109,7 @@ class _InC(TorchFunctionMode):
     """Every call of a torch function comes by here; what is not in `_LAYERS`, or does not fit, goes on to torch.
 
     A BatchNorm waits for the call after it: a ReLU in its place becomes part of it, forward and backward, and saves
-    ways through the memory. Before any other call it is made as it is, so nothing sees that it waited.
+    passes over memory. Before any other call it runs as it is, so nothing sees that it waited.
     """
 
     def __init__(self, order: Order) -> None:

@@ -233,7 +233,7 @@ class Recipe(Part):
 
     `channels_last` and `batch_last` are orders in memory, for speed. `batch_last` is for few channels: layers in C, on
     the CPU in single precision. `fused` is for more of them, in bf16 and channels last: BatchNorm, the ReLU in place
-    after it and 2×2 maxima in C. Elsewhere, or without a C compiler, torch's layers do the same, to other last bits.
+    after it and 2×2 maxima in C. Elsewhere, or without a C compiler, torch's layers compute the same up to rounding.
 
     `batch_norm` is for a training in several processes: `synchronised` normalises by the whole batch, as one process
     does; `local` by each process's share of it, with the mean of their running statistics kept.
