@@ -15,23 +15,17 @@ Name = Annotated[str, typer.Argument(help="A name from `tinydigits datasets ls`.
 @app.command()
 def ls() -> None:
     """List the data sets with size, classes, licence and whether they are at hand."""
-    from rich.table import Table
-
     from tinydigits import data
-    from tinydigits.cli.console import plain_console
+    from tinydigits.cli.console import plain_console, print_table
+    from tinydigits.table import Table
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("name", no_wrap=True)
-    table.add_column("images", justify="right", no_wrap=True)
-    table.add_column("classes", justify="right", no_wrap=True)
-    table.add_column("licence", no_wrap=True)
-    table.add_column("at hand", overflow="fold")
+    rows = []
     for name in data.names():
         info = data.describe(name)
         images = f"{info.num_train:,} + {info.num_test:,}"
-        table.add_row(name, images, str(len(info.classes)), info.licence, _whereabouts(name))
+        rows.append((name, images, str(len(info.classes)), info.licence, _whereabouts(name)))
     console = plain_console()
-    console.print(table)
+    print_table(console, Table(("name", "images", "classes", "licence", "at hand"), rows, "lrrll"), folded=("at hand",))
     console.print("images: training + test. A folder of your own works wherever a name does.", style="dim")
     console.print("next: tinydigits datasets show mnist")
 

@@ -30,21 +30,12 @@ def shipped_files(
 
     @app.command(help=f"List the {kind}s that come with the package.")
     def ls() -> None:
-        from rich.table import Table
+        from tinydigits.cli.console import plain_console, print_table
+        from tinydigits.table import Table
 
-        from tinydigits.cli.console import plain_console
-
-        table = Table(box=None, header_style="bold", pad_edge=False)
         cells = [list(row) for row in rows()]
-        for column, values in zip(columns, zip(*cells, strict=True), strict=True):
-            is_last, is_number = column == columns[-1], all(value.isdigit() for value in values)
-            table.add_column(
-                column, no_wrap=not is_last, overflow="fold" if is_last else "ellipsis",
-                justify="right" if is_number else "left",
-            )  # fmt: skip
-        for row in cells:
-            table.add_row(*row)
-        plain_console().print(table)
+        align = ["r" if all(value.isdigit() for value in values) else "l" for values in zip(*cells, strict=True)]
+        print_table(plain_console(), Table(columns, cells, "".join(align)), folded=columns[-1:])
         typer.echo(f"next: {then} {example}, or tinydigits {kind}s cp {example} mine.toml")
 
     @app.command(help=f"Print a {kind}'s file.")
