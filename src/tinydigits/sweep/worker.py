@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tinydigits import data
 from tinydigits.errors import EndsProcess, Interrupted, TinydigitsError, TrainingDiverged
 from tinydigits.recipe import Recipe
-from tinydigits.run import Record, Run
+from tinydigits.run import Record, Run, runs_in
 from tinydigits.sweep.fields import Point
 from tinydigits.sweep.lease import Lease
 from tinydigits.sweep.options import compose, own_values
@@ -228,15 +228,24 @@ class Worker:
         """The run of a worker that was stopped or has died on this machine, with its checkpoint."""
         from tinydigits.sweep.lease import is_gone
 
-        for other in reversed(self.optuna_study.get_trials(deepcopy=False)):
-            attributes = other.user_attrs
-            if attributes.get("slot") != trial.user_attrs["slot"] or "run" not in attributes or counts(other):
-                continue
-            run = Run(self.study.folder / attributes["run"])
-            over = is_gone(attributes["owner"]) or attributes["owner"] == self.lease.owner
+        runs = runs_in(self.study.folder)  # before the trials: whoever has just begun one of these still runs below
+        trials = [other for other in self.optuna_study.get_trials(deepcopy=False) if other.number != trial.number]
+        named = {other.user_attrs["run"]: other for other in trials if "run" in other.user_attrs}
+        settings = trial.user_attrs["settings"]
+        # Killed after its run was there and before the storage had its name, a worker leaves a run that is nobody's.
+        takes_unnamed = not any(
+            other.state == self.states.RUNNING and "run" not in other.user_attrs
+            and other.user_attrs.get("settings", settings) == settings for other in trials
+        )  # fmt: skip
+        for run in reversed(runs):
+            if (other := named.get(run.name)) is None:
+                is_free = takes_unnamed
+            else:
+                owner = other.user_attrs["owner"]
+                is_free = other.user_attrs["slot"] == trial.user_attrs["slot"] and not counts(other)
+                is_free = is_free and (is_gone(owner) or owner == self.lease.owner)
             with suppress(TinydigitsError):
-                record = run.record
-                if over and record.status != "diverged" and record.recipe == _tree(recipe):
+                if is_free and run.record.status != "diverged" and run.record.recipe == _tree(recipe):
                     return run
         return None
 

@@ -74,6 +74,24 @@ def test_a_place_that_a_killed_worker_has_enqueued_is_taken_once(tmp_path: Path)
     assert study.optuna.trials[0].state.name == "COMPLETE" and study.optuna.trials[0].user_attrs["slot"] == 1
 
 
+def test_a_run_whose_worker_was_killed_before_it_could_name_it_is_taken_up(tmp_path: Path) -> None:
+    study = sweep.create(Sweep(name="n", recipe="two-conv", set=QUICK, vary={"epochs": [1, 2]}), tmp_path)
+    begin = """
+import os, signal, sys
+from tinydigits.sweep import open_study, work, worker
+worker.train = lambda *given, reporter, **named: train(*given, **named, reporter=Killed())
+class Killed(worker.Reporter):
+    def on_start(self, run, record): os.kill(os.getpid(), signal.SIGKILL)
+from tinydigits.training import train
+work(open_study(*sys.argv[1:]), threads=1, device="cpu")
+"""
+    killed = subprocess.run([sys.executable, "-c", begin, study.name, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL and len(runs_in(study.folder)) == 1
+    sweep.work(study, threads=1, device="cpu")
+    assert miscounts(study, 2) == []
+    assert [run.record.resumed for run in runs_in(study.folder)] == [1, 0]
+
+
 def test_a_stopped_study_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     study = sweep.create(Sweep(name="c", recipe="two-conv", set=QUICK, vary={"epochs": [40]}), tmp_path)
     worker = start(study, tmp_path)
