@@ -133,7 +133,12 @@ def graph_bytes(model: nn.Module, input_shape: tuple[int, ...], *, train: bool =
         try:
             # The first attempt leaves a mark in the images that it is given.
             program = _of_any_batch(copied, example.clone()) or torch.export.export(copied, (example,))
+            for node in program.graph.nodes:
+                if getattr(node.target, "namespace", "aten") not in ("aten", "higher_order", "prims"):
+                    raise TinydigitsError(where, f"goes through {node.target}, whose inside is code and no graph")
             torch.export.save(program, buffer)
+        except TinydigitsError:
+            raise
         except Exception as error:
             raise _export_error(where, error, example) from error
     return buffer.getvalue()

@@ -80,7 +80,7 @@ class _Hosted:
         return {"class": type(self.model).__name__}, {}
 
     def graphs(self, fields: dict[str, Any], parts: dict[str, bytes]) -> tuple[dict[str, Any], dict[str, bytes]]:
-        """Its graphs of both modes; where it has none, why, and the parameters that it lists."""
+        """Its graphs of both modes; where it has none, why."""
         from tinydigits.errors import EndsProcess, TinydigitsError
         from tinydigits.trace import graph_bytes, materialised, own_backward_passes
 
@@ -94,17 +94,15 @@ class _Hosted:
                 raise
             except TinydigitsError as error:
                 reasons[name] = str(error.problem)
-        if "eval" not in found:
-            found = {"parameters": self._parameters()}
-        elif "train" in found and (names := own_backward_passes(copy.deepcopy(self.model), shape)):
+        if "train" in found and (names := own_backward_passes(copy.deepcopy(self.model), shape)):
             reasons["gradients"] = f"the backward pass of {', '.join(names)} is written by hand, which no graph holds"
         return {"reasons": reasons}, found
 
-    def _parameters(self) -> bytes:
+    def parameters(self, fields: dict[str, Any], parts: dict[str, bytes]) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """The parameters that it lists."""
         from safetensors.torch import save
 
-        unique = {id(p): (name, p) for name, p in self.model.named_parameters()}.values()
-        return save({name: p.detach().cpu().contiguous().clone() for name, p in unique})
+        return {}, {"parameters": save({name: p.detach().clone() for name, p in self.model.named_parameters()})}
 
     def rebuilt(self, fields: dict[str, Any], parts: dict[str, bytes]) -> tuple[dict[str, Any], dict[str, bytes]]:
         """The graph of one that is built anew, from other random numbers."""

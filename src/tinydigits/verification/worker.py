@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -68,9 +68,9 @@ class Worker:
         self._threads, self._is_built = threads, False
         self._refused: tuple[str, ...] | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="tinydigits-", ignore_cleanup_errors=True)
-        self._printed: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the process)
+        self._printed = Path(self._folder.name, "printed")
         self._process = self._start()
-        weakref.finalize(self, _end, self._process, self._folder, self._printed)
+        weakref.finalize(self, _end, self._process, self._folder)
 
     def _start(self) -> subprocess.Popen[bytes]:
         own, foreign = Path(self._folder.name, "own"), Path(self._folder.name, "foreign")
@@ -79,17 +79,17 @@ class Worker:
         sources = [str(path) for path in models.source_files(self.spec)]
         readable, listable = sandbox.readable_places(hidden=[cache_folder("mnist").parent])
         kept = {name: os.environ[name] for name in (*_THREADS, "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
-        process = subprocess.Popen(
-            [
-                sys.executable, "-P", "-B", str(Path(__file__).with_name("_worker_process.py")),
-                json.dumps([str(Path(place).absolute()) for place in sys.path]),
-            ],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._printed, cwd=own, start_new_session=True,
-            env=kept | {
-                "HOME": str(own), "TMPDIR": str(own), "TORCHINDUCTOR_CACHE_DIR": str(own), "USER": "worker",
-                "PATH": os.defpath, "PYTHONIOENCODING": "utf-8",
-            },
-        )  # fmt: skip
+        command = [sys.executable, "-P", "-B", "-u", str(Path(__file__).with_name("_worker_process.py"))]
+        command.append(json.dumps([str(Path(place).absolute()) for place in sys.path]))
+        environment = kept | {
+            "HOME": str(own), "TMPDIR": str(own), "TORCHINDUCTOR_CACHE_DIR": str(own), "USER": "worker",
+            "PATH": os.defpath, "PYTHONIOENCODING": "utf-8",
+        }  # fmt: skip
+        with self._printed.open("wb") as printed:
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=printed, cwd=own, env=environment,
+                start_new_session=True,
+            )  # fmt: skip
         assert process.stdin is not None
         send(process.stdin, {
             "readable": readable + sources, "listable": listable + sorted({str(Path(path).parent) for path in sources}),
@@ -108,8 +108,8 @@ class Worker:
     @property
     def printed(self) -> str:
         """The beginning of what its code printed, on one line."""
-        self._printed.seek(0)
-        text = self._printed.read(4 * _MOST_PRINTED).decode("utf-8", errors="replace").strip()
+        with self._printed.open("rb") as file:
+            text = file.read(4 * _MOST_PRINTED).decode("utf-8", errors="replace").strip()
         return printable(text[:_MOST_PRINTED])
 
     def judged(self, subject: Subject) -> Subject:
@@ -125,7 +125,8 @@ class Worker:
         except TinydigitsError as error:
             reason = f"it has no graph to read: {error.problem or error}"
             lacks = dict.fromkeys(("train", "structure", "state", "devices"), reason)
-            return replace(subject, model=_Remote(self, parts.get("parameters")), lacks=lacks, spec=None)
+            parameters = self._ask("parameters", "asked for its parameters")[1].get("parameters")
+            return replace(subject, model=_Remote(self, parameters), lacks=lacks, spec=None)
         lacks = {"gradients": reasons["gradients"]} if "gradients" in reasons else {}
         if not model.has_train_mode:
             lacks["train"] = f"it has no graph of train mode: {reasons.get('train')}"
@@ -236,10 +237,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def _end(process: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str], printed: IO[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str]) -> None:
     _kill(process)
     process.wait()
-    for stream in (process.stdin, process.stdout, printed):
+    for stream in (process.stdin, process.stdout):
         if stream is not None:
             with contextlib.suppress(OSError):  # of what was not sent any more
                 stream.close()
