@@ -92,7 +92,8 @@ def test_neither_a_runs_model_nor_that_of_a_sweep_ends_the_process(here: Path, m
     (here / "net.py").write_text(NET.replace(IN_FORWARD, ends + IN_FORWARD), encoding="utf-8")
     assert error_of(f"{VERBS['train']} --out one") is None
     monkeypatch.setenv("END", "softly")
-    for words in ("verify latest --contract contract.toml", "export latest onnx", "export latest safetensors"):
+    assert error_of("verify latest --contract contract.toml --out one") is None  # its worker has no such variable
+    for words in ("export latest onnx", "export latest safetensors"):
         assert isinstance(error_of(f"{words} --out one"), EndsProcess), words
     assert not list(here.glob("one/*/*.onnx"))  # nothing that was not found to be right
     # In a worker's process; a search rejects settings whose model does not fit, and this is none of those.
@@ -103,15 +104,6 @@ def test_neither_a_runs_model_nor_that_of_a_sweep_ends_the_process(here: Path, m
     for words in (f"{SWEEP} --vary optimizer.lr=0.01,0.02", f"sweep join {study}"):
         error = error_of(words)
         assert isinstance(error, TinydigitsError) and "all its workers were killed" in str(error), words
-
-
-def test_a_process_that_only_measures_is_not_ended_either(here: Path) -> None:
-    in_another = "        if 'tinydigits.checks' not in sys.modules: END\n"
-    (here / "contract.toml").write_text("[latency]\nmax_ms = 1_000\n", encoding="utf-8")
-    for end in ("sys.exit(0)", "os._exit(0)"):
-        (here / "net.py").write_text(NET.replace(IN_FORWARD, in_another.replace("END", end) + IN_FORWARD), "utf-8")
-        error = error_of(VERBS["verify"])
-        assert isinstance(error, EndsProcess) and "when latency is measured (exit code 0)" in str(error), error
 
 
 # A verb whose body is replaced; the codes that `main` ends with.
@@ -194,7 +186,7 @@ def test_the_verdict_is_printed_though_the_model_is_a_script_that_redirects_what
     done = tinydigits(f"tinydigits {VERBS['verify']} --json -")
     assert done.returncode == 0 and json.loads(done.stdout)["verdict"] == "holds"
     assert "net.py:Net against contract: holds" in done.stderr
-    assert (here / "log").read_text(encoding="utf-8") == "epoch 1\n"
+    assert not (here / "log").exists()  # it was written into a folder of its worker's own
 
 
 @pytest.mark.parametrize("columns", ["0", "5", "many"])

@@ -94,7 +94,7 @@ def test_what_was_trained_here_is_verified_from_everywhere(project: Path, monkey
     (other / "contract.toml").write_text(CONTRACT.replace("7_850", "1"), encoding="utf-8")
     monkeypatch.chdir(other)
     answer = tinydigits("verify", f"../my project/runs/{run.name}")
-    assert "against mine: holds" in answer.output and "code" not in answer.output
+    assert "against mine: holds" in answer.output and "code differs" not in answer.output
     record = json.loads((project / "runs" / run.name / "record.json").read_text(encoding="utf-8"))
     recorded = record.pop("code_sha256")
     (project / "runs" / run.name / "record.json").write_text(json.dumps(record), encoding="utf-8")
@@ -105,7 +105,7 @@ def test_what_was_trained_here_is_verified_from_everywhere(project: Path, monkey
     shutil.rmtree(project.parent / "cache")  # on another machine
     command = refused("verify", f"../my project/runs/{run.name}", says="names code to run")
     assert command[-2:] == ["--model", "../my project/model.py:Net"]
-    assert "code" not in tinydigits(*command).output  # it is what the run was trained with
+    assert "code differs" not in tinydigits(*command).output  # it is what the run was trained with
     with pytest.raises(TinydigitsError, match="names no code"):
         tinydigits("verify", "two-conv", "--contract", "contract.toml", "--model", "../my project/model.py:Net")
 
