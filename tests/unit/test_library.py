@@ -6,6 +6,7 @@ import copy
 import gc
 import inspect
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -19,7 +20,9 @@ import torch
 from torch import nn
 
 import tinydigits as td
+from tinydigits import recipe
 from tinydigits.errors import Interrupted, TinydigitsError, TrainingDiverged
+from tinydigits.optim import build_optimizer
 
 IMPORT_TWICE = """
 import importlib, pkgutil, sys
@@ -34,6 +37,46 @@ for module in pkgutil.walk_packages(td.__path__, "tinydigits."):
             print(module.name, error)
 assert {name: getattr(td, name) for name in td.__all__} == before
 assert [name for name in td.__all__ if name[0].islower() and not callable(before[name])] == []
+"""
+
+
+EVERYWHERE = """
+import multiprocessing, sys, threading
+import numpy as np
+import tinydigits as td
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 4, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(256, 10))
+
+contract = {"behaviour": {"determinism": True}, "accuracy": {"source": "digits", "min": 0.3}}
+one = np.pad(np.full((20, 3), 255, np.uint8), ((4, 4), (12, 13)))
+
+def everything(out, answers):
+    run = td.resume(td.train(Net, epochs=1, quiet=True, out=out, threads=2), epochs=2, quiet=True)
+    holds = bool(td.verify(run, contract)) and td.export(run, "onnx")[0].holds
+    answers.put((run.record.epochs, holds, td.predict(one)[0].label, type(td.load(run)) is Net))
+
+"""
+IN_CHILDREN = """
+if __name__ == "__main__":
+    here = multiprocessing.get_context("spawn").Queue()
+    everything("here", here)  # torch's threads are there when the process is forked
+    places = {"thread": threading.Thread}
+    places |= {way: multiprocessing.get_context(way).Process for way in ("fork", "spawn")}
+    for name, place in places.items():
+        started = place(target=everything, args=(name, here), daemon=True)
+        started.start()
+        started.join(60)
+        print(name, "hangs" if started.is_alive() else "ends")
+    print([here.get(timeout=5) for _ in range(4)] == [(2, True, "1", True)] * 4)
+"""
+AT_A_PROMPT = """
+import queue
+answers = queue.Queue()
+everything("out", answers)
+print(answers.get() == (2, True, "1", True))
 """
 
 
@@ -135,6 +178,45 @@ def test_what_a_session_kept_in_memory_is_refused_by_name_in_the_next(tmp_path: 
             [sys.executable, "-m", "tinydigits", *command], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert message in done.stdout + done.stderr and done.returncode in (1, 2), done.stdout + done.stderr
+
+
+def run_python(words: list[str], folder: Path, text: str | None = None) -> str:
+    done = subprocess.run(
+        [sys.executable, *words], cwd=folder, input=text, capture_output=True, text=True, check=False, timeout=240,
+        env=os.environ | {"OMP_NUM_THREADS": "2"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_it_works_in_a_thread_and_in_forked_and_spawned_children(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(EVERYWHERE + IN_CHILDREN, encoding="utf-8")
+    assert run_python(["script.py"], tmp_path).splitlines() == ["thread ends", "fork ends", "spawn ends", "True"]
+
+
+def test_it_works_at_a_prompt(tmp_path: Path) -> None:
+    assert run_python(["-i"], tmp_path, EVERYWHERE + AT_A_PROMPT).splitlines()[-1] == "True"
+
+
+def test_a_trained_module_is_plain_torch_and_it_and_optimizers_can_be_pickled(tmp_path: Path) -> None:
+    run = td.train(Net, images=bars(60), epochs=1, set={"optimizer.name": "sgd"}, out=tmp_path, quiet=True)
+    net = td.load(run)
+    assert not {"forward", "__call__"} & vars(net).keys() and not net._forward_hooks and not net._forward_pre_hooks
+    images_N1HW = torch.rand(5, 1, 28, 28)
+    for other in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
+        assert torch.equal(other(images_N1HW), net(images_N1HW)) and other.card == net.card
+    fresh = Net()
+    fresh.load_state_dict(net.state_dict())
+    assert all(type(parameter) is nn.Parameter for parameter in net.parameters())
+    for settings in ({"name": "sgd"}, {"name": "adamw"}, {"name": "muon", "other_lr": 0.1, "momentum": 0.9}):
+        chosen = recipe.load("digits", {"optimizer": {"lr": 0.1, **settings}})
+        optimizer = build_optimizer(fresh, chosen.optimizer)
+        fresh(images_N1HW).sum().backward()
+        optimizer.step()
+        again = pickle.loads(pickle.dumps(optimizer))
+        assert str(again.state_dict()) == str(optimizer.state_dict())
+        assert type(again) is type(optimizer).__mro__[1], type(again)
+        again.step()
 
 
 @pytest.mark.parametrize(("images", "message"), [

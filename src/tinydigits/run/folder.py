@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from tinydigits.documents import load_document
 from tinydigits.errors import TinydigitsError
+from tinydigits.figures import count_of
 from tinydigits.run.source import source_of
 from tinydigits.run.writing import discard, sync_folder, write_atomic, write_error
 from tinydigits.text import source_label
@@ -169,7 +170,7 @@ class Run:
             return f"Run({str(self.folder)!r}), damaged"
         result = record.result
         share = f", {result.correct:,} of {result.seen:,} {result.split} images right" if result is not None else ""
-        return f"Run({str(self.folder)!r}), {record.status} after {record.epochs} epochs{share}"
+        return f"Run({str(self.folder)!r}), {record.status} after {count_of(record.epochs, 'epoch')}{share}"
 
     def _repr_html_(self) -> str:
         # Of its report; the mistakes on test images where `verify` has asked them.
