@@ -41,8 +41,9 @@ class TinydigitsError(Exception):
     recipe two-conv: optimizer.lr: got -1, expected > 0
       try: --set optimizer.lr=0.01
 
-    `where` names the file, recipe or option; `problem` says what is wrong when got/expected do not say it all. The
-    command line prints the message without a traceback and exits with 2.
+    `where` names the file, recipe or option; `problem` says what is wrong when got/expected do not say it all. These,
+    `got`, `expected` and `hint` are attributes. The command line prints the message without a traceback and exits with
+    2.
     """
 
     def __init__(

@@ -44,6 +44,7 @@ class Exported:
 
     @property
     def holds(self) -> bool:
+        """Whether it answers as the weights do, as far as it was asked."""
         return self.parity is None or self.parity.holds
 
     def __repr__(self) -> str:

@@ -44,7 +44,7 @@ def verify(
 ) -> Verdict:
     """Put every check of a contract to a model; a verdict, which is true where it holds.
 
-    >>> import tinydigits.library as td
+    >>> import tinydigits as td
     >>> verdict = td.verify("two-conv", {"model": {"parameters": {"max": 25_000}}})
     >>> bool(verdict), verdict.findings["model.parameters"].measured
     (True, '13,242')
@@ -90,7 +90,7 @@ def predict(
 ) -> Listing[Answer]:
     """Read the digits of pictures, without torch; an answer for each digit, none for a picture without ink.
 
-    >>> import numpy as np, tinydigits.library as td
+    >>> import numpy as np, tinydigits as td
     >>> one = np.zeros((28, 28), np.uint8)
     >>> one[4:24, 13:15] = 255
     >>> [answer.label for answer in td.predict(one)]
@@ -98,8 +98,8 @@ def predict(
 
     `pictures` is a path, of a file or a folder, a glob, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4), uint8 or
     floating point of 0 to 1, or a list of these. With `many` each digit of a picture is read. `model` is a shipped
-    model's name, an ONNX file or a run, which is exported first where it has no ONNX file; by default the model of
-    `tinydigits predict`. Raises TinydigitsError for what is no picture, and for a model that cannot be asked.
+    model's name, an ONNX file or a run, which is exported first where it has no ONNX file; by default
+    `gap-cnn-tuned`. Raises TinydigitsError for what is no picture, and for a model that cannot be asked.
     """
     from tinydigits.prediction import classify_picture, open_model, pictures_in
     from tinydigits.run import Run

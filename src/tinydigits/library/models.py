@@ -25,7 +25,7 @@ __all__ = ["export", "list_models", "load", "summary"]
 def load(run: str | Path | Run | None = None, *, model: Model | None = None, out: str | Path = "runs") -> nn.Module:
     """A trained model as a module of torch, in eval mode on the CPU; `card` says how it takes its images.
 
-    >>> import tinydigits.library as td
+    >>> import tinydigits as td
     >>> net = td.load("frontier-600")
     >>> net.training, net.card.mean, net.card.classes[:3]
     (False, 0.1307, ['0', '1', '2'])
@@ -45,7 +45,7 @@ def load(run: str | Path | Run | None = None, *, model: Model | None = None, out
 def summary(model: Model, input_shape: tuple[int, ...] = (1, 28, 28)) -> Trace:
     """The layers of a model: output shapes, parameters, receptive fields and multiply-adds, read from its graph.
 
-    >>> import tinydigits.library as td
+    >>> import tinydigits as td
     >>> td.summary("two-conv").num_parameters
     13242
 
@@ -74,7 +74,7 @@ def export(
 ) -> Listing[Exported]:
     """Write a trained model in some formats; each file is asked for every test image, and compared.
 
-    >>> import tempfile, tinydigits.library as td
+    >>> import tempfile, tinydigits as td
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     [exported] = td.export("frontier-600", "safetensors", to=folder)
     ...     exported.path.name, exported.parity is None or exported.holds
@@ -99,7 +99,7 @@ def export(
 def list_models() -> Shelf:
     """The trained models that come with the package, as a table with sizes and accuracies.
 
-    >>> import tinydigits.library as td
+    >>> import tinydigits as td
     >>> [model.name for model in td.list_models()][:2]
     ['dash-99', 'dash-994']
     """

@@ -47,7 +47,7 @@ def train(
 ) -> Run:
     """Train a recipe, a folder of pictures or a model of your own, and write a run.
 
-    >>> import tempfile, tinydigits.library as td
+    >>> import tempfile, tinydigits as td
     >>> with tempfile.TemporaryDirectory() as out:
     ...     td.train("digits", epochs=2, out=out, quiet=True).record.epochs
     2
@@ -103,7 +103,7 @@ def resume(
 ) -> Run:
     """Go on with a run that was stopped, to the same bits; a finished one is returned as it is, or trained for longer.
 
-    >>> import tempfile, tinydigits.library as td
+    >>> import tempfile, tinydigits as td
     >>> with tempfile.TemporaryDirectory() as out:
     ...     run = td.train("digits", epochs=1, out=out, quiet=True)
     ...     td.resume(run, quiet=True).record.resumed

@@ -152,13 +152,14 @@ def _picture(path: Path) -> str:
 
 @dataclass(frozen=True, repr=False)
 class Run:
-    """A run's folder.
+    """The folder that a training leaves behind: its record, weights, tables and pictures.
 
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as out:
-    ...     run = create(out, "two-conv", seed=0, files={"recipe.toml": "epochs = 1"})
-    ...     (run.folder / "recipe.toml").read_text(), (Path(out) / "latest").samefile(run.folder)
-    ('epochs = 1', True)
+    >>> import tinydigits as td
+    >>> run = td.list_models()[0].run
+    >>> run.record.num_parameters, run.record.epochs, run.file("record.json").name
+    (20562, 1, 'record.json')
+
+    In a notebook it shows its curves and its mistakes.
     """
 
     folder: Path
