@@ -66,6 +66,10 @@ class TinydigitsError(Exception):
         message = printable(str(where)) + (f": {details}" if clauses else "")
         super().__init__(message + (_TRY + printable(hint) if hint else ""))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process gets it with its parts, where Exception's own way would take the message for `where`."""
+        return Exception.__new__, (type(self), *self.args), vars(self)
+
 
 class DataUnavailable(TinydigitsError):
     """A data set that is neither on this machine nor to be had from its mirrors."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import inspect
+import multiprocessing
 import os
 import pickle
 import random
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +232,15 @@ def test_images_that_do_not_fit_are_refused(images: tuple[np.ndarray, np.ndarray
     with pytest.raises(TinydigitsError) as error:
         td.train(Net, images=images)
     assert message in str(error.value)
+
+
+def test_errors_are_the_command_lines_sentences_and_keep_their_parts_between_processes() -> None:
+    command = [sys.executable, "-m", "tinydigits", "train", "digitz"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        error = pool.submit(td.train, "digitz").exception()
+    assert isinstance(error, TinydigitsError) and done.returncode == 2 and f"{error}\n" in done.stderr
+    assert (error.where, error.problem, error.hint) == ("recipe", "unknown recipe 'digitz'", "digits")
 
 
 def test_early_stopping_ends_a_training_that_gets_no_better_and_resumes_to_the_same_end(tmp_path: Path) -> None:
