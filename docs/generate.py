@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import inspect
 import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,19 @@ from typer.testing import CliRunner
 
 sys.path.append(str(Path(__file__).parents[1]))  # beside the installed package
 
+import tinydigits as td
 from benchmarks import corpus, exports, frontier, pictures, results_page, service, sweeps
 from benchmarks.provenance import short
 from tinydigits import checks, contract, data, models, pretrained, recipe, sweep
 from tinydigits.cli.main import app
+from tinydigits.errors import DataUnavailable, Interrupted, TinydigitsError, TrainingDiverged
+from tinydigits.exports import Exported, Parity
+from tinydigits.finding import Finding
+from tinydigits.models import WeightsCard
+from tinydigits.prediction import Answer
 from tinydigits.run import write_atomic
+from tinydigits.trace import Trace
+from tinydigits.training import Reporter
 
 ROOT = Path(__file__).parents[1]
 PART = re.compile(r"(?<=<!-- generated: )(?P<what>[^\n]+?)(?P<open> -->\n)(?P<text>.*?)(?P<close><!-- end -->)", re.S)
@@ -302,6 +312,76 @@ def describe_option(option: Any) -> str:
     return (option.help or "") + (f" Default: `{option.default}`." if has_default else "")
 
 
+# Python, from the docstrings of its public names.
+
+
+_ALIASES = {"Text": "str", "_Details": "dict[str, Any]"}  # a type's own names for types with validators
+
+
+def list_python() -> Iterator[str]:
+    for name in sorted(td.__all__, key=lambda name: (name[0].isupper(), name)):
+        if name != "__version__":
+            yield from describe_python(f"td.{name}", getattr(td, name))
+
+
+def list_given() -> Iterator[str]:
+    for given in (Finding, Answer, Exported, Parity, Trace, WeightsCard, Reporter):
+        yield from describe_python(".".join([*given.__module__.split(".")[:2], given.__name__]), given)
+
+
+def list_errors() -> Iterator[str]:
+    for error in (TinydigitsError, TrainingDiverged, Interrupted, DataUnavailable):
+        yield from describe_python(f"tinydigits.errors.{error.__name__}", error)
+
+
+def describe_python(name: str, described: Any) -> Iterator[str]:
+    """A function's signature, a class's attributes and methods, and the docstring, its examples apart."""
+    yield f"### `{name}`"
+    yield ""
+    if inspect.isfunction(described):
+        yield "```python"
+        yield f"{name}{signature(described)}"
+        yield "```"
+        yield ""
+    is_example = False
+    for line in [*(inspect.getdoc(described) or "").splitlines(), ""]:
+        starts = line.startswith(">>>") and not is_example
+        if starts:
+            yield from ("", "```pycon")
+        elif is_example and not line:
+            yield "```"
+        is_example = starts or (is_example and bool(line))
+        yield line
+    if inspect.isclass(described) and (rows := list(members(described))):
+        yield from table(["attribute or method", "what it is"], rows)
+    yield ""
+
+
+def signature(function: Callable[..., Any]) -> str:
+    """A parameter a line, without the types that the docstring has in words."""
+    bare = inspect.signature(function)
+    parameters = [one.replace(annotation=inspect.Parameter.empty) for one in bare.parameters.values()]
+    text = str(bare.replace(parameters=parameters, return_annotation=inspect.Signature.empty)).replace("'", '"')
+    return text if len(text) < 90 else "(\n    " + text[1:-1].replace(", ", ",\n    ") + ",\n)"
+
+
+def members(described: type) -> Iterator[list[str]]:
+    """What a class has of its own: its fields with their types, then its properties and methods."""
+    fields = getattr(described, "model_fields", {})
+    if described not in (td.Recipe, td.Contract):  # whose fields have pages of their own
+        for name, kind in inspect.get_annotations(described).items():
+            if not name.startswith("_") and "ClassVar" not in str(kind):
+                yield [f"`{name}`", f"`{_ALIASES.get(kind, kind)}`"]
+    for name, member in vars(described).items():
+        if name.startswith(("_", "model_")) or name in fields:
+            continue
+        first = " ".join((inspect.getdoc(member) or "").partition("\n\n")[0].split())
+        if isinstance(member, property | cached_property):
+            yield [f"`{name}`", first]
+        elif inspect.isfunction(member):
+            yield [f"`{name}{signature(member).replace('(self, ', '(').replace('(self)', '()')}`", first]
+
+
 PARTS: dict[str, Callable[[], Iterable[str]]] = {
     "models": list_models,
     "recipes": list_recipes,
@@ -315,6 +395,9 @@ PARTS: dict[str, Callable[[], Iterable[str]]] = {
     "checks": list_checks,
     "corpus": lambda: [corpus.part()],
     "commands": list_commands,
+    "python": list_python,
+    "python given": list_given,
+    "python errors": list_errors,
     "results": lambda: [results_page.part()],
     "records": lambda: [frontier.part()],
     "service": lambda: [service.part()],

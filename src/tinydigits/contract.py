@@ -25,14 +25,15 @@ Limits = dict[str, Any]
 class Contract(BaseModel):
     """What a model must hold to: groups of limits, each under the name of the check that measures it.
 
-    >>> contract = Contract(name="small", model={"parameters": {"max": 24_999}}, behaviour={"finite": True})
+    >>> import tinydigits as td
+    >>> contract = td.Contract(name="small", model={"parameters": {"max": 24_999}}, behaviour={"finite": True})
     >>> contract.limits(check_names=["model.parameters", "behaviour.finite"])
     {'model.parameters': {'max': 24999}, 'behaviour.finite': {}}
 
     `true` asks for a check with its own settings, a table changes them, `false` leaves the check out. A check's table
     may hold further checks:
 
-    >>> contract = Contract(name="each", accuracy={"min": 0.99, "per_class": {"min": 0.98}})
+    >>> contract = td.Contract(name="each", accuracy={"min": 0.99, "per_class": {"min": 0.98}})
     >>> contract.limits(check_names=["accuracy", "accuracy.per_class"])
     {'accuracy': {'min': 0.99}, 'accuracy.per_class': {'min': 0.98}}
     """

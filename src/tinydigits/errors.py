@@ -41,8 +41,9 @@ class TinydigitsError(Exception):
     recipe two-conv: optimizer.lr: got -1, expected > 0
       try: --set optimizer.lr=0.01
 
-    `where` names the file, recipe or option; `problem` says what is wrong when got/expected do not say it all. The
-    command line prints the message without a traceback and exits with 2.
+    `where` names the file, recipe or option; `problem` says what is wrong when got/expected do not say it all. These,
+    `got`, `expected` and `hint` are attributes. The command line prints the message without a traceback and exits with
+    2.
     """
 
     def __init__(
@@ -64,6 +65,10 @@ class TinydigitsError(Exception):
         details = _TRY.join(map(printable, ", ".join(clauses).split(_TRY)))
         message = printable(str(where)) + (f": {details}" if clauses else "")
         super().__init__(message + (_TRY + printable(hint) if hint else ""))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process gets it with its parts, where Exception's own way would take the message for `where`."""
+        return Exception.__new__, (type(self), *self.args), vars(self)
 
 
 class DataUnavailable(TinydigitsError):

@@ -14,10 +14,21 @@ from typing import Any
 
 __all__ = [
     "cache_root", "describe_arithmetic", "describe_machine", "describe_versions", "find_git_commit",
-    "freed_memory_kept", "keep_freed_memory", "machine_words", "peak_memory_bytes",
+    "freed_memory_kept", "is_forked", "keep_freed_memory", "machine_words", "peak_memory_bytes",
 ]  # fmt: skip
 
 _USUAL_THRESHOLD_BYTES = 128 * 1024  # of glibc, for both
+
+_PROCESS = os.getpid()
+
+
+def is_forked() -> bool:
+    """Whether this process was forked after it had loaded this module: it has its parent's memory, not its threads.
+
+    >>> is_forked()
+    False
+    """
+    return os.getpid() != _PROCESS
 
 
 def cache_root() -> Path:

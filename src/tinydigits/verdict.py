@@ -116,16 +116,14 @@ class Counted(NamedTuple):
 class Verdict(_Part):
     """All findings, and what exactly they are about.
 
-    >>> contract = JudgedContract(name="small", sha256="ab", text="")
-    >>> finding = Finding("model.parameters", "pass", "98", "at most 99")
-    >>> target = JudgedTarget(kind="model", name="net")
-    >>> verdict = Verdict(target=target, contract=contract, findings=Findings([finding]))
-    >>> bool(verdict), verdict.exit_code
-    (True, 0)
+    >>> import tinydigits as td
+    >>> verdict = td.verify("two-conv", td.Contract(name="small", model={"parameters": {"max": 14_000}}))
+    >>> bool(verdict), verdict.findings["model.parameters"].measured
+    (True, '13,242')
     >>> verdict
-    check             measured  limit       finding
-    model.parameters  98        at most 99  pass
-    net against small: holds (1 pass)
+    check             measured  limit           finding
+    model.parameters  13,242    at most 14,000  pass
+    two-conv against small: holds (1 pass)
 
     `verified_at` is an ISO 8601 time, `seconds` how long it took.
     """
@@ -177,7 +175,8 @@ class Verdict(_Part):
         rows = [(finding.check, finding.measured, finding.limit, finding.status) for finding in self.findings]
         notes = [f"{finding.check}: {finding.why}" for finding in self.not_passed if finding.why]
         outcome = f"{self.headline} ({self.summary})"
-        return Table(("check", "measured", "limit", "finding"), rows, "llll", [*notes, outcome])
+        bold = [number for number, finding in enumerate(self.findings) if finding.status != "pass"]
+        return Table(("check", "measured", "limit", "finding"), rows, "llll", [*notes, outcome], bold)
 
     def __str__(self) -> str:
         return str(self.table())

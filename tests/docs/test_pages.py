@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import typer
 
+import tinydigits as td
 from tinydigits import checks, contract, data, models, recipe
 from tinydigits.cli.main import app
 
@@ -143,6 +144,13 @@ def test_every_check_is_documented(name: str) -> None:
 @pytest.mark.parametrize("name", models.names())
 def test_every_model_is_documented(name: str) -> None:
     assert f"| `{name}` |" in documented("architecture.md")
+
+
+@pytest.mark.parametrize("name", sorted(set(td.__all__) - {"__version__"}))
+def test_every_public_name_has_an_example_and_says_what_it_raises(name: str) -> None:
+    part = documented("reference.md").partition(f"### `td.{name}`\n")[2].partition("\n### ")[0]
+    assert re.search(r"```pycon\n>>> import .*tinydigits", part)
+    assert "TinydigitsError" in part or name in ("list_models", "Contract", "Recipe", "Verdict")
 
 
 @pytest.mark.parametrize("name", data.names())

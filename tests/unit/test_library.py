@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import gc
 import inspect
+import multiprocessing
 import os
+import pickle
 import random
 import signal
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +22,9 @@ import torch
 from torch import nn
 
 import tinydigits as td
+from tinydigits import recipe
 from tinydigits.errors import Interrupted, TinydigitsError, TrainingDiverged
+from tinydigits.optim import build_optimizer
 
 IMPORT_TWICE = """
 import importlib, pkgutil, sys
@@ -34,6 +39,46 @@ for module in pkgutil.walk_packages(td.__path__, "tinydigits."):
             print(module.name, error)
 assert {name: getattr(td, name) for name in td.__all__} == before
 assert [name for name in td.__all__ if name[0].islower() and not callable(before[name])] == []
+"""
+
+
+EVERYWHERE = """
+import multiprocessing, sys, threading
+import numpy as np
+import tinydigits as td
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 4, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(256, 10))
+
+contract = {"behaviour": {"determinism": True}, "accuracy": {"source": "digits", "min": 0.3}}
+one = np.pad(np.full((20, 3), 255, np.uint8), ((4, 4), (12, 13)))
+
+def everything(out, answers):
+    run = td.resume(td.train(Net, epochs=1, quiet=True, out=out, threads=2), epochs=2, quiet=True)
+    holds = bool(td.verify(run, contract)) and td.export(run, "onnx")[0].holds
+    answers.put((run.record.epochs, holds, td.predict(one)[0].label, type(td.load(run)) is Net))
+
+"""
+IN_CHILDREN = """
+if __name__ == "__main__":
+    here = multiprocessing.get_context("spawn").Queue()
+    everything("here", here)  # torch's threads are there when the process is forked
+    places = {"thread": threading.Thread}
+    places |= {way: multiprocessing.get_context(way).Process for way in ("fork", "spawn")}
+    for name, place in places.items():
+        started = place(target=everything, args=(name, here), daemon=True)
+        started.start()
+        started.join(60)
+        print(name, "hangs" if started.is_alive() else "ends")
+    print([here.get(timeout=5) for _ in range(4)] == [(2, True, "1", True)] * 4)
+"""
+AT_A_PROMPT = """
+import queue
+answers = queue.Queue()
+everything("out", answers)
+print(answers.get() == (2, True, "1", True))
 """
 
 
@@ -91,8 +136,11 @@ def test_a_model_and_images_in_memory_are_trained_verified_loaded_and_exported(t
     with torch.no_grad():
         answers_N = net((torch.from_numpy(images_NHW[240:, None]) - 0.1307) / 0.3081).argmax(1)
     assert answers_N.tolist() == labels_N[240:].tolist()
-    [exported] = td.export(run, "onnx")
-    assert exported.holds and exported.parity is not None and exported.parity.seen == 60
+    files = td.export(run, "onnx")
+    assert files[0].holds and files[0].parity is not None and files[0].parity.seen == 60
+    assert repr(files).splitlines()[1].startswith("  parity holds: same class on 60 of 60")
+    shown = run._repr_html_()  # the pictures' styles are their own, not the notebook's
+    assert '<img class="tinydigits-picture" alt="curves"' in shown and ":root" not in shown
 
 
 def test_the_same_training_images_with_other_test_images_are_another_set(tmp_path: Path) -> None:
@@ -134,6 +182,45 @@ def test_what_a_session_kept_in_memory_is_refused_by_name_in_the_next(tmp_path: 
         assert message in done.stdout + done.stderr and done.returncode in (1, 2), done.stdout + done.stderr
 
 
+def run_python(words: list[str], folder: Path, text: str | None = None) -> str:
+    done = subprocess.run(
+        [sys.executable, *words], cwd=folder, input=text, capture_output=True, text=True, check=False, timeout=240,
+        env=os.environ | {"OMP_NUM_THREADS": "2"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_it_works_in_a_thread_and_in_forked_and_spawned_children(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(EVERYWHERE + IN_CHILDREN, encoding="utf-8")
+    assert run_python(["script.py"], tmp_path).splitlines() == ["thread ends", "fork ends", "spawn ends", "True"]
+
+
+def test_it_works_at_a_prompt(tmp_path: Path) -> None:
+    assert run_python(["-i"], tmp_path, EVERYWHERE + AT_A_PROMPT).splitlines()[-1] == "True"
+
+
+def test_a_trained_module_is_plain_torch_and_it_and_optimizers_can_be_pickled(tmp_path: Path) -> None:
+    run = td.train(Net, images=bars(60), epochs=1, set={"optimizer.name": "sgd"}, out=tmp_path, quiet=True)
+    net = td.load(run)
+    assert not {"forward", "__call__"} & vars(net).keys() and not net._forward_hooks and not net._forward_pre_hooks
+    images_N1HW = torch.rand(5, 1, 28, 28)
+    for other in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
+        assert torch.equal(other(images_N1HW), net(images_N1HW)) and other.card == net.card
+    fresh = Net()
+    fresh.load_state_dict(net.state_dict())
+    assert all(type(parameter) is nn.Parameter for parameter in net.parameters())
+    for settings in ({"name": "sgd"}, {"name": "adamw"}, {"name": "muon", "other_lr": 0.1, "momentum": 0.9}):
+        chosen = recipe.load("digits", {"optimizer": {"lr": 0.1, **settings}})
+        optimizer = build_optimizer(fresh, chosen.optimizer)
+        fresh(images_N1HW).sum().backward()
+        optimizer.step()
+        again = pickle.loads(pickle.dumps(optimizer))
+        assert str(again.state_dict()) == str(optimizer.state_dict())
+        assert type(again) is type(optimizer).__mro__[1], type(again)
+        again.step()
+
+
 @pytest.mark.parametrize(("images", "message"), [
     ((np.zeros((9, 28, 28)), np.zeros(8, int)), "8 labels"),
     ((np.zeros((9, 27, 28)), np.zeros(9, int)), "(9, 27, 28)"),
@@ -145,6 +232,15 @@ def test_images_that_do_not_fit_are_refused(images: tuple[np.ndarray, np.ndarray
     with pytest.raises(TinydigitsError) as error:
         td.train(Net, images=images)
     assert message in str(error.value)
+
+
+def test_errors_are_the_command_lines_sentences_and_keep_their_parts_between_processes() -> None:
+    command = [sys.executable, "-m", "tinydigits", "train", "digitz"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        error = pool.submit(td.train, "digitz").exception()
+    assert isinstance(error, TinydigitsError) and done.returncode == 2 and f"{error}\n" in done.stderr
+    assert (error.where, error.problem, error.hint) == ("recipe", "unknown recipe 'digitz'", "digits")
 
 
 def test_early_stopping_ends_a_training_that_gets_no_better_and_resumes_to_the_same_end(tmp_path: Path) -> None:
@@ -165,7 +261,7 @@ def test_pictures_are_read_from_arrays_images_and_files() -> None:
     image = Image.open(path).convert("RGB")
     answers = td.predict([path, image, np.asarray(image), np.asarray(image) / 255.0])
     assert len({answer.label for answer in answers}) == 1 and len(answers) == 4
-    assert "array" not in repr(answers[0]) and "<img" in answers[0]._repr_html_()
+    assert "array" not in repr(answers[0]) and answers._repr_html_().count("<img") == 4
     assert td.predict(np.zeros((40, 40), np.uint8)) == []
     with pytest.raises(TinydigitsError, match=r"\(2, 28, 28\)"):
         td.predict(np.zeros((2, 28, 28), np.uint8))
@@ -174,6 +270,7 @@ def test_pictures_are_read_from_arrays_images_and_files() -> None:
 def test_what_is_shown_is_short_and_a_notebook_gets_tables() -> None:
     verdict = td.verify("two-conv", {"model": {"parameters": {"max": 10}}})
     assert not verdict and "does not hold" in repr(verdict) and "model.parameters" in repr(verdict)
+    assert '<th style="text-align:left">fail</th>' in verdict._repr_html_(), "what does not pass is in bold type"
     for shown in (verdict, td.summary("two-conv"), td.list_models()):
         assert shown._repr_html_().startswith("<table>") and "\n" in repr(shown)
     with pytest.raises(KeyError, match=r"model\.parameters"):

@@ -46,8 +46,8 @@ class Format:
 class Parity:
     """An exported file's answers beside the checkpoint's, on `seen` images; counts and one largest difference.
 
-    >>> parity = Parity("same class", "mnist", seen=10_000, same=9_999, correct_before=9_941, correct_after=9_940,
-    ...                 largest_difference=0.5)
+    >>> counts = {"seen": 10_000, "same": 9_999, "correct_before": 9_941, "correct_after": 9_940}
+    >>> parity = Parity("same class", "mnist", **counts, largest_difference=0.5)
     >>> parity.holds, Parity(**{**vars(parity), "rule": "accuracy"}).holds
     (False, True)
 
@@ -65,6 +65,7 @@ class Parity:
 
     @property
     def holds(self) -> bool:
+        """Whether the rule is kept."""
         if self.rule == "same class":
             return self.same == self.seen
         return self.correct_before - self.correct_after <= MAX_DROP * self.seen

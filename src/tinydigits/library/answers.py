@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tinydigits.library._names import Model
     from tinydigits.prediction import Answer
     from tinydigits.run import Run
+    from tinydigits.table import Listing
     from tinydigits.verdict import Verdict
 
 __all__ = ["predict", "verify"]
@@ -43,7 +44,7 @@ def verify(
 ) -> Verdict:
     """Put every check of a contract to a model; a verdict, which is true where it holds.
 
-    >>> import tinydigits.library as td
+    >>> import tinydigits as td
     >>> verdict = td.verify("two-conv", {"model": {"parameters": {"max": 25_000}}})
     >>> bool(verdict), verdict.findings["model.parameters"].measured
     (True, '13,242')
@@ -86,10 +87,10 @@ def verify(
 
 def predict(
     pictures: Any, *, model: str | Path | Run | None = None, many: bool = False, out: str | Path = "runs"
-) -> list[Answer]:
+) -> Listing[Answer]:
     """Read the digits of pictures, without torch; an answer for each digit, none for a picture without ink.
 
-    >>> import numpy as np, tinydigits.library as td
+    >>> import numpy as np, tinydigits as td
     >>> one = np.zeros((28, 28), np.uint8)
     >>> one[4:24, 13:15] = 255
     >>> [answer.label for answer in td.predict(one)]
@@ -97,11 +98,12 @@ def predict(
 
     `pictures` is a path, of a file or a folder, a glob, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4), uint8 or
     floating point of 0 to 1, or a list of these. With `many` each digit of a picture is read. `model` is a shipped
-    model's name, an ONNX file or a run, which is exported first where it has no ONNX file; by default the model of
-    `tinydigits predict`. Raises TinydigitsError for what is no picture, and for a model that cannot be asked.
+    model's name, an ONNX file or a run, which is exported first where it has no ONNX file; by default
+    `gap-cnn-tuned`. Raises TinydigitsError for what is no picture, and for a model that cannot be asked.
     """
     from tinydigits.prediction import classify_picture, open_model, pictures_in
     from tinydigits.run import Run
+    from tinydigits.table import Listing
 
     if isinstance(model, Run):
         if not any(model.folder.glob("*.onnx")):
@@ -110,7 +112,7 @@ def predict(
             export(model, "onnx")
         model = model.folder
     classifier = open_model(None if model is None else str(model), out)
-    answers: list[Answer] = []
+    answers: Listing[Answer] = Listing()
     for picture in pictures if isinstance(pictures, list | tuple) else [pictures]:
         if isinstance(picture, str | Path):
             for path in pictures_in(str(picture)):

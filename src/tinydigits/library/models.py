@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tinydigits.library._names import Model
     from tinydigits.pretrained import Shelf
     from tinydigits.run import Run
+    from tinydigits.table import Listing
     from tinydigits.trace import Trace
 
 __all__ = ["export", "list_models", "load", "summary"]
@@ -24,7 +25,7 @@ __all__ = ["export", "list_models", "load", "summary"]
 def load(run: str | Path | Run | None = None, *, model: Model | None = None, out: str | Path = "runs") -> nn.Module:
     """A trained model as a module of torch, in eval mode on the CPU; `card` says how it takes its images.
 
-    >>> import tinydigits.library as td
+    >>> import tinydigits as td
     >>> net = td.load("frontier-600")
     >>> net.training, net.card.mean, net.card.classes[:3]
     (False, 0.1307, ['0', '1', '2'])
@@ -44,7 +45,7 @@ def load(run: str | Path | Run | None = None, *, model: Model | None = None, out
 def summary(model: Model, input_shape: tuple[int, ...] = (1, 28, 28)) -> Trace:
     """The layers of a model: output shapes, parameters, receptive fields and multiply-adds, read from its graph.
 
-    >>> import tinydigits.library as td
+    >>> import tinydigits as td
     >>> td.summary("two-conv").num_parameters
     13242
 
@@ -70,10 +71,10 @@ def export(
     model: Model | None = None,
     data: str | Path | None = None,
     out: str | Path = "runs",
-) -> list[Exported]:
+) -> Listing[Exported]:
     """Write a trained model in some formats; each file is asked for every test image, and compared.
 
-    >>> import tempfile, tinydigits.library as td
+    >>> import tempfile, tinydigits as td
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     [exported] = td.export("frontier-600", "safetensors", to=folder)
     ...     exported.path.name, exported.parity is None or exported.holds
@@ -84,6 +85,7 @@ def export(
     TinydigitsError for an unknown format and for test images that are not at hand.
     """
     from tinydigits import exports, pretrained
+    from tinydigits.table import Listing
 
     is_shipped = isinstance(run, str) and run in pretrained.names()
     found = run_of(run, out)
@@ -91,13 +93,13 @@ def export(
         found, data_folder=None if data is None else str(data), model=None if model is None else spec_of(model)
     )
     folder = Path(to) if to is not None else Path() if is_shipped else found.folder
-    return [exports.export(trained, name, folder) for name in formats]
+    return Listing(exports.export(trained, name, folder) for name in formats)
 
 
 def list_models() -> Shelf:
     """The trained models that come with the package, as a table with sizes and accuracies.
 
-    >>> import tinydigits.library as td
+    >>> import tinydigits as td
     >>> [model.name for model in td.list_models()][:2]
     ['dash-99', 'dash-994']
     """

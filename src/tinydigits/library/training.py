@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -48,7 +47,7 @@ def train(
 ) -> Run:
     """Train a recipe, a folder of pictures or a model of your own, and write a run.
 
-    >>> import tempfile, tinydigits.library as td
+    >>> import tempfile, tinydigits as td
     >>> with tempfile.TemporaryDirectory() as out:
     ...     td.train("digits", epochs=2, out=out, quiet=True).record.epochs
     2
@@ -104,7 +103,7 @@ def resume(
 ) -> Run:
     """Go on with a run that was stopped, to the same bits; a finished one is returned as it is, or trained for longer.
 
-    >>> import tempfile, tinydigits.library as td
+    >>> import tempfile, tinydigits as td
     >>> with tempfile.TemporaryDirectory() as out:
     ...     run = td.train("digits", epochs=1, out=out, quiet=True)
     ...     td.resume(run, quiet=True).record.resumed
@@ -139,19 +138,10 @@ def _recipe(base: Any, changes: Mapping[str, Any]) -> Recipe:
     """A recipe, by its name or file or as it is, with changes."""
     from tinydigits import recipe
 
-    settings = [f"{key}={_toml(value)}" for key, value in changes.items()]
+    values = {key: str(value) if isinstance(value, Path) else value for key, value in changes.items()}
     if isinstance(base, recipe.Recipe):
-        return recipe.parse(recipe.to_toml(base), name=base.name, settings=settings)
-    return recipe.load(recipe.DEFAULT if base is None else base, settings)
-
-
-def _toml(value: Any) -> str:
-    """A value as TOML writes it on one line."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(str(key))} = {_toml(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
+        return recipe.change(base, values)
+    return recipe.load(recipe.DEFAULT if base is None else base, values)
 
 
 def _reporter(callbacks: Iterable[Callback], *, quiet: bool) -> Reporter:

@@ -61,9 +61,11 @@ def _without_compiler(kind: Any) -> Callable[..., Optimizer]:
     """A torch optimizer that does not import torch's compiler: 822 modules, a second and 75 MB, for nothing here.
 
     torch imports it at the first `step`, to mark a graph break, and at the first call of four methods, to mark them as
-    not to be compiled. A subclass has the functions within those marks; torch's own classes stay as they are.
+    not to be compiled. A subclass has the functions within those marks; torch's own classes stay as they are. A copy
+    and what is pickled are of torch's class.
     """
     names = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
     methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in names}
     methods["step"] = torch.no_grad()(inspect.unwrap(kind.step))
+    methods["__reduce__"] = lambda optimizer: (object.__new__, (kind,), optimizer.__getstate__())
     return type(kind.__name__, (kind,), methods | {"__doc__": kind.__doc__})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import hashlib
 import html
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from tinydigits.documents import load_document
 from tinydigits.errors import TinydigitsError
+from tinydigits.figures import count_of
 from tinydigits.run.source import source_of
 from tinydigits.run.writing import discard, sync_folder, write_atomic, write_error
 from tinydigits.text import source_label
@@ -135,15 +137,29 @@ class Record(_Part):
         return self
 
 
+# A picture has the colours of its element's `color-scheme`, which the themes of JupyterLab and VS Code do not set.
+_THEMES = (
+    "<style>[data-jp-theme-light=true] .tinydigits-picture,.vscode-light .tinydigits-picture{color-scheme:light}"
+    "[data-jp-theme-light=false] .tinydigits-picture,.vscode-dark .tinydigits-picture{color-scheme:dark}</style>"
+)
+
+
+def _picture(path: Path) -> str:
+    """An SVG file as an element of HTML that keeps its styles to itself."""
+    content = base64.b64encode(path.read_bytes()).decode("ascii")
+    return f'<img class="tinydigits-picture" alt="{path.stem}" src="data:image/svg+xml;base64,{content}">'
+
+
 @dataclass(frozen=True, repr=False)
 class Run:
-    """A run's folder.
+    """The folder that a training leaves behind: its record, weights, tables and pictures.
 
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as out:
-    ...     run = create(out, "two-conv", seed=0, files={"recipe.toml": "epochs = 1"})
-    ...     (run.folder / "recipe.toml").read_text(), (Path(out) / "latest").samefile(run.folder)
-    ('epochs = 1', True)
+    >>> import tinydigits as td
+    >>> run = td.list_models()[0].run
+    >>> run.record.num_parameters, run.record.epochs, run.file("record.json").name
+    (20562, 1, 'record.json')
+
+    In a notebook it shows its curves and its mistakes.
     """
 
     folder: Path
@@ -155,12 +171,14 @@ class Run:
             return f"Run({str(self.folder)!r}), damaged"
         result = record.result
         share = f", {result.correct:,} of {result.seen:,} {result.split} images right" if result is not None else ""
-        return f"Run({str(self.folder)!r}), {record.status} after {record.epochs} epochs{share}"
+        return f"Run({str(self.folder)!r}), {record.status} after {count_of(record.epochs, 'epoch')}{share}"
 
     def _repr_html_(self) -> str:
-        pictures = [self.folder / name for name in ("curves.svg", "mistakes.svg")]  # of its report
-        shown = [path.read_text(encoding="utf-8") for path in pictures if path.is_file()]
-        return "".join([f"<p>{html.escape(repr(self))}</p>", *shown])
+        # Of its report; the mistakes on test images where `verify` has asked them.
+        tested = (self.folder / "mistakes-test.svg").is_file()
+        pictures = [self.folder / name for name in ("curves.svg", "mistakes-test.svg" if tested else "mistakes.svg")]
+        shown = [_picture(path) for path in pictures if path.is_file()]
+        return "".join([_THEMES if shown else "", f"<p>{html.escape(repr(self))}</p>", *shown])
 
     @property
     def name(self) -> str:

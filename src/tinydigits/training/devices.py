@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
+from tinydigits import machine
 from tinydigits.errors import TinydigitsError
 from tinydigits.recipe import Recipe
 from tinydigits.training.distributed import local_device
@@ -49,11 +50,13 @@ def default_threads(recipe: Recipe) -> int:
 def limit_threads(threads: int | None) -> Iterator[None]:
     """Let torch use so many threads for the length of a block; None leaves its number.
 
+    A forked child has one, whatever is given: its parent's threads are not in it, and torch would wait for them.
+
     >>> with limit_threads(1): torch.get_num_threads()
     1
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
+    torch.set_num_threads(1 if machine.is_forked() else threads or before)
     try:
         yield
     finally:
