@@ -99,18 +99,14 @@ def _print_lines(trained: Trained, formats: list[str], folder: Path) -> int:
 
 def _print_table(trained: Trained, formats: list[str], folder: Path) -> int:
     """Every format with its size, parity and speed; one that cannot be made says why, and the exit code is then 2."""
-    from rich.table import Table
-
     from tinydigits import exports
-    from tinydigits.cli.console import plain_console
+    from tinydigits.cli.console import plain_console, print_table
     from tinydigits.errors import TinydigitsError
     from tinydigits.extras import NotInstalled
+    from tinydigits.table import Table
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("format", no_wrap=True)
-    for column in ("bytes", "same class", "largest\nΔp", "accuracy", "p50 µs", "images\n/s"):
-        # Where all do not fit, the counts are folded at a space, and no number is cut.
-        table.add_column(column, justify="right", no_wrap=column != "same class")
+    head = ("format", "bytes", "same class", "largest Δp", "accuracy", "p50 µs", "images /s")
+    rows: list[list[str]] = []
     notes, code = [], 0
     console = plain_console()
     for name in formats:
@@ -119,7 +115,7 @@ def _print_table(trained: Trained, formats: list[str], folder: Path) -> int:
                 done = exports.export(trained, name, folder)
             except TinydigitsError as error:
                 state = "not installed" if isinstance(error, NotInstalled) else "not made"
-                table.add_row(name, state)
+                rows.append([name, state])
                 notes.append(f"{name}: {state}: {error}")
                 if not isinstance(error, NotInstalled | exports.TooLarge):  # neither of which is a mistake
                     code = code or 2
@@ -134,8 +130,9 @@ def _print_table(trained: Trained, formats: list[str], folder: Path) -> int:
                     cells += [f"{speed.p50_us:,.0f}", f"{speed.images_per_second:,.0f}"]
         notes += [printable(f"{name}: {done.path if done.holds else f'deleted: {done.parity}'}")]
         notes += [f"{name}: {line}" for line in (done.not_asked, done.note) if line]
-        table.add_row(*cells)
-    console.print(table)
+        rows.append(cells)
+    rows = [row + [""] * (len(head) - len(row)) for row in rows]
+    print_table(console, Table(head, rows, "lrrrrrr"), folded=("same class",))  # no number is cut
     for line in notes:
         typer.echo(line)
     return code

@@ -15,10 +15,10 @@ from tinydigits.report.breakdown import classes_table
 from tinydigits.report.charts import curve_charts, frontier_chart, reliability_chart
 from tinydigits.report.command import train_command
 from tinydigits.report.comparison import Comparison, Entry, compare
-from tinydigits.report.kept import SetAnswers, facts, own_answers, read_curves, tested_answers
+from tinydigits.report.kept import SetAnswers, own_answers, read_curves, tested_answers
 from tinydigits.report.run_report import answer_charts, filters_chart
 from tinydigits.report.svg import STYLE
-from tinydigits.run import Record, Run, arrays_of
+from tinydigits.run import Record, Run, arrays_of, facts_of
 from tinydigits.stats import wilson_interval
 
 __all__ = ["html_page"]
@@ -101,7 +101,7 @@ def _details(entry: Entry, folder: Path | None) -> dict[str, Any]:
         ],
         "sets": [_answers(record, answers) for answers in sets],
         "filters": filters_chart(record, filters) if filters.size else None,
-        "facts": list(facts(record)),
+        "facts": list(facts_of(record)),
         "command": train_command(record),
         "parameters": f"{record.num_parameters:,}",
         "seconds": figures.duration(record.seconds.training),
