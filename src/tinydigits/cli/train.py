@@ -71,9 +71,8 @@ def train(
             raise TinydigitsError("train --resume", "takes no recipe and no change to it but --epochs: it has its own")
         _resume(resume, model, source, out, device, threads, log or [], epochs)
         return
-    changes += [f"data.source={json.dumps(source, ensure_ascii=False)}"] if source is not None else []
-    if model is not None:
-        changes.append(f'model={{name = "{model}"}}')
+    changes += [f"data.source={_quoted(source)}"] if source is not None else []
+    changes += [f"model={{name = {_quoted(model)}}}"] if model is not None else []
     try:
         chosen = load(at_latest(recipe or DEFAULT, out), changes)
         finished = _train_seeds(chosen, seeds, out, device, threads, log or [])
@@ -88,6 +87,11 @@ def train(
     if seeds > 1:
         _print_spread(finished)
     typer.echo(f"next: tinydigits verify {_short(finished[-1])}")
+
+
+def _quoted(text: str) -> str:
+    """As a string of TOML."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _leave() -> NoReturn:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import operator
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tinydigits.documents import parse_document
 from tinydigits.errors import TinydigitsError, first_line, printable, unknown_name
+from tinydigits.run.difference import leaves
 from tinydigits.run.folder import FORMAT
-from tinydigits.run.lookup import LATEST, runs_in, start_of
+from tinydigits.run.lookup import LATEST, folders_in, runs_in, start_of
 from tinydigits.run.source import source_of
 from tinydigits.verdict import FORMAT as VERDICT_FORMAT
 from tinydigits.verdict import Verdict
@@ -88,11 +88,7 @@ def list_runs(out: str | Path = "runs") -> Listing:
 def _list_folder(folder: str, prefix: str, depth: int, listing: Listing) -> bool:
     """Whether there was any run, readable or not."""
     try:
-        with os.scandir(folder) as entries:
-            names = sorted(
-                entry.name for entry in entries
-                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
-            )  # fmt: skip
+        names = sorted(folders_in(folder))
     except OSError as error:
         listing.skipped[printable(prefix.rstrip("/"))] = error.strerror or str(error)
         return True
@@ -252,13 +248,5 @@ def _order(value: Any) -> tuple[int, float, str]:
 def _must_exist(rows: Sequence[Row], column: str) -> None:
     if column in COLUMNS or not rows or any(value_of(row, column) is not None for row in rows):
         return
-    known = {*COLUMNS, *(name for row in rows for name in _setting_names(row["settings"]))}
+    known = {*COLUMNS, *(name for row in rows for name, _ in leaves(row["settings"]))}
     raise unknown_name("runs ls", column, known, kind="column")
-
-
-def _setting_names(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _setting_names(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key
