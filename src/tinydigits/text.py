@@ -6,14 +6,14 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tinydigits.errors import TinydigitsError, printable
 
 __all__ = [
-    "json_tree", "one_line", "read_text", "seen_from", "source_alias", "source_label", "toml_tree",
+    "json_tree", "one_line", "read_text", "require_lines", "seen_from", "source_alias", "source_label", "toml_tree",
 ]  # fmt: skip
 
 MAX_BYTES = 4_000_000
@@ -113,17 +113,18 @@ def toml_tree(text: str, where: object) -> dict[str, Any]:
     if len(text) > _MAX_TOML_BYTES or _LONG_KEY.search(text):
         raise TinydigitsError(where, f"not TOML that can be read: larger than {_MAX_TOML_BYTES:,}, or a key too long")
     tree: dict[str, Any] = _tree(tomllib.loads, text, where, "TOML")
-    _require_lines(tree, where)
+    require_lines(tree, where)
     return tree
 
 
-def _require_lines(tree: dict[str, Any], where: object) -> None:
+def require_lines(tree: Mapping[str, Any], where: object) -> None:
+    """Raise TinydigitsError where a key or a string of a tree is not `one_line`, or a description's line is not."""
     waiting: list[tuple[str, Any]] = [("", tree)]
     while waiting:
         path, value = waiting.pop()
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             waiting += [(f"{path}.{key}" if path else key, inner) for key, inner in value.items()]
-        elif isinstance(value, list):
+        elif isinstance(value, list | tuple):
             waiting += [(path, inner) for inner in value]
         lines = value.splitlines() if isinstance(value, str) and path == "description" else [value]
         for line in filter(lambda line: isinstance(line, str), (path, *lines)):

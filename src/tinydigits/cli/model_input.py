@@ -35,10 +35,10 @@ def parse_options(settings: Sequence[str] | None) -> dict[str, Any]:
     >>> parse_options(["dropout=0.1", "norm=batch"])
     {'dropout': 0.1, 'norm': 'batch'}
     """
-    from tinydigits.recipe import apply_settings
+    from tinydigits.recipe import apply_settings, parse_settings
 
     options: dict[str, Any] = {}
-    apply_settings("model", options, settings or [])
+    apply_settings("model", options, parse_settings("model", settings or []))
     return options
 
 

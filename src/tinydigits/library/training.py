@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -139,19 +138,10 @@ def _recipe(base: Any, changes: Mapping[str, Any]) -> Recipe:
     """A recipe, by its name or file or as it is, with changes."""
     from tinydigits import recipe
 
-    settings = [f"{key}={_toml(value)}" for key, value in changes.items()]
+    values = {key: str(value) if isinstance(value, Path) else value for key, value in changes.items()}
     if isinstance(base, recipe.Recipe):
-        return recipe.parse(recipe.to_toml(base), name=base.name, settings=settings)
-    return recipe.load(recipe.DEFAULT if base is None else base, settings)
-
-
-def _toml(value: Any) -> str:
-    """A value as TOML writes it on one line."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(str(key))} = {_toml(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
+        return recipe.change(base, values)
+    return recipe.load(recipe.DEFAULT if base is None else base, values)
 
 
 def _reporter(callbacks: Iterable[Callback], *, quiet: bool) -> Reporter:

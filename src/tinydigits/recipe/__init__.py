@@ -1,6 +1,19 @@
 """Recipes: TOML files that hold everything that decides a training run, as typed fields."""
 
 from tinydigits.recipe.fields import Recipe
-from tinydigits.recipe.files import DEFAULT, apply_settings, load, names, parse, recipe_file, to_toml
+from tinydigits.recipe.files import (
+    DEFAULT,
+    apply_settings,
+    change,
+    load,
+    names,
+    parse,
+    parse_settings,
+    recipe_file,
+    to_toml,
+)
 
-__all__ = ["DEFAULT", "Recipe", "apply_settings", "load", "names", "parse", "recipe_file", "to_toml"]
+__all__ = [
+    "DEFAULT", "Recipe", "apply_settings", "change", "load", "names", "parse", "parse_settings", "recipe_file",
+    "to_toml",
+]  # fmt: skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,9 +12,11 @@ from pydantic import BaseModel, ValidationError
 from tinydigits.errors import TinydigitsError, explain_validation
 from tinydigits.plugins import TomlFiles
 from tinydigits.recipe import augment, fields
-from tinydigits.text import read_text, toml_tree
+from tinydigits.text import read_text, require_lines, toml_tree
 
-__all__ = ["DEFAULT", "apply_settings", "load", "names", "parse", "recipe_file", "to_toml"]
+__all__ = [
+    "DEFAULT", "apply_settings", "change", "load", "names", "parse", "parse_settings", "recipe_file", "to_toml",
+]  # fmt: skip
 
 DEFAULT = "sprint"
 
@@ -21,9 +24,11 @@ _RECIPES = TomlFiles("recipe", Path(__file__).parents[1] / "recipes", DEFAULT)
 names, recipe_file = _RECIPES.names, _RECIPES.find
 
 
-def load(name_or_path: str | Path = DEFAULT, settings: Sequence[str] = ()) -> fields.Recipe:
-    """Read a recipe by name or path, with `settings` such as `optimizer.lr=0.01` applied on top.
+def load(name_or_path: str | Path = DEFAULT, settings: Mapping[str, Any] | Sequence[str] = ()) -> fields.Recipe:
+    """Read a recipe by name or path, with `settings` on top: values by key, or lines as `--set` takes them.
 
+    >>> load("two-conv", {"optimizer.lr": 0.01}).optimizer.lr
+    0.01
     >>> load("two-conv", ["optimizer.lr=0.01"]).optimizer.lr
     0.01
 
@@ -33,43 +38,67 @@ def load(name_or_path: str | Path = DEFAULT, settings: Sequence[str] = ()) -> fi
     return parse(read_text(path, f"recipe {path}"), name=path.stem, settings=settings)
 
 
-def parse(text: str, *, name: str, settings: Sequence[str] = ()) -> fields.Recipe:
+def parse(text: str, *, name: str, settings: Mapping[str, Any] | Sequence[str] = ()) -> fields.Recipe:
     """Check a recipe given as TOML text; `name` is used where the text names none."""
-    where = f"recipe {name}"
-    tree = toml_tree(text, where)
-    apply_settings(where, tree, settings)
+    return _checked(f"recipe {name}", {"name": name, **toml_tree(text, f"recipe {name}")}, settings)
+
+
+def change(recipe: fields.Recipe, settings: Mapping[str, Any]) -> fields.Recipe:
+    """A recipe with other values, checked like a recipe that is read.
+
+    >>> change(load("two-conv"), {"optimizer.lr": 0.01, "model.dropout": 0.1}).model.options
+    {'dropout': 0.1}
+    """
+    return _checked(f"recipe {recipe.name}", recipe.model_dump(mode="json", exclude_none=True), settings)
+
+
+def _checked(where: str, tree: dict[str, Any], settings: Mapping[str, Any] | Sequence[str]) -> fields.Recipe:
+    apply_settings(where, tree, settings if isinstance(settings, Mapping) else parse_settings(where, settings))
+    require_lines(tree, where)
     try:
-        return fields.Recipe(**{"name": name, **tree})
+        return fields.Recipe(**tree)
     except ValidationError as error:
         raise explain_validation(where, error, tree, _keys_beside) from error
 
 
-def apply_settings(where: str, tree: dict[str, Any], settings: Sequence[str]) -> None:
-    """Write each `a.b=value` into `tree`; a value is TOML, or else a plain string.
+def parse_settings(where: str, lines: Iterable[str]) -> dict[str, Any]:
+    """Values by key of lines `a.b=value`; a value is TOML, or else a plain string. The last of equal keys counts.
+
+    >>> parse_settings("recipe x", ["optimizer.lr=0.5", "data.batch_size=10", "model.name=gap-cnn"])
+    {'optimizer.lr': 0.5, 'data.batch_size': 10, 'model.name': 'gap-cnn'}
+    """
+    settings: dict[str, Any] = {}
+    for line in lines:
+        key, equals, text = line.partition("=")
+        if not equals or not key.strip():
+            raise TinydigitsError(where, got=f"--set {line}", expected="key=value", hint="--set optimizer.lr=0.01")
+        settings.pop(key.strip(), None)  # so that it stands where it was said last
+        try:
+            settings[key.strip()] = toml_tree(f"value = {text}", where)["value"]
+        except TinydigitsError:
+            settings[key.strip()] = text
+    return settings
+
+
+def apply_settings(where: str, tree: dict[str, Any], settings: Mapping[str, Any]) -> None:
+    """Write the value of each key, such as `optimizer.lr`, into `tree`.
 
     The model's options are meant by their own names, too: `model.dropout` is `model.options.dropout`.
 
     >>> tree = {"optimizer": {"lr": 1.0}}
-    >>> apply_settings("recipe x", tree, ["optimizer.lr=0.5", "data.batch_size=10", "model.name=gap-cnn"])
+    >>> apply_settings("recipe x", tree, {"optimizer.lr": 0.5, "data.batch_size": 10})
     >>> tree
-    {'optimizer': {'lr': 0.5}, 'data': {'batch_size': 10}, 'model': {'name': 'gap-cnn'}}
+    {'optimizer': {'lr': 0.5}, 'data': {'batch_size': 10}}
     """
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key.strip():
-            raise TinydigitsError(where, got=f"--set {setting}", expected="key=value", hint="--set optimizer.lr=0.01")
-        try:
-            value = toml_tree(f"value = {text}", where)["value"]
-        except TinydigitsError:
-            value = text
-        *path, last = _spell_out(key.strip().split("."))
+    for key, value in settings.items():
+        *path, last = _spell_out(str(key).split("."))
         branch: Any = tree
         for part in path:
             branch = branch[int(part)] if _is_index(branch, part) else _descend(where, key, branch, part)
         if _is_index(branch, last):
-            branch[int(last)] = value
+            branch[int(last)] = copy.deepcopy(value)
         elif isinstance(branch, dict):
-            branch[last] = value
+            branch[last] = copy.deepcopy(value)  # a later key may lead into it
         else:
             raise TinydigitsError(f"{where}: {key}", f"{last!r} leads nowhere")
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from tinydigits.run import leaves
 from tinydigits.sweep.ranges import Range, parse_range
 
-__all__ = ["Point", "Sweep", "as_settings"]
+__all__ = ["Point", "Sweep"]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -121,20 +121,3 @@ class Sweep(BaseModel):
         axes = [[{key: value} for value in values] for key, values in self.vary.items()]
         whole = itertools.product(range(self.seeds), self.cases or ({},), *axes)
         return [Point({key: value for part in parts for key, value in part.items()}, seed) for seed, *parts in whole]
-
-
-def as_settings(settings: Mapping[str, Any]) -> list[str]:
-    """Settings as `--set` takes them.
-
-    >>> as_settings({"data.batch_size": 10, "model.name": "dash", "model.widths": (8, 16)})
-    ['data.batch_size=10', 'model.name="dash"', 'model.widths=[8, 16]']
-    """
-    return [f"{key}={_toml(value)}" for key, value in settings.items()]
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(inner) for inner in value) + "]"
-    return json.dumps(value)  # strings, numbers and booleans are written alike

@@ -16,7 +16,7 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.extras import extra
 from tinydigits.recipe import Recipe
 from tinydigits.run import at_latest, write_atomic
-from tinydigits.sweep.fields import Point, Sweep, as_settings
+from tinydigits.sweep.fields import Point, Sweep
 from tinydigits.sweep.files import check, load, to_toml
 from tinydigits.sweep.ranges import Range
 from tinydigits.sweep.standing import Standing, stand
@@ -93,7 +93,7 @@ class Study:
         Without `verify` a sixth of the training images is held out where the recipe holds out none.
         Raises TinydigitsError for settings that the recipe does not have or that do not fit.
         """
-        changes = as_settings(self.sweep.set) + as_settings(settings or {})
+        changes = {**self.sweep.set, **(settings or {})}
         found = recipe.parse(self.recipe_text, name=_stem(self.sweep.recipe), settings=changes)
         update: dict[str, Any] = {"seed": found.seed + seed_offset}
         if self.sweep.contract is not None:

@@ -96,3 +96,17 @@ def test_label_smoothing_moves_linearly() -> None:
     assert loss.label_smoothing_at(1, 20) == pytest.approx(0.1)
     assert loss.label_smoothing_at(20, 20) == pytest.approx(0.01)
     assert loss.label_smoothing_at(10, 19) == pytest.approx(0.055)
+
+
+def test_values_are_taken_as_they_are_and_are_not_changed() -> None:
+    model = {"name": "gap-cnn"}
+    changed = recipe.change(
+        recipe.load("digits"), {"augment.0.degrees": 3, "model": model, "model.dropout": 0.2, "model.name": "dash"}
+    )
+    assert (changed.augment[0].degrees, changed.model.name, changed.model.options) == (3, "dash", {"dropout": 0.2})
+    assert model == {"name": "gap-cnn"}
+    by_file = recipe.load("digits", {"data.batch_size": {1: 8, 3: 16}, "optimizer.betas": (0.9, 0.95)})
+    assert by_file.data.batch_size == {1: 8, 3: 16} and by_file.optimizer.betas == (0.9, 0.95)
+    assert recipe.load("digits", ["epochs=2", "epochs=3"]).epochs == 3
+    with pytest.raises(TinydigitsError, match="one line of printable characters"):
+        recipe.load("digits", {"model.name": "gap\ncnn"})

@@ -114,7 +114,7 @@ def _by_recipe(request: Request, how: Retraining, budget: Budget, source: str | 
     epochs = followed.epochs if max_images is None else min(followed.epochs, max_images // num_train)
     if epochs < 1:
         raise TinydigitsError("--retrain", got=f"a budget of {max_images:,} images", expected=f"at least {num_train:,}")
-    followed = recipe.parse(recipe.to_toml(followed), name=followed.name, settings=[f"epochs={epochs}"])
+    followed = recipe.change(followed, {"epochs": epochs})
 
     def train(number: int) -> Target:
         seeded = followed.model_copy(update={"seed": followed.seed + number})
