@@ -179,7 +179,7 @@ def test_an_8_bit_header_answers_the_same_with_this_machines_own_instructions(tm
     header = c_int8.write(measured(Opposite()), tmp_path)
     text = header.read_text(encoding="utf-8")
     assert "Net_int8_window1);" in text and ", 128, Net_int8_w1" in text, "the zero is where it was"
-    np.testing.assert_array_equal(c_int8.load(header)(IMAGES), ask(header))
+    np.testing.assert_array_equal(c_int8.FORMAT.load(header)(IMAGES), ask(header))
 
 
 class Product(nn.Module):
@@ -298,7 +298,7 @@ def test_a_model_of_1800_parameters_takes_less_than_8_kb_of_flash(tmp_path: Path
 @pytest.mark.parametrize("form", [c, c_int8])
 def test_flash_and_ram_are_stated(trained: Trained, tmp_path: Path, form: type[c]) -> None:
     header = form.write(replace(trained), tmp_path)
-    assert "Cortex-M4F: " in form.note(header) and "bytes of flash" in form.note(header)
+    assert "Cortex-M4F: " in (note := form.FORMAT.note(header)) and "bytes of flash" in note
     text = header.read_text(encoding="utf-8")
     stated = int(text.partition("scratch: ")[2].split()[0].replace(",", ""))
     found = c_code.measure_footprint(header, c_code.MICROCONTROLLERS["Cortex-M4F"])
