@@ -121,6 +121,7 @@ def join(
 
 def _read(target: str, options: dict[str, Any], lists: dict[str, list[str]], verify: bool) -> Sweep:
     from tinydigits.errors import TinydigitsError
+    from tinydigits.recipe import parse_settings
     from tinydigits.sweep import check, is_sweep, load
 
     if is_sweep(target):
@@ -131,8 +132,8 @@ def _read(target: str, options: dict[str, Any], lists: dict[str, list[str]], ver
         return load(target)
     name = Path(target).stem if target.endswith(".toml") else target
     tree = options | {"name": name, "recipe": target, "verify": verify}
-    tree["set"] = _values("--set", lists["--set"], many=False)
-    tree["vary"] = _values("--vary", lists["--vary"], many=True)
+    tree["set"] = parse_settings("sweep", lists["--set"])
+    tree["vary"] = _grid(lists["--vary"])
     tree["search"] = {
         key: text if ".." in text or not text else _split(text)
         for key, _, text in (option.partition("=") for option in lists["--search"])
@@ -142,15 +143,15 @@ def _read(target: str, options: dict[str, Any], lists: dict[str, list[str]], ver
     return check(tree)
 
 
-def _values(flag: str, options: list[str], *, many: bool) -> dict[str, Any]:
+def _grid(options: list[str]) -> dict[str, Any]:
     from tinydigits.errors import TinydigitsError
 
     values = {}
     for option in options:
         key, equals, text = option.partition("=")
         if not equals or not key.strip() or not text:
-            raise TinydigitsError(flag, got=option, expected="KEY=A,B" if many else "KEY=VALUE")
-        values[key.strip()] = _split(text) if many else _split(text, whole=True)[0]
+            raise TinydigitsError("--vary", got=option, expected="KEY=A,B")
+        values[key.strip()] = _split(text)
     return values
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -59,25 +58,23 @@ def train(
     Without a RECIPE the default one is trained on MNIST, or the recipe `digits` where MNIST cannot be reached.
     """
     from tinydigits.errors import DataUnavailable, TinydigitsError
-    from tinydigits.recipe import DEFAULT, load
+    from tinydigits.recipe import DEFAULT, load, parse_settings
     from tinydigits.run import at_latest
     from tinydigits.training import is_first_process
 
-    changes = list(settings or [])
-    changes += [f"epochs={epochs}"] if epochs is not None else []
-    changes += [f"seed={seed}"] if seed is not None else []
     if resume is not None:
         if recipe or settings or seed is not None or seeds > 1:
             raise TinydigitsError("train --resume", "takes no recipe and no change to it but --epochs: it has its own")
         _resume(resume, model, source, out, device, threads, log or [], epochs)
         return
-    changes += [f"data.source={_quoted(source)}"] if source is not None else []
-    changes += [f"model={{name = {_quoted(model)}}}"] if model is not None else []
+    named = {"epochs": epochs, "seed": seed, "data.source": source, "model": {"name": model} if model else None}
+    changes = parse_settings("train", settings or [])
+    changes |= {key: value for key, value in named.items() if value is not None}
     try:
         chosen = load(at_latest(recipe or DEFAULT, out), changes)
         finished = _train_seeds(chosen, seeds, out, device, threads, log or [])
     except DataUnavailable as error:
-        if recipe is not None or any(change.startswith("data.source=") for change in changes):
+        if recipe is not None or "data.source" in changes:
             raise  # asked for by name
         if is_first_process():
             typer.echo(f"{error}. Training the recipe {FALLBACK!r} on bundled data instead.")
@@ -87,11 +84,6 @@ def train(
     if seeds > 1:
         _print_spread(finished)
     typer.echo(f"next: tinydigits verify {_short(finished[-1])}")
-
-
-def _quoted(text: str) -> str:
-    """As a string of TOML."""
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _leave() -> NoReturn:
