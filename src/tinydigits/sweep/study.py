@@ -115,7 +115,7 @@ def create(sweep: Sweep, out: str | Path = "runs", *, storage: str | None = None
     The same sweep of the same recipe always has the same folder. `storage` is a PostgreSQL address; without one the
     study keeps a journal in its folder. Raises TinydigitsError where one of the settings does not fit the recipe.
     """
-    text = read_text(recipe.recipe_file(sweep.recipe), f"recipe {sweep.recipe}")
+    text = read_text(recipe.file(sweep.recipe), f"recipe {sweep.recipe}")
     identity = hashlib.sha256(json.dumps([sweep.model_dump(mode="json"), text]).encode()).hexdigest()[:8]
     safe_name = re.sub(r"[^A-Za-z0-9.-]+", "-", sweep.name)
     study = Study(Path(out) / f"sweep_{safe_name}_{identity}", sweep, text, storage)
