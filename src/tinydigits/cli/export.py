@@ -40,10 +40,10 @@ def export(
 ) -> int:
     """Write a trained model in one or more formats, and check that each file answers as the checkpoint does.
 
-    Every test image of the model's data set is asked; exit code 1, and no file, where the answers differ, and 2 where a
-    file cannot be made. With `all`, a table of every format also says how fast it is: p50 of one image, and images a
-    second, each in its own process on one thread; a format that is too small for the model, or whose packages are not
-    installed, has a row that says so.
+    A file is evaluated on every test image of the model's data set. Exit code 1, and no file, where the answers differ;
+    2 where a file cannot be made. With `all`, a table of every format also says how fast it is: p50 of one image, and
+    images a second, each in its own process on one thread; a format that is too small for the model, or whose packages
+    are not installed, has a row that says so.
     """
     from tinydigits import exports, models, pretrained
     from tinydigits.errors import TinydigitsError, unknown_name
@@ -73,8 +73,8 @@ def export(
         code = _print_lines(trained, formats, folder)
     if trained.shift_pixels:
         typer.echo(
-            f"the run's accuracy is of answers averaged over shifts of up to {trained.shift_pixels} px; the files "
-            "are asked once, and theirs may be lower or higher"
+            f"the run's accuracy is of answers averaged over shifts of up to {trained.shift_pixels} px; a file answers "
+            "to the image alone, and its accuracy may be lower or higher"
         )
     if trained.code is not None and (note := code_note(trained.code.changed)):
         typer.echo(note)

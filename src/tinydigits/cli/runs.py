@@ -132,7 +132,7 @@ def show(target: Target = None, out: Out = Path("runs"), json: Json = False) -> 
         ("state", record.status),
         ("recipe", f"{record.recipe['name']}, seed {record.recipe['seed']}"),
         ("accuracy", f"{percent(result.accuracy)} ({result.split})" if result else ""),
-        ("test", f"{percent(tested[0] / tested[1])} ({tested[0]:,} of {tested[1]:,})" if tested else "not asked"),
+        ("test", f"{percent(tested[0] / tested[1])} ({tested[0]:,} of {tested[1]:,})" if tested else "not evaluated"),
         ("contract", f"{verdict.contract.name}: {verdict.word}" if verdict is not None else "not verified"),
         *facts_of(record),
         ("files", ", ".join(sorted(path.name for path in run.folder.iterdir() if not path.name.startswith(".")))),
@@ -171,7 +171,7 @@ def diff(
             f"McNemar's p = {p_value(paired.p_value)}"
         )
     if not pairs:
-        typer.echo("\nno set of images that both were asked and whose answers both keep")
+        typer.echo("\nno set of images that both were evaluated on and whose answers both keep")
     unasked = [run for run, sets in zip(runs, (one, other), strict=True) if not any(key[1] == "test" for key in sets)]
     for run in unasked:
         typer.echo(printable(f"next: tinydigits verify {run.folder}"))

@@ -177,7 +177,7 @@ def _headline(
     if verdict is not None:
         yield f"Contract {markdown(verdict.contract.name)}: **{verdict.word}**."
     elif own is not None:
-        yield "The test images have not been asked yet: `tinydigits verify` does that."
+        yield "The model has not been evaluated on the test images yet: `tinydigits verify` does that."
 
 
 def _results(own: SetAnswers | None, tested: SetAnswers | None) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Sweeps: many runs of one recipe with other settings or seeds, by Optuna, with workers on any number of machines.
 
->>> found = load("two-conv-batch-size")
->>> found.recipe, found.vary["data.batch_size"], len(found.grid())
+>>> sweep = load("two-conv-batch-size")
+>>> sweep.recipe, sweep.vary["data.batch_size"], len(sweep.grid())
 ('two-conv', (128, 100, 50, 10), 20)
 """
 

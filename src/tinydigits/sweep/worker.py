@@ -169,7 +169,7 @@ class Worker:
     def _draw(self, trial: Trial) -> Point:
         slot = trial.user_attrs["slot"]
         if self.study.sweep.search:
-            return Point(compose({key: found.suggest(trial, key) for key, found in self.study.ranges.items()}))
+            return Point(compose({key: where.suggest(trial, key) for key, where in self.study.ranges.items()}))
         return self.study.grid[slot]
 
     def _broken(self, recipe: Recipe) -> dict[str, str]:
@@ -178,7 +178,7 @@ class Worker:
         from tinydigits.sweep.limits import broken_limits
 
         num_train = len(self._training_images(recipe.data.source)) - recipe.data.validation
-        return {found.check: found.measured for found in broken_limits(recipe, self.study.sweep.contract, num_train)}
+        return {one.check: one.measured for one in broken_limits(recipe, self.study.sweep.contract, num_train)}
 
     def _reject(self, trial: Trial, broken: Mapping[str, str]) -> None:
         """Close a trial that would break a limit; the sampler learns from it, and its place is free again."""

@@ -167,7 +167,7 @@ def test_diff_names_settings_and_results_and_tests_the_same_images(tmp_path: Pat
 def test_diff_compares_no_answers_to_different_images(tmp_path: Path) -> None:
     first, second = make(tmp_path, wrong=(1,)), make(tmp_path, wrong=(2,), data_sha256="cd")
     text = output("diff", first.name, second.name, "--out", tmp_path)
-    assert "McNemar" not in text and "no set of images that both were asked" in text
+    assert "McNemar" not in text and "no set of images that both were evaluated on" in text
     assert f"next: tinydigits verify {first.folder}" in text
 
 
