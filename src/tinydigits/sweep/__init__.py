@@ -5,7 +5,7 @@
 ('two-conv', (128, 100, 50, 10), 20)
 """
 
-from tinydigits.sweep.crew import join, run, work
+from tinydigits.sweep.crew import join, work
 from tinydigits.sweep.fields import Point, Sweep
 from tinydigits.sweep.files import check, file, is_sweep, load, names
 from tinydigits.sweep.lease import Lease
@@ -14,5 +14,5 @@ from tinydigits.sweep.study import Study, create, open_study
 
 __all__ = [
     "Lease", "Point", "Row", "Standing", "Study", "Sweep", "check", "create", "file", "is_sweep", "join",
-    "load", "names", "open_study", "run", "work",
+    "load", "names", "open_study", "work",
 ]  # fmt: skip
