@@ -6,15 +6,16 @@ BIN = $(VENV)/bin
 INSTALL = tools/install pyproject.toml constraints.txt requirements.lock
 
 .DELETE_ON_ERROR:
-.PHONY: help train test lint docs fuzz clean
+.PHONY: help train test lint docs notebook fuzz clean
 
 help:
-	@echo 'make train   train the default recipe, then verify the result against its contract'
-	@echo 'make test    run every test, and the examples of every docstring'
-	@echo 'make lint    check style and types'
-	@echo 'make docs    write the generated parts of README.md and docs/ anew'
-	@echo 'make fuzz    give 20,000 damaged files to every reader; for the night'
-	@echo 'make clean   remove the environment and all caches; runs/ stays'
+	@echo 'make train     train the default recipe, then verify the result against its contract'
+	@echo 'make test      run every test, and the examples of every docstring'
+	@echo 'make lint      check style and types'
+	@echo 'make docs      write the generated parts of README.md and docs/ anew'
+	@echo 'make notebook  run docs/notebook.ipynb, and keep its outputs'
+	@echo 'make fuzz      give 20,000 damaged files to every reader; for the night'
+	@echo 'make clean     remove the environment and all caches; runs/ stays'
 
 train: $(VENV)/installed
 	$(BIN)/tinydigits train
@@ -31,6 +32,9 @@ lint: $(VENV)/installed-dev
 docs: $(VENV)/installed
 	$(BIN)/python -m benchmarks all page
 	$(BIN)/python docs/generate.py
+
+notebook: $(VENV)/installed-dev
+	$(BIN)/python tools/notebook
 
 fuzz: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks reliability measure fuzz

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TypeVar
 
-__all__ = ["Table"]
+__all__ = ["Listing", "Table"]
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Table:
     """Rows under a head; `align` has "l" or "r" for each column, `notes` are lines below.
 
+    A notebook shows it in HTML, the rows whose numbers are in `bold` in bold type.
+
     >>> print(Table(("layer", "parameters"), [("conv", "40")], "lr", ["40 in all"]))
     layer  parameters
     conv           40
     40 in all
-
-    A notebook shows it in HTML.
     """
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     align: str
     notes: Sequence[str] = ()
+    bold: Collection[int] = ()
 
     def __str__(self) -> str:
         widths = [max(map(len, column)) for column in zip(self.head, *self.rows, strict=True)]
@@ -46,6 +50,26 @@ class Table:
                 for cell, side in zip(row, sides, strict=True)
             )
 
-        body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in self.rows)
+        body = "".join(
+            f"<tr>{cells(row, 'th' if number in self.bold else 'td')}</tr>" for number, row in enumerate(self.rows)
+        )
         notes = "".join(f"<div>{escape(note)}</div>" for note in self.notes)
         return f"<table><thead><tr>{cells(self.head, 'th')}</tr></thead><tbody>{body}</tbody></table>{notes}"
+
+
+class Listing(list[Item]):
+    """A list that shows each of its items on a line, and in a notebook side by side as each shows itself.
+
+    >>> Listing([1, 2])
+    1
+    2
+    """
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self)) or "[]"
+
+    def _repr_html_(self) -> str | None:
+        if not all(hasattr(item, "_repr_html_") for item in self):
+            return None  # the plain text is shown
+        items = "".join(f"<div>{item._repr_html_()}</div>" for item in self)  # type: ignore[attr-defined]
+        return f'<div style="display:flex;flex-wrap:wrap;gap:1em">{items}</div>'

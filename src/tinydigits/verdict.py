@@ -158,7 +158,8 @@ class Verdict(_Part):
         rows = [(finding.check, finding.measured, finding.limit, finding.status) for finding in self.findings]
         notes = [f"{finding.check}: {finding.why}" for finding in self.not_passed if finding.why]
         outcome = f"{self.headline} ({self.summary})"
-        return Table(("check", "measured", "limit", "finding"), rows, "llll", [*notes, outcome])
+        bold = [number for number, finding in enumerate(self.findings) if finding.status != "pass"]
+        return Table(("check", "measured", "limit", "finding"), rows, "llll", [*notes, outcome], bold)
 
     def __str__(self) -> str:
         return str(self.table())

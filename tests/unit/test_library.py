@@ -91,8 +91,11 @@ def test_a_model_and_images_in_memory_are_trained_verified_loaded_and_exported(t
     with torch.no_grad():
         answers_N = net((torch.from_numpy(images_NHW[240:, None]) - 0.1307) / 0.3081).argmax(1)
     assert answers_N.tolist() == labels_N[240:].tolist()
-    [exported] = td.export(run, "onnx")
-    assert exported.holds and exported.parity is not None and exported.parity.seen == 60
+    files = td.export(run, "onnx")
+    assert files[0].holds and files[0].parity is not None and files[0].parity.seen == 60
+    assert repr(files).splitlines()[1].startswith("  parity holds: same class on 60 of 60")
+    shown = run._repr_html_()  # the pictures' styles are their own, not the notebook's
+    assert '<img class="tinydigits-picture" alt="curves"' in shown and ":root" not in shown
 
 
 def test_the_same_training_images_with_other_test_images_are_another_set(tmp_path: Path) -> None:
@@ -165,7 +168,7 @@ def test_pictures_are_read_from_arrays_images_and_files() -> None:
     image = Image.open(path).convert("RGB")
     answers = td.predict([path, image, np.asarray(image), np.asarray(image) / 255.0])
     assert len({answer.label for answer in answers}) == 1 and len(answers) == 4
-    assert "array" not in repr(answers[0]) and "<img" in answers[0]._repr_html_()
+    assert "array" not in repr(answers[0]) and answers._repr_html_().count("<img") == 4
     assert td.predict(np.zeros((40, 40), np.uint8)) == []
     with pytest.raises(TinydigitsError, match=r"\(2, 28, 28\)"):
         td.predict(np.zeros((2, 28, 28), np.uint8))
@@ -174,6 +177,7 @@ def test_pictures_are_read_from_arrays_images_and_files() -> None:
 def test_what_is_shown_is_short_and_a_notebook_gets_tables() -> None:
     verdict = td.verify("two-conv", {"model": {"parameters": {"max": 10}}})
     assert not verdict and "does not hold" in repr(verdict) and "model.parameters" in repr(verdict)
+    assert '<th style="text-align:left">fail</th>' in verdict._repr_html_(), "what does not pass is in bold type"
     for shown in (verdict, td.summary("two-conv"), td.list_models()):
         assert shown._repr_html_().startswith("<table>") and "\n" in repr(shown)
     with pytest.raises(KeyError, match=r"model\.parameters"):

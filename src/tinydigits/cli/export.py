@@ -91,9 +91,7 @@ def _print_lines(trained: Trained, formats: list[str], folder: Path) -> int:
     for name in formats:
         done = exports.export(trained, name, folder)
         all_hold &= done.holds
-        typer.echo(printable(f"{done.path} ({done.num_bytes:,} bytes)" if done.holds else f"{done.path}: deleted"))
-        for line in filter(None, [done.parity, done.not_asked, done.note]):
-            typer.echo(f"  {line}")
+        typer.echo(repr(done))
     return 0 if all_hold else 1
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinydigits.errors import TinydigitsError, foreign_code
+from tinydigits.errors import TinydigitsError, foreign_code, printable
 from tinydigits.exports.parity import Format, Parity, compare
 from tinydigits.exports.speed import Speed, load, measure
 from tinydigits.exports.trained import NotAsked, TooLarge, Trained, of_run
@@ -26,7 +26,7 @@ _FORMATS: Plugins[Format] = Plugins(
 summary = _FORMATS.summary
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Exported:
     """A file that was written, and whether it answers as the checkpoint does.
 
@@ -45,6 +45,12 @@ class Exported:
     @property
     def holds(self) -> bool:
         return self.parity is None or self.parity.holds
+
+    def __repr__(self) -> str:
+        """The file with its size, and a line for each thing that there is to say of it."""
+        head = f"{self.path} ({self.num_bytes:,} bytes)" if self.holds else f"{self.path}: deleted"
+        notes = [str(note) for note in (self.parity, self.not_asked, self.note) if note]
+        return "\n  ".join([printable(head), *notes])
 
 
 def formats(trained: Trained | None = None) -> list[str]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tinydigits.library._names import Model
     from tinydigits.prediction import Answer
     from tinydigits.run import Run
+    from tinydigits.table import Listing
     from tinydigits.verdict import Verdict
 
 __all__ = ["predict", "verify"]
@@ -86,7 +87,7 @@ def verify(
 
 def predict(
     pictures: Any, *, model: str | Path | Run | None = None, many: bool = False, out: str | Path = "runs"
-) -> list[Answer]:
+) -> Listing[Answer]:
     """Read the digits of pictures, without torch; an answer for each digit, none for a picture without ink.
 
     >>> import numpy as np, tinydigits.library as td
@@ -102,6 +103,7 @@ def predict(
     """
     from tinydigits.prediction import classify_picture, open_model, pictures_in
     from tinydigits.run import Run
+    from tinydigits.table import Listing
 
     if isinstance(model, Run):
         if not any(model.folder.glob("*.onnx")):
@@ -110,7 +112,7 @@ def predict(
             export(model, "onnx")
         model = model.folder
     classifier = open_model(None if model is None else str(model), out)
-    answers: list[Answer] = []
+    answers: Listing[Answer] = Listing()
     for picture in pictures if isinstance(pictures, list | tuple) else [pictures]:
         if isinstance(picture, str | Path):
             for path in pictures_in(str(picture)):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tinydigits.library._names import Model
     from tinydigits.pretrained import Shelf
     from tinydigits.run import Run
+    from tinydigits.table import Listing
     from tinydigits.trace import Trace
 
 __all__ = ["export", "list_models", "load", "summary"]
@@ -70,7 +71,7 @@ def export(
     model: Model | None = None,
     data: str | Path | None = None,
     out: str | Path = "runs",
-) -> list[Exported]:
+) -> Listing[Exported]:
     """Write a trained model in some formats; each file is asked for every test image, and compared.
 
     >>> import tempfile, tinydigits.library as td
@@ -84,6 +85,7 @@ def export(
     TinydigitsError for an unknown format and for test images that are not at hand.
     """
     from tinydigits import exports, pretrained
+    from tinydigits.table import Listing
 
     is_shipped = isinstance(run, str) and run in pretrained.names()
     found = run_of(run, out)
@@ -91,7 +93,7 @@ def export(
         found, data_folder=None if data is None else str(data), model=None if model is None else spec_of(model)
     )
     folder = Path(to) if to is not None else Path() if is_shipped else found.folder
-    return [exports.export(trained, name, folder) for name in formats]
+    return Listing(exports.export(trained, name, folder) for name in formats)
 
 
 def list_models() -> Shelf:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import hashlib
 import html
@@ -139,6 +140,19 @@ class Record(_Part):
         return self
 
 
+# A picture has the colours of its element's `color-scheme`, which the themes of JupyterLab and VS Code do not set.
+_THEMES = (
+    "<style>[data-jp-theme-light=true] .tinydigits-picture,.vscode-light .tinydigits-picture{color-scheme:light}"
+    "[data-jp-theme-light=false] .tinydigits-picture,.vscode-dark .tinydigits-picture{color-scheme:dark}</style>"
+)
+
+
+def _picture(path: Path) -> str:
+    """An SVG file as an element of HTML that keeps its styles to itself."""
+    content = base64.b64encode(path.read_bytes()).decode("ascii")
+    return f'<img class="tinydigits-picture" alt="{path.stem}" src="data:image/svg+xml;base64,{content}">'
+
+
 @dataclass(frozen=True, repr=False)
 class Run:
     """A run's folder.
@@ -162,9 +176,11 @@ class Run:
         return f"Run({str(self.folder)!r}), {record.status} after {record.epochs} epochs{share}"
 
     def _repr_html_(self) -> str:
-        pictures = [self.folder / name for name in ("curves.svg", "mistakes.svg")]  # of its report
-        shown = [path.read_text(encoding="utf-8") for path in pictures if path.is_file()]
-        return "".join([f"<p>{html.escape(repr(self))}</p>", *shown])
+        # Of its report; the mistakes on test images where `verify` has asked them.
+        tested = (self.folder / "mistakes-test.svg").is_file()
+        pictures = [self.folder / name for name in ("curves.svg", "mistakes-test.svg" if tested else "mistakes.svg")]
+        shown = [_picture(path) for path in pictures if path.is_file()]
+        return "".join([_THEMES if shown else "", f"<p>{html.escape(repr(self))}</p>", *shown])
 
     @property
     def name(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import nn
 from torch.fx import Node
@@ -97,24 +97,27 @@ class Trace:
             )
             for layer in self.layers if layer.kind not in _SILENT
         ]  # fmt: skip
+        head = ("layer", "kind", "output", "parameters", "field", "multiply-adds")
+        return Table(head, rows, "llrrrr", [f"{name:<20}{value}" for name, value in self._totals().items()])
+
+    def _totals(self) -> dict[str, str]:
         trainable = "" if self.num_trainable == self.num_parameters else f" ({self.num_trainable:,} trainable)"
         unused = f", {self.num_unused:,} that the output does not use" if self.num_unused else ""
         exact = "" if self.exact else f" at most, because of {', '.join(self.unknown_ops)}"
-        totals = {
+        return {
             "parameters": f"{self.num_parameters:,}{trainable}{unused}",
             "buffers": f"{self.num_buffers:,}",
             "multiply-adds": f"{self.macs:,} for one image",
             "receptive field": f"{_field(self.receptive_field)} pixels{exact}",
             "size of parameters": f"{self.num_parameters * 4:,} bytes as fp32, {self.num_parameters:,} as int8",
         }
-        head = ("layer", "kind", "output", "parameters", "field", "multiply-adds")
-        return Table(head, rows, "llrrrr", [f"{name:<20}{value}" for name, value in totals.items()])
 
     def __repr__(self) -> str:
         return str(self.table())
 
     def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
+        totals = Table(("in all", ""), list(self._totals().items()), "ll")
+        return replace(self.table(), notes=())._repr_html_() + totals._repr_html_()
 
     def reach(self, *, moved: bool) -> tuple[tuple[int, int], tuple[int, int]]:
         """Rows and columns of the image that gradients reach in eval mode: with the model's own weights, and with any.
