@@ -78,8 +78,7 @@ def _load_idx(folder: Path, name: str, split: str) -> ImageSet:
         if not present:
             raise TinydigitsError(folder, f"no {idx.file_names(role)[0]}", expected="four IDX files, plain or .gz")
         paths[role] = present[0]
-    prefix = {"train": "train", "test": "t10k"}[split]
-    images_NHW, labels_N = idx.read_pair(paths[f"{prefix}-images"], paths[f"{prefix}-labels"], num_classes=10)
+    images_NHW, labels_N = idx.read_pair(*(paths[role] for role in idx.SPLITS[split]), num_classes=10)
     return ImageSet(name, split, images_NHW, labels_N, tuple("0123456789"))
 
 

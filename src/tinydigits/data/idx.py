@@ -17,10 +17,12 @@ import numpy as np
 
 from tinydigits.errors import TinydigitsError
 
-__all__ = ["MAX_BYTES", "ROLES", "encode", "file_names", "read_images", "read_labels", "read_pair"]
+__all__ = ["MAX_BYTES", "ROLES", "SPLITS", "encode", "file_names", "read_images", "read_labels", "read_pair"]
 
 ROLES = ("train-images", "train-labels", "t10k-images", "t10k-labels")
 """The four files of a set, by what they hold."""
+SPLITS = {"train": ROLES[:2], "test": ROLES[2:]}
+"""Each split's files, the images first."""
 
 MAX_BYTES = 1 << 30
 """No honest set of this kind is larger: 1 GiB is 1.3 million images. What promises more is refused unread."""

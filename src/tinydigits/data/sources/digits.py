@@ -41,9 +41,8 @@ class BundledDigits(Source):
 
     def files(self, *, allow_download: bool) -> dict[str, bytes]:
         contents = {}
-        for split, prefix in (("train", "train"), ("test", "t10k")):
-            arrays = self.read(split, allow_download=allow_download)
-            for role, array in zip((f"{prefix}-images", f"{prefix}-labels"), arrays, strict=True):
+        for split, roles in idx.SPLITS.items():
+            for role, array in zip(roles, self.read(split, allow_download=allow_download), strict=True):
                 contents[idx.file_names(role)[0]] = idx.encode(array, packed=True)
         return contents
 
