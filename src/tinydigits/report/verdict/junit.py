@@ -36,7 +36,7 @@ def render(verdict: Verdict, before: Verdict | None = None) -> str:
             message = ". ".join(filter(None, [finding.sentence, finding.advice]))
             failure = ElementTree.SubElement(case, "failure", {"message": message, "type": finding.status})
             failure.text = "\n".join(filter(None, [finding.sentence, finding.why, finding.advice]))
-    if note:
-        ElementTree.SubElement(suite, "system-out").text = note
+    if verdict.target.notes:
+        ElementTree.SubElement(suite, "system-out").text = "\n".join(verdict.target.notes)
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
