@@ -75,8 +75,8 @@ def _images(folder: Path, size: int) -> Path:
         target.mkdir()
         for prefix, count in (("train", size), ("t10k", 2)):
             images_NHW = np.tile(whole.images_NHW, (times, 1, 1))[:count]
-            idx.write(target / f"{prefix}-images-idx3-ubyte", images_NHW)
-            idx.write(target / f"{prefix}-labels-idx1-ubyte", np.tile(whole.labels_N, times)[:count])
+            (target / f"{prefix}-images-idx3-ubyte").write_bytes(idx.encode(images_NHW))
+            (target / f"{prefix}-labels-idx1-ubyte").write_bytes(idx.encode(np.tile(whole.labels_N, times)[:count]))
     return target
 
 

@@ -81,8 +81,8 @@ def _write_subset(folder: Path, num_images: int) -> data.ImageSet:
     whole = data.load("mnist", "train")
     folder.mkdir()
     for prefix in ("train", "t10k"):
-        idx.write(folder / f"{prefix}-images-idx3-ubyte.gz", whole.images_NHW[:num_images])
-        idx.write(folder / f"{prefix}-labels-idx1-ubyte.gz", whole.labels_N[:num_images])
+        (folder / f"{prefix}-images-idx3-ubyte.gz").write_bytes(idx.encode(whole.images_NHW[:num_images], packed=True))
+        (folder / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(idx.encode(whole.labels_N[:num_images], packed=True))
     return data.load(str(folder), "train")
 
 

@@ -527,7 +527,7 @@ def _idx_set(content: bytes, role: str = "train-images") -> Callable[[Path, Path
         (folder / "set").mkdir()
         for other in idx.ROLES:
             array = np.zeros((5, 28, 28) if other.endswith("images") else 5, np.uint8)
-            idx.write(folder / "set" / idx.file_names(other)[0], array)
+            (folder / "set" / idx.file_names(other)[0]).write_bytes(idx.encode(array))
         (folder / "set" / idx.file_names(role)[0]).write_bytes(content)
 
     return make

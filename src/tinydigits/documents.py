@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from tinydigits.errors import TinydigitsError, explain_validation
 from tinydigits.text import json_tree, read_text
 
-__all__ = ["load_document", "parse_document"]
+__all__ = ["Document", "load_document", "parse_document"]
 
 Document = TypeVar("Document", bound=BaseModel)
 

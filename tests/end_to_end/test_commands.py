@@ -146,8 +146,8 @@ def test_damaged_data_is_told_with_the_files_name(tmp_path: Path) -> None:
     folder.mkdir()
     digits = data.load("digits", "train")
     for prefix in ("train", "t10k"):
-        idx.write(folder / f"{prefix}-images-idx3-ubyte.gz", digits.images_NHW)
-        idx.write(folder / f"{prefix}-labels-idx1-ubyte.gz", digits.labels_N)
+        (folder / f"{prefix}-images-idx3-ubyte.gz").write_bytes(idx.encode(digits.images_NHW))
+        (folder / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(idx.encode(digits.labels_N))
     path = folder / "train-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-1000])
     fails("train", "two-conv", "--data", "./images", cwd=tmp_path, says=r"train-images-idx3-ubyte\.gz")

@@ -265,6 +265,8 @@ def test_pictures_are_read_from_arrays_images_and_files() -> None:
     assert td.predict(np.zeros((40, 40), np.uint8)) == []
     with pytest.raises(TinydigitsError, match=r"\(2, 28, 28\)"):
         td.predict(np.zeros((2, 28, 28), np.uint8))
+    with pytest.raises(TinydigitsError, match="picture: got other values, expected floating point of 0 to 1"):
+        td.predict(np.asarray(image, float))
 
 
 def test_what_is_shown_is_short_and_a_notebook_gets_tables() -> None:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from tinydigits.cli.shipped import shipped_files
 
-
-def _rows() -> Iterator[tuple[str, ...]]:
-    from tinydigits import contract
-
-    for name in contract.names():
-        yield name, contract.load(name).description
+if TYPE_CHECKING:
+    from tinydigits.contract import Contract
 
 
-def _read(name: str) -> str:
-    from tinydigits import contract
-
-    return contract.load(name).text
+def _row(name: str, contract: Contract) -> tuple[str, ...]:
+    return name, contract.description
 
 
-app = shipped_files(
-    "contract", ("name", "claim"), _rows, _read, then="tinydigits verify --contract", example="under-25k"
-)
+app = shipped_files("contract", ("name", "claim"), _row, then="tinydigits verify --contract", example="under-25k")

@@ -33,16 +33,11 @@ def ls() -> None:
 @app.command()
 def show(name: Name) -> None:
     """Show all that is known about one data set."""
-    from rich.table import Table
-
     from tinydigits import data
-    from tinydigits.cli.console import plain_console
+    from tinydigits.cli.console import print_facts
 
     info = data.describe(name)
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for label, value in (
+    print_facts([
         ("name", info.name),
         ("title", info.title),
         ("training images", f"{info.num_train:,}"),
@@ -51,13 +46,10 @@ def show(name: Name) -> None:
         ("classes", ", ".join(info.classes)),
         ("licence", info.licence),
         ("homepage", info.homepage),
-        ("mirrors", "\n".join(info.mirrors) or "none needed"),
+        ("mirrors", ", ".join(info.mirrors) or "none needed"),
         ("at hand", _whereabouts(name)),
-    ):
-        table.add_row(label, value)
-    console = plain_console()
-    console.print(table)
-    console.print(f"next: tinydigits train --data {name}")
+    ])  # fmt: skip
+    typer.echo(f"next: tinydigits train --data {name}")
 
 
 @app.command()

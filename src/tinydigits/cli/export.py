@@ -40,10 +40,10 @@ def export(
 ) -> int:
     """Write a trained model in one or more formats, and check that each file answers as the checkpoint does.
 
-    Every test image of the model's data set is asked; exit code 1, and no file, where the answers differ, and 2 where a
-    file cannot be made. With `all`, a table of every format also says how fast it is: p50 of one image, and images a
-    second, each in its own process on one thread; a format that is too small for the model, or whose packages are not
-    installed, has a row that says so.
+    A file is evaluated on every test image of the model's data set. Exit code 1, and no file, where the answers differ;
+    2 where a file cannot be made. With `all`, a table of every format also says how fast it is: p50 of one image, and
+    images a second, each in its own process on one thread; a format that is too small for the model, or whose packages
+    are not installed, has a row that says so.
     """
     from tinydigits import exports, models, pretrained
     from tinydigits.errors import TinydigitsError, unknown_name
@@ -73,8 +73,8 @@ def export(
         code = _print_lines(trained, formats, folder)
     if trained.shift_pixels:
         typer.echo(
-            f"the run's accuracy is of answers averaged over shifts of up to {trained.shift_pixels} px; the files "
-            "are asked once, and theirs may be lower or higher"
+            f"the run's accuracy is of answers averaged over shifts of up to {trained.shift_pixels} px; a file answers "
+            "to the image alone, and its accuracy may be lower or higher"
         )
     if trained.code is not None and (note := code_note(trained.code.changed)):
         typer.echo(note)
@@ -97,18 +97,14 @@ def _print_lines(trained: Trained, formats: list[str], folder: Path) -> int:
 
 def _print_table(trained: Trained, formats: list[str], folder: Path) -> int:
     """Every format with its size, parity and speed; one that cannot be made says why, and the exit code is then 2."""
-    from rich.table import Table
-
     from tinydigits import exports
-    from tinydigits.cli.console import plain_console
+    from tinydigits.cli.console import plain_console, print_table
     from tinydigits.errors import TinydigitsError
     from tinydigits.extras import NotInstalled
+    from tinydigits.table import Table
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("format", no_wrap=True)
-    for column in ("bytes", "same class", "largest\nΔp", "accuracy", "p50 µs", "images\n/s"):
-        # Where all do not fit, the counts are folded at a space, and no number is cut.
-        table.add_column(column, justify="right", no_wrap=column != "same class")
+    head = ("format", "bytes", "same class", "largest Δp", "accuracy", "p50 µs", "images /s")
+    rows: list[list[str]] = []
     notes, code = [], 0
     console = plain_console()
     for name in formats:
@@ -117,7 +113,7 @@ def _print_table(trained: Trained, formats: list[str], folder: Path) -> int:
                 done = exports.export(trained, name, folder)
             except TinydigitsError as error:
                 state = "not installed" if isinstance(error, NotInstalled) else "not made"
-                table.add_row(name, state)
+                rows.append([name, state])
                 notes.append(f"{name}: {state}: {error}")
                 if not isinstance(error, NotInstalled | exports.TooLarge):  # neither of which is a mistake
                     code = code or 2
@@ -132,8 +128,9 @@ def _print_table(trained: Trained, formats: list[str], folder: Path) -> int:
                     cells += [f"{speed.p50_us:,.0f}", f"{speed.images_per_second:,.0f}"]
         notes += [printable(f"{name}: {done.path if done.holds else f'deleted: {done.parity}'}")]
         notes += [f"{name}: {line}" for line in (done.not_asked, done.note) if line]
-        table.add_row(*cells)
-    console.print(table)
+        rows.append(cells)
+    rows = [row + [""] * (len(head) - len(row)) for row in rows]
+    print_table(console, Table(head, rows, "lrrrrrr"), folded=("same class",))  # no number is cut
     for line in notes:
         typer.echo(line)
     return code

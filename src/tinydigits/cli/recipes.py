@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from tinydigits.cli.shipped import shipped_files
 
-
-def _rows() -> Iterator[tuple[str, ...]]:
-    from tinydigits.recipe import DEFAULT, load, names
-
-    for name in names():
-        recipe = load(name)
-        mark = " (default)" if name == DEFAULT else ""
-        yield name + mark, recipe.model.name, recipe.data.source, str(recipe.epochs), recipe.description
+if TYPE_CHECKING:
+    from tinydigits.recipe import Recipe
 
 
-def _read(name: str) -> str:
-    from tinydigits.recipe import load, recipe_file
+def _row(name: str, recipe: Recipe) -> tuple[str, ...]:
+    from tinydigits.recipe import DEFAULT
 
-    load(name)  # a file that is no recipe is an error, not a listing
-    return recipe_file(name).read_text(encoding="utf-8")
+    mark = " (default)" if name == DEFAULT else ""
+    return name + mark, recipe.model.name, recipe.data.source, str(recipe.epochs), recipe.description
 
 
 app = shipped_files(
-    "recipe", ("name", "model", "data", "epochs", "what it is"), _rows, _read, then="tinydigits train", example="sprint"
+    "recipe", ("name", "model", "data", "epochs", "what it is"), _row, then="tinydigits train", example="sprint"
 )

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tinydigits.errors import printable
-from tinydigits.figures import megabytes, p_value, percent, points, points_interval
+from tinydigits.figures import p_value, percent, points, points_interval
 
 if TYPE_CHECKING:
-    from tinydigits.run import Difference, Paired, Record, Run
+    from tinydigits.run import Difference, Paired, Run
 
 app = typer.Typer(help="List the runs of this folder, show, compare and remove them.", no_args_is_help=True)
 
@@ -91,17 +91,13 @@ _ALWAYS = ("run", "data", "parameters", "epochs", "accuracy", "split", "test", "
 def _print_table(rows: list[Any], columns: list[str], named: list[str]) -> None:
     """Plain columns: laying out thousands of rows with rich takes many times as long as reading them."""
     from tinydigits.run import value_of
+    from tinydigits.table import Table
 
     shown = [column for column in columns if column in _ALWAYS or column in named]
     cells = [[_cell(column, value_of(row, column)) for column in shown] for row in rows]
-    numbers = [all(not isinstance(value_of(row, column), str) for row in rows) for column in shown]
-    widths = [max(map(len, column)) for column in zip(shown, *cells, strict=True)]
-
-    def line(words: list[str]) -> str:
-        places = zip(words, widths, numbers, strict=True)
-        return "  ".join(word.rjust(width) if number else word.ljust(width) for word, width, number in places).rstrip()
-
-    typer.echo("\n".join([typer.style(line(shown), bold=True), *map(line, cells)]))
+    are_words = [any(isinstance(value_of(row, column), str) for row in rows) for column in shown]
+    head, *lines = str(Table(shown, cells, "".join("l" if is_word else "r" for is_word in are_words))).split("\n")
+    typer.echo("\n".join([typer.style(head, bold=True), *lines]))
 
 
 def _cell(column: str, value: Any) -> str:
@@ -121,47 +117,28 @@ def _cell(column: str, value: Any) -> str:
 @app.command()
 def show(target: Target = None, out: Out = Path("runs"), json: Json = False) -> None:
     """Show the facts of one run."""
-    from rich.table import Table
-
-    from tinydigits.cli.console import plain_console
-    from tinydigits.machine import machine_words
-    from tinydigits.run import open_run
+    from tinydigits.cli.console import print_facts
+    from tinydigits.run import facts_of, open_run
 
     run = open_run(target, out)
     record = run.record
     if json:
         typer.echo(record.model_dump_json(indent=2))
         return
-    verdict, seconds = run.verdict, record.seconds
+    verdict, result = run.verdict, record.result
     tested = verdict.test_counts if verdict is not None else None
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for label, value in (
-        ("run", str(run.folder)),
+    print_facts([
+        ("run", run.folder),
         ("state", record.status),
         ("recipe", f"{record.recipe['name']}, seed {record.recipe['seed']}"),
-        ("model", f"{record.recipe['model']['name']}, {record.num_parameters:,} parameters"),
-        ("data", f"{record.source_label}: {record.num_train:,} training images, {record.num_validation:,} held out"),
-        ("epochs", f"{record.epochs_trained}, {record.images_seen:,} images seen"),
-        ("accuracy", _accuracy(record)),
-        ("test", f"{percent(tested[0] / tested[1])} ({tested[0]:,} of {tested[1]:,})" if tested else "not asked"),
+        ("accuracy", f"{percent(result.accuracy)} ({result.split})" if result else ""),
+        ("test", f"{percent(tested[0] / tested[1])} ({tested[0]:,} of {tested[1]:,})" if tested else "not evaluated"),
         ("contract", f"{verdict.contract.name}: {verdict.word}" if verdict is not None else "not verified"),
-        ("seconds", f"{seconds.training:.1f} training, {seconds.evaluation:.1f} evaluation"),
-        ("peak memory", megabytes(record.peak_memory_bytes)),
-        ("machine", machine_words(record.machine, record.device, record.threads)),
-        ("versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
+        *facts_of(record),
         ("files", ", ".join(sorted(path.name for path in run.folder.iterdir() if not path.name.startswith(".")))),
-    ):  # fmt: skip
-        table.add_row(label, printable(value))
-    plain_console().print(table)
+    ])  # fmt: skip
     finished = record.status == "finished"
     typer.echo(printable(f"next: tinydigits {'verify' if finished else 'train --resume'} {run.folder}"))
-
-
-def _accuracy(record: Record) -> str:
-    result = record.result
-    return f"{percent(result.accuracy)} ({result.split})" if result else ""
 
 
 @app.command()
@@ -194,7 +171,7 @@ def diff(
             f"McNemar's p = {p_value(paired.p_value)}"
         )
     if not pairs:
-        typer.echo("\nno set of images that both were asked and whose answers both keep")
+        typer.echo("\nno set of images that both were evaluated on and whose answers both keep")
     unasked = [run for run, sets in zip(runs, (one, other), strict=True) if not any(key[1] == "test" for key in sets)]
     for run in unasked:
         typer.echo(printable(f"next: tinydigits verify {run.folder}"))
@@ -216,28 +193,27 @@ def _print_json(runs: list[Run], differences: list[Difference], pairs: list[Pair
 
 
 def _print_differences(runs: list[Run], differences: list[Difference]) -> None:
-    from rich.table import Table
-    from rich.text import Text
+    from tinydigits.cli.console import plain_console, print_table
+    from tinydigits.table import Table
 
-    from tinydigits.cli.console import plain_console
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for letter, run in zip("AB", runs, strict=True):
-        table.add_column(printable(f"{letter}: {run.name}"), overflow="fold")
+    if not differences:
+        typer.echo("the same in all settings and results")
+        return
+    head = ["", *(printable(f"{letter}: {run.name}") for letter, run in zip("AB", runs, strict=True))]
+    rows: list[list[str]] = []
     kind = ""
     for difference in differences:
-        values = [_value(difference.name, value) for value in (difference.first, difference.second)]
+        values = [printable(_value(difference.name, value)) for value in (difference.first, difference.second)]
         if values[0] == values[1]:
             continue  # they differ in less than is shown
         if difference.kind != kind:
             kind = difference.kind
-            table.add_row(Text(f"{kind}s", style="dim"))
-        table.add_row(f"  {difference.name}", *map(printable, values))
-    if differences:
-        plain_console().print(table)
-    else:
-        typer.echo("the same in all settings and results")
+            rows.append([f"{kind}s", "", ""])
+        rows.append([f"  {difference.name}", *values])
+    print_table(
+        plain_console(), Table(head, rows, "lll"), folded=head[1:],
+        style=lambda column, cell: "" if column or cell.startswith(" ") else "dim",
+    )  # fmt: skip
 
 
 def _value(name: str, value: Any) -> str:

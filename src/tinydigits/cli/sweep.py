@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tinydigits.figures import interval, percent, spread
+from tinydigits.figures import interval, percent, setting, spread
+from tinydigits.table import Table
 
 if TYPE_CHECKING:
     from tinydigits.sweep import Row, Standing, Study, Sweep
@@ -120,6 +121,7 @@ def join(
 
 def _read(target: str, options: dict[str, Any], lists: dict[str, list[str]], verify: bool) -> Sweep:
     from tinydigits.errors import TinydigitsError
+    from tinydigits.recipe import parse_settings
     from tinydigits.sweep import check, is_sweep, load
 
     if is_sweep(target):
@@ -130,8 +132,8 @@ def _read(target: str, options: dict[str, Any], lists: dict[str, list[str]], ver
         return load(target)
     name = Path(target).stem if target.endswith(".toml") else target
     tree = options | {"name": name, "recipe": target, "verify": verify}
-    tree["set"] = _values("--set", lists["--set"], many=False)
-    tree["vary"] = _values("--vary", lists["--vary"], many=True)
+    tree["set"] = parse_settings("sweep", lists["--set"])
+    tree["vary"] = _grid(lists["--vary"])
     tree["search"] = {
         key: text if ".." in text or not text else _split(text)
         for key, _, text in (option.partition("=") for option in lists["--search"])
@@ -141,15 +143,15 @@ def _read(target: str, options: dict[str, Any], lists: dict[str, list[str]], ver
     return check(tree)
 
 
-def _values(flag: str, options: list[str], *, many: bool) -> dict[str, Any]:
+def _grid(options: list[str]) -> dict[str, Any]:
     from tinydigits.errors import TinydigitsError
 
     values = {}
     for option in options:
         key, equals, text = option.partition("=")
         if not equals or not key.strip() or not text:
-            raise TinydigitsError(flag, got=option, expected="KEY=A,B" if many else "KEY=VALUE")
-        values[key.strip()] = _split(text) if many else _split(text, whole=True)[0]
+            raise TinydigitsError("--vary", got=option, expected="KEY=A,B")
+        values[key.strip()] = _split(text)
     return values
 
 
@@ -189,10 +191,10 @@ def _work(study: Study, workers: int, threads: int | None, device: str | None) -
 
 
 def _show(study: Study, standing: Standing) -> None:
-    from tinydigits.cli.console import plain_console
+    from tinydigits.cli.console import plain_console, print_table
 
     table = _searched(standing) if study.sweep.search else _compared(standing)
-    plain_console().print(table, highlight=False)
+    print_table(plain_console(), table, folded=table.head)
     counts = [f"{len(standing.done)} trials"]
     for state in ("pruned", "diverged"):
         number = sum(row.state == state for row in standing.done)
@@ -210,46 +212,40 @@ def _split_name(standing: Standing) -> str:
     return next((str(row.facts["split"]) for row in standing.done if "split" in row.facts), "no")
 
 
-def _searched(standing: Standing) -> Any:
+def _searched(standing: Standing) -> Table:
     """The best trials of a search, with what was set."""
     keys = _keys(standing.done)
-    table = _table(["trial", *_short(keys), "parameters", "accuracy", "seconds"])
     finished = [row for row in standing.done if row.state == "finished"]
-    for row in sorted(finished, key=lambda row: (-(row.value or 0), row.slot))[:_MOST_ROWS]:
-        table.add_row(
-            str(row.slot + 1), *(_text(row.settings.get(key)) for key in keys), f"{row.facts['parameters']:,}",
+    rows = [
+        [
+            str(row.slot + 1), *(setting(row.settings.get(key)) for key in keys), f"{row.facts['parameters']:,}",
             percent(row.value or 0), f"{row.seconds:.1f}",
-        )  # fmt: skip
-    return table
+        ]
+        for row in sorted(finished, key=lambda row: (-(row.value or 0), row.slot))[:_MOST_ROWS]
+    ]  # fmt: skip
+    return _table(["trial", *_short(keys), "parameters", "accuracy", "seconds"], rows)
 
 
-def _compared(standing: Standing) -> Any:
+def _compared(standing: Standing) -> Table:
     """Each combination of a grid with the mean over its seeds."""
     from tinydigits.stats import mean_interval
 
     keys = _keys(standing.done)
-    table = _table([*_short(keys), "n", "accuracy", "95 % interval", "seconds"])
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in standing.done:
-        groups.setdefault(tuple(_text(row.settings.get(key)) for key in keys), []).append(row)
-    for values, rows in groups.items():
-        accuracies = [row.value for row in rows if row.state == "finished" and row.value is not None]
-        seconds = f"{sum(row.seconds for row in rows) / len(rows):.1f}"
-        if not accuracies:
-            table.add_row(*values, "0", rows[0].state, "", seconds)
-            continue
+        groups.setdefault(tuple(setting(row.settings.get(key)) for key in keys), []).append(row)
+    rows = []
+    for values, trials in groups.items():
+        accuracies = [row.value for row in trials if row.state == "finished" and row.value is not None]
         ends = interval(mean_interval(accuracies)) if len(accuracies) > 1 else ""
-        table.add_row(*values, str(len(accuracies)), spread(accuracies, 2), ends, seconds)
-    return table
+        accuracy = spread(accuracies, 2) if accuracies else trials[0].state
+        seconds = f"{sum(row.seconds for row in trials) / len(trials):.1f}"
+        rows.append([*values, str(len(accuracies)), accuracy, ends, seconds])
+    return _table([*_short(keys), "n", "accuracy", "95 % interval", "seconds"], rows)
 
 
-def _table(columns: list[str]) -> Any:
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold", justify="right")
-    return table
+def _table(head: list[str], rows: list[list[str]]) -> Table:
+    return Table(head, rows, "r" * len(head))
 
 
 def _keys(rows: tuple[Row, ...]) -> list[str]:
@@ -260,7 +256,3 @@ def _short(keys: list[str]) -> list[str]:
     """The last part of each setting's name, where that says which is meant."""
     last = [key.rpartition(".")[2] for key in keys]
     return [name if last.count(name) == 1 else key for key, name in zip(keys, last, strict=True)]
-
-
-def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from tinydigits.figures import percent
+from tinydigits.figures import percent, setting
 from tinydigits.progress import clock
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def watch() -> Iterator[Callable[[Standing], None]]:
 
 
 def _line(row: Row) -> str:
-    settings = " ".join(f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
-                        for key, value in row.settings.items())  # fmt: skip
+    settings = " ".join(f"{key}={setting(value)}" for key, value in row.settings.items())
     accuracy = "" if row.value is None else percent(row.value)
     word = accuracy if row.state == "finished" else f"{row.state} {accuracy}".strip()
     return f"{row.slot + 1}: {settings} seed {row.seed}  {word}  {row.seconds:.1f} s"

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from tinydigits.cli.shipped import shipped_files
 
-
-def _rows() -> Iterator[tuple[str, ...]]:
-    from tinydigits.sweep import load, names
-
-    for name in names():
-        sweep = load(name)
-        trials = str(sweep.trials or sweep.budget) if sweep.search else str(len(sweep.grid()))
-        yield name, sweep.recipe, trials, sweep.description
+if TYPE_CHECKING:
+    from tinydigits.sweep import Sweep
 
 
-def _read(name: str) -> str:
-    from tinydigits.sweep import load, sweep_file
-
-    load(name)  # a file that is no sweep is an error, not a listing
-    return sweep_file(name).read_text(encoding="utf-8")
+def _row(name: str, sweep: Sweep) -> tuple[str, ...]:
+    trials = str(sweep.trials or sweep.budget) if sweep.search else str(len(sweep.grid()))
+    return name, sweep.recipe, trials, sweep.description
 
 
 app = shipped_files(
-    "sweep", ("name", "recipe", "trials", "what it asks"), _rows, _read, then="tinydigits sweep",
-    example="two-conv-dropout",
-)  # fmt: skip
+    "sweep", ("name", "recipe", "trials", "what it asks"), _row, then="tinydigits sweep", example="two-conv-dropout"
+)

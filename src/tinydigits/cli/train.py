@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -59,30 +59,27 @@ def train(
     Without a RECIPE the default one is trained on MNIST, or the recipe `digits` where MNIST cannot be reached.
     """
     from tinydigits.errors import DataUnavailable, TinydigitsError
-    from tinydigits.recipe import DEFAULT, load
+    from tinydigits.recipe import DEFAULT, load, parse_settings
     from tinydigits.run import at_latest
     from tinydigits.training import is_first_process
 
-    changes = list(settings or [])
-    changes += [f"epochs={epochs}"] if epochs is not None else []
-    changes += [f"seed={seed}"] if seed is not None else []
     if resume is not None:
         if recipe or settings or seed is not None or seeds > 1:
             raise TinydigitsError("train --resume", "takes no recipe and no change to it but --epochs: it has its own")
-        _resume(resume, model, source, out, device, threads, log or [], epochs)
+        _resume(resume, model, source, out, device, threads, log, epochs)
         return
-    changes += [f"data.source={json.dumps(source, ensure_ascii=False)}"] if source is not None else []
-    if model is not None:
-        changes.append(f'model={{name = "{model}"}}')
+    named = {"epochs": epochs, "seed": seed, "data.source": source, "model": {"name": model} if model else None}
+    changes = parse_settings("train", settings or [])
+    changes |= {key: value for key, value in named.items() if value is not None}
+    train_all = partial(_train, seeds=seeds, out=out, device=device, threads=threads, log=log)
     try:
-        chosen = load(at_latest(recipe or DEFAULT, out), changes)
-        finished = _train_seeds(chosen, seeds, out, device, threads, log or [])
+        finished = train_all(load(at_latest(recipe or DEFAULT, out), changes))
     except DataUnavailable as error:
-        if recipe is not None or any(change.startswith("data.source=") for change in changes):
+        if recipe is not None or "data.source" in changes:
             raise  # asked for by name
         if is_first_process():
             typer.echo(f"{error}. Training the recipe {FALLBACK!r} on bundled data instead.")
-        finished = _train_seeds(load(FALLBACK, changes), seeds, out, device, threads, log or [])
+        finished = train_all(load(FALLBACK, changes))
     if not is_first_process():
         _leave()
     if seeds > 1:
@@ -101,32 +98,29 @@ def _leave() -> NoReturn:
     os._exit(0)
 
 
-def _train_seeds(
-    first: Recipe, seeds: int, out: Path, device: str | None, threads: int | None, log: list[str]
+def _train(
+    first: Recipe, *, seeds: int, out: Path, device: str | None, threads: int | None, log: list[str] | None
 ) -> list[Run]:
-    from tinydigits.training import name_teachers
-
-    first = name_teachers(first)  # the first seed's run is the newest when the second begins
-    recipes = [first.model_copy(update={"seed": first.seed + number}) for number in range(seeds)]
-    return [_train(recipe, out, device, threads, log) for recipe in recipes]
-
-
-def _train(recipe: Recipe, out: Path, device: str | None, threads: int | None, log: list[str]) -> Run:
+    """Train a recipe under so many seeds, from its own on, and write each run's report."""
     from tinydigits import models
     from tinydigits.report import write_run_report
-    from tinydigits.training import is_first_process
-    from tinydigits.training import train as train_recipe
+    from tinydigits.training import is_first_process, name_teachers, train
 
-    models.allow(recipe.model.name, lasting=True)  # `verify` will find the name in the run
-    run = train_recipe(recipe, out=out, device=device or "auto", threads=threads, reporter=_reporter(log))
-    if is_first_process():
-        write_run_report(run)
-    return run
+    models.allow(first.model.name, lasting=True)  # `verify` will find the name in the run
+    first = name_teachers(first)  # the first seed's run is the newest when the second begins
+    runs = []
+    for seed in range(first.seed, first.seed + seeds):
+        recipe = first.model_copy(update={"seed": seed})
+        run = train(recipe, out=out, device=device or "auto", threads=threads, reporter=_reporter(log))
+        if is_first_process():
+            write_run_report(run)
+        runs.append(run)
+    return runs
 
 
 def _resume(
     target: str, model: str | None, source: str | None, out: Path, device: str | None, threads: int | None,
-    log: list[str], epochs: int | None,
+    log: list[str] | None, epochs: int | None,
 ) -> None:  # fmt: skip
     from tinydigits import models
     from tinydigits.report import write_run_report
@@ -147,11 +141,11 @@ def _resume(
     typer.echo(f"next: tinydigits verify {_short(run)}" + (f" --model {shlex.quote(model)}" if model else ""))
 
 
-def _reporter(log: list[str]) -> Reporter:
+def _reporter(log: list[str] | None) -> Reporter:
     from tinydigits.progress import make_reporter
     from tinydigits.training import Reporters, make_logger
 
-    return Reporters([*(make_logger(name) for name in dict.fromkeys(log)), make_reporter()])
+    return Reporters([*(make_logger(name) for name in dict.fromkeys(log or [])), make_reporter()])
 
 
 def _print_spread(finished: list[Run]) -> None:

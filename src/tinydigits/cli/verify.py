@@ -169,21 +169,18 @@ def _write(files: Mapping[str, Path | None], verdict: Verdict, before: Verdict |
 
 
 def _print(console: Console, case: Case, verdict: Verdict, model: str | None) -> None:
-    from rich.table import Table
     from rich.text import Text
 
+    from tinydigits.cli.console import print_table
     from tinydigits.errors import printable
+    from tinydigits.table import Table
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("check", "measured", "limit", "finding"):
-        table.add_column(column, overflow="fold", no_wrap=column in ("check", "finding"))
-    table.add_column("why", overflow="fold", style="dim")
-    for finding in verdict.findings:
-        table.add_row(
-            finding.check, Text(finding.measured), Text(finding.limit),
-            Text(finding.status, style=_COLOURS[finding.status]), Text(finding.why),
-        )  # fmt: skip
-    console.print(table)
+    head = ("check", "measured", "limit", "finding", "why")
+    rows = [(one.check, one.measured, one.limit, one.status, one.why) for one in verdict.findings]
+    print_table(
+        console, Table(head, rows, "l" * len(head)), folded=("measured", "limit", "why"),
+        style=lambda column, cell: {"finding": _COLOURS.get(cell, ""), "why": "dim"}.get(column, ""),
+    )  # fmt: skip
     advised = [finding for finding in verdict.findings if finding.advice]
     if advised:
         console.print("\nwhat to do")

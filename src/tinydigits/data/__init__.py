@@ -38,11 +38,11 @@ __all__ = [
 ]
 
 
-def names() -> tuple[str, ...]:
+def names() -> list[str]:
     """The names of all sources.
 
     >>> names()
-    ('digits', 'fashion-mnist', 'kmnist', 'mnist')
+    ['digits', 'fashion-mnist', 'kmnist', 'mnist']
     """
     return sources.names()
 

@@ -28,6 +28,7 @@ from tinydigits.data import idx
 from tinydigits.data.image_set import ImageSet
 from tinydigits.data.picture import SUFFIXES, files_below, find_digits, is_clutter, read_picture
 from tinydigits.errors import DataWarning, TinydigitsError, first_line
+from tinydigits.figures import count_of
 
 __all__ = ["load_folder"]
 
@@ -77,8 +78,7 @@ def _load_idx(folder: Path, name: str, split: str) -> ImageSet:
         if not present:
             raise TinydigitsError(folder, f"no {idx.file_names(role)[0]}", expected="four IDX files, plain or .gz")
         paths[role] = present[0]
-    prefix = {"train": "train", "test": "t10k"}[split]
-    images_NHW, labels_N = idx.read_pair(paths[f"{prefix}-images"], paths[f"{prefix}-labels"], num_classes=10)
+    images_NHW, labels_N = idx.read_pair(*(paths[role] for role in idx.SPLITS[split]), num_classes=10)
     return ImageSet(name, split, images_NHW, labels_N, tuple("0123456789"))
 
 
@@ -102,7 +102,7 @@ def _load_images(folder: Path, name: str, split: str) -> ImageSet:
         if paths and label not in labels:
             raise TinydigitsError(paths[0].parent, f"no picture that can be read; {unreadable[-1]}")
     if unreadable:
-        notes.append(f"{_count(len(unreadable), 'picture')} cannot be read and left out ({_some(unreadable)})")
+        notes.append(f"{count_of(len(unreadable), 'picture')} cannot be read and left out ({_some(unreadable)})")
     if blank:
         names = [str(path.relative_to(folder)) for path in blank]
         notes.append(f"nothing is written in {_some(names)}: taken as blank")
@@ -134,7 +134,7 @@ def _find_pictures(folder: Path, split: str) -> tuple[_Pictures, list[str]]:
     classes = [name for name, paths in train.items() if paths]
     if not 2 <= len(classes) <= _MAX_CLASSES:
         only = root / classes[0] if len(classes) == 1 else None
-        got = _count(len(classes), "folder") + " with pictures" + (f" ({only.name})" if only else "")
+        got = count_of(len(classes), "folder") + " with pictures" + (f" ({only.name})" if only else "")
         raise TinydigitsError(
             root, got="; left out ".join([got, *_counts(left_out)]),
             expected=f"2 to {_MAX_CLASSES}, one for each class (or four IDX files)",
@@ -194,7 +194,7 @@ def _keep_for_testing(root: Path, pictures: _Pictures) -> tuple[_Pictures, _Pict
     for name, paths in pictures.items():
         if len(paths) < _TEST_SHARE:
             raise TinydigitsError(
-                root / name, got=_count(len(paths), "picture"),
+                root / name, got=count_of(len(paths), "picture"),
                 expected=f"at least {_TEST_SHARE}, to keep one in {_TEST_SHARE} for testing",
                 hint=f"lay the pictures out as {_LAYOUT}",
             )  # fmt: skip
@@ -236,10 +236,6 @@ def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
 def _counts(left_out: Counter[str]) -> list[str]:
     ordered = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
     return [_some([f"{number} {kind}" for kind, number in ordered], "kinds")] if left_out else []
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _some(words: Sequence[str], noun: str = "") -> str:

@@ -1,4 +1,4 @@
-"""IDX, the format of the MNIST files: a reader that believes nothing, and a writer.
+"""IDX, the format of the MNIST files: a reader that believes nothing, and its counterpart.
 
 A file is a big-endian header (magic 0x0000'08'0d: unsigned bytes in d dimensions, then d sizes of 4 bytes) and the
 bytes themselves, plain or gzipped. Shape suffixes: N images, H rows, W columns.
@@ -17,10 +17,12 @@ import numpy as np
 
 from tinydigits.errors import TinydigitsError
 
-__all__ = ["MAX_BYTES", "ROLES", "encode", "file_names", "read_images", "read_labels", "read_pair", "write"]
+__all__ = ["MAX_BYTES", "ROLES", "SPLITS", "encode", "file_names", "read_images", "read_labels", "read_pair"]
 
 ROLES = ("train-images", "train-labels", "t10k-images", "t10k-labels")
 """The four files of a set, by what they hold."""
+SPLITS = {"train": ROLES[:2], "test": ROLES[2:]}
+"""Each split's files, the images first."""
 
 MAX_BYTES = 1 << 30
 """No honest set of this kind is larger: 1 GiB is 1.3 million images. What promises more is refused unread."""
@@ -47,7 +49,7 @@ def read_images(path: Path) -> np.ndarray:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "train-images-idx3-ubyte.gz")
-    ...     write(path, np.zeros((5, 28, 28), np.uint8))
+    ...     _ = path.write_bytes(encode(np.zeros((5, 28, 28), np.uint8)))
     ...     read_images(path).shape
     (5, 28, 28)
     """
@@ -60,7 +62,7 @@ def read_labels(path: Path, *, num_classes: int) -> np.ndarray:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "train-labels-idx1-ubyte")
-    ...     write(path, np.array([7, 2, 1], np.uint8))
+    ...     _ = path.write_bytes(encode(np.array([7, 2, 1], np.uint8)))
     ...     read_labels(path, num_classes=10)
     array([7, 2, 1], dtype=uint8)
     """
@@ -78,8 +80,8 @@ def read_pair(images_path: Path, labels_path: Path, *, num_classes: int) -> tupl
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     images, labels = (Path(folder, file_names(role)[0]) for role in ROLES[:2])
-    ...     write(images, np.zeros((5, 28, 28), np.uint8))
-    ...     write(labels, np.arange(4, dtype=np.uint8))
+    ...     _ = images.write_bytes(encode(np.zeros((5, 28, 28), np.uint8)))
+    ...     _ = labels.write_bytes(encode(np.arange(4, dtype=np.uint8)))
     ...     try:
     ...         read_pair(images, labels, num_classes=10)
     ...     except TinydigitsError as error:
@@ -101,29 +103,15 @@ def read_pair(images_path: Path, labels_path: Path, *, num_classes: int) -> tupl
     return images_NHW, labels_N
 
 
-def encode(array: np.ndarray) -> bytes:
-    """A uint8 array as the bytes of a plain IDX file.
+def encode(array: np.ndarray, *, packed: bool = False) -> bytes:
+    """A uint8 array as the bytes of an IDX file, plain or gzipped; the same array gives the same bytes.
 
     >>> encode(np.array([7, 2], np.uint8)).hex(" ", 2)
     '0000 0801 0000 0002 0702'
     """
     header = struct.pack(f">{1 + array.ndim}I", 0x0800 + array.ndim, *array.shape)
-    return header + np.ascontiguousarray(array, dtype=np.uint8).tobytes()
-
-
-def write(path: Path, array: np.ndarray) -> None:
-    """Write a uint8 array as IDX, gzipped when the name ends in `.gz`; the same array gives the same bytes.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder, "t10k-labels-idx1-ubyte.gz")
-    ...     write(path, np.array([7, 2], np.uint8))
-    ...     read_labels(path, num_classes=10)
-    array([7, 2], dtype=uint8)
-    """
-    content = encode(array)
-    # mtime=0: the clock must not change the bytes
-    Path(path).write_bytes(gzip.compress(content, mtime=0) if Path(path).suffix == ".gz" else content)
+    content = header + np.ascontiguousarray(array, dtype=np.uint8).tobytes()
+    return gzip.compress(content, mtime=0) if packed else content
 
 
 def _read(path: Path, *, num_dims: int) -> np.ndarray:

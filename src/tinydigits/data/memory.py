@@ -12,7 +12,7 @@ import numpy as np
 from tinydigits.data.image_set import ImageSet
 from tinydigits.errors import TinydigitsError
 
-__all__ = ["PREFIX", "held", "hold"]
+__all__ = ["PREFIX", "grey_levels", "held", "hold"]
 
 PREFIX = "in-memory:"
 _sets: dict[str, dict[str, ImageSet]] = {}
@@ -55,14 +55,26 @@ def held(name: str, split: str) -> ImageSet | None:
     return _sets[name].get(split)
 
 
+def grey_levels(values: np.ndarray, where: str) -> np.ndarray:
+    """Floating point of 0 to 1 as uint8 of 0 to 255, any other array as it is.
+
+    >>> grey_levels(np.array([0, 0.5, 1]), "images")
+    array([  0, 128, 255], dtype=uint8)
+
+    Raises TinydigitsError for floating point of other values.
+    """
+    if not np.issubdtype(values.dtype, np.floating):
+        return values
+    if not (values.size and np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+        raise TinydigitsError(where, got="other values", expected="floating point of 0 to 1, or uint8")
+    return np.rint(values * 255).astype(np.uint8)
+
+
 def _images(split: str, values: Any) -> np.ndarray:
     images = np.asarray(values)
     if images.ndim == 4 and images.shape[1] == 1:
         images = images[:, 0]
-    if np.issubdtype(images.dtype, np.floating):
-        if not (images.size and np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1):
-            raise TinydigitsError(f"{split} images", got="other values", expected="floating point of 0 to 1, or uint8")
-        images = np.rint(images * 255).astype(np.uint8)
+    images = grey_levels(images, f"{split} images")
     if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
         got = f"{images.dtype} {images.shape}"
         raise TinydigitsError(f"{split} images", got=got, expected="uint8 or floating point (N, 28, 28)")

@@ -69,9 +69,7 @@ class OriginalFiles(Source):
 
     def read(self, split: str, *, allow_download: bool) -> tuple[np.ndarray, np.ndarray]:
         paths = self._paths(allow_download)
-        prefix = {"train": "train", "test": "t10k"}[split]
-        images_path, labels_path = paths[f"{prefix}-images"], paths[f"{prefix}-labels"]
-        return idx.read_pair(images_path, labels_path, num_classes=len(self.info.classes))
+        return idx.read_pair(*(paths[role] for role in idx.SPLITS[split]), num_classes=len(self.info.classes))
 
     def files(self, *, allow_download: bool) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in self._paths(allow_download).values()}

@@ -14,8 +14,8 @@ __all__ = ["Source", "SourceInfo"]
 class SourceInfo:
     """The facts about a source, known without touching its data.
 
-    >>> SourceInfo("tiny", "Tiny", num_train=4, num_test=2, classes=("a", "b"), licence="CC0", homepage="").num_images
-    6
+    >>> SourceInfo("tiny", "Tiny", num_train=4, num_test=2, classes=("a", "b"), licence="CC0", homepage="").classes
+    ('a', 'b')
     """
 
     name: str
@@ -26,11 +26,6 @@ class SourceInfo:
     licence: str
     homepage: str
     mirrors: tuple[str, ...] = ()
-
-    @property
-    def num_images(self) -> int:
-        """Training and test images together."""
-        return self.num_train + self.num_test
 
 
 class Source(ABC):

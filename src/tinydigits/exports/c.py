@@ -7,10 +7,10 @@ from pathlib import Path
 from tinydigits.exports.c_code import Graph, emit_float, footprint_note, from_onnx, fuse, load_header
 from tinydigits.exports.onnx import model_proto
 from tinydigits.exports.parity import Format
-from tinydigits.exports.trained import Answer, Trained
+from tinydigits.exports.trained import Trained
 from tinydigits.onnx_graph import read_onnx
 
-__all__ = ["FORMAT", "graph_of", "load", "note", "title_of", "write"]
+__all__ = ["FORMAT", "graph_of", "title_of", "write"]
 
 
 def write(trained: Trained, folder: Path) -> Path:
@@ -20,18 +20,7 @@ def write(trained: Trained, folder: Path) -> Path:
     no C is written for.
     """
     path = folder / f"{trained.stem}.h"
-    trained.write(path, emit_float(graph_of(trained), trained.card, title=title_of(trained), file=path.name))
-    return path
-
-
-def load(path: Path) -> Answer:
-    """Compile the header for this machine (-O3 -march=native) and ask it."""
-    return load_header(path)
-
-
-def note(path: Path) -> str:
-    """Flash and RAM on microcontrollers, where there is a compiler for them."""
-    return footprint_note(path)
+    return trained.write(path, emit_float(graph_of(trained), trained.card, title=title_of(trained), file=path.name))
 
 
 def graph_of(trained: Trained) -> Graph:
@@ -45,4 +34,4 @@ def title_of(trained: Trained) -> str:
     return f"{trained.stem}: {trained.card.model.rpartition(':')[2]}, {num_parameters:,} parameters"
 
 
-FORMAT = Format(write, load, note=note)
+FORMAT = Format(write, load_header, note=footprint_note)

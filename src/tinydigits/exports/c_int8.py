@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tinydigits.exports.c import graph_of, load, note, title_of
-from tinydigits.exports.c_code import emit_int8
+from tinydigits.exports.c import graph_of, title_of
+from tinydigits.exports.c_code import emit_int8, footprint_note, load_header
 from tinydigits.exports.onnx_int8 import calibration_images
 from tinydigits.exports.parity import Format
 from tinydigits.exports.trained import Trained
 
-__all__ = ["FORMAT", "load", "note", "write"]
+__all__ = ["FORMAT", "write"]
 
 
 def write(trained: Trained, folder: Path) -> Path:
@@ -18,8 +18,7 @@ def write(trained: Trained, folder: Path) -> Path:
     path = folder / f"{trained.stem}-int8.h"
     title = f"{title_of(trained)}, in 8 bits"
     images = calibration_images(trained)
-    trained.write(path, emit_int8(graph_of(trained), trained.card, images, title=title, file=path.name))
-    return path
+    return trained.write(path, emit_int8(graph_of(trained), trained.card, images, title=title, file=path.name))
 
 
-FORMAT = Format(write, load, parity="accuracy", note=note)
+FORMAT = Format(write, load_header, parity="accuracy", note=footprint_note)

@@ -31,9 +31,7 @@ def write(trained: Trained, folder: Path) -> Path:
     verdict = trained.run.verdict
     front = ["---", *_front_matter(trained, verdict), "---"]
     sections = [*_sections(trained, record, verdict)]
-    path = folder / f"{trained.stem}-card.md"
-    trained.write(path, "\n".join(front) + "\n\n" + "\n\n".join(sections) + "\n")
-    return path
+    return trained.write(folder / f"{trained.stem}-card.md", "\n".join(front) + "\n\n" + "\n\n".join(sections) + "\n")
 
 
 def _front_matter(trained: Trained, verdict: Verdict | None) -> Iterator[str]:

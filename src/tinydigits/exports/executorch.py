@@ -39,9 +39,7 @@ def write(trained: Trained, folder: Path) -> Path:
             content = edge.to_executorch().buffer
     except Exception as error:  # of torch.export and the converter, each its own
         raise TinydigitsError("export executorch", f"cannot be converted: {first_line(error)}", hint="onnx") from error
-    path = folder / f"{trained.stem}.pte"
-    trained.write(path, content)
-    return path
+    return trained.write(folder / f"{trained.stem}.pte", content)
 
 
 def load(path: Path) -> Answer:

@@ -59,9 +59,7 @@ def write(trained: Trained, folder: Path) -> Path:
         raise TooLarge(
             "export html", "the page would be too large", got=f"{num_bytes:,} bytes", expected=f"at most {MAX_BYTES:,}"
         )
-    path = folder / f"{trained.stem}.html"
-    trained.write(path, text)
-    return path
+    return trained.write(folder / f"{trained.stem}.html", text)
 
 
 def load(path: Path) -> Answer:

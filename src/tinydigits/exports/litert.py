@@ -47,9 +47,7 @@ def write(trained: Trained, folder: Path) -> Path:
             content = litert_torch.convert(Named().eval(), sample_kwargs=images).model_content()
     except Exception as error:  # of torch.export, JAX and the converter, each its own
         raise TinydigitsError("export litert", f"cannot be converted: {first_line(error)}", hint="onnx") from error
-    path = folder / f"{trained.stem}.tflite"
-    trained.write(path, _with_card(content, grey_card(trained).model_dump_json()))
-    return path
+    return trained.write(folder / f"{trained.stem}.tflite", _with_card(content, grey_card(trained).model_dump_json()))
 
 
 def load(path: Path) -> Answer:

@@ -25,9 +25,7 @@ def write(trained: Trained, folder: Path) -> Path:
     Its metadata has the model's card as JSON under `tinydigits`; the card's `mean` is 0 and its `std` is 1, for the
     graph normalises by itself.
     """
-    path = folder / f"{trained.stem}.onnx"
-    trained.write(path, model_proto(trained).SerializeToString())
-    return path
+    return trained.write(folder / f"{trained.stem}.onnx", model_proto(trained).SerializeToString())
 
 
 def load(path: Path) -> Answer:

@@ -41,7 +41,6 @@ def write(trained: Trained, folder: Path) -> Path:
             batch = next(self.batches, None)
             return None if batch is None else {"images": batch}
 
-    path = folder / f"{trained.stem}-int8.onnx"
     logging.disable(logging.WARNING)  # it advises the preparation that is done here
     try:
         with tempfile.TemporaryDirectory(prefix="tinydigits-") as scratch:
@@ -54,10 +53,9 @@ def write(trained: Trained, folder: Path) -> Path:
                 fused, quantised, Reader(), per_channel=True, reduce_range=True,
                 activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
             )  # fmt: skip
-            trained.write(path, _with_metadata(quantised, proto))
+            return trained.write(folder / f"{trained.stem}-int8.onnx", _with_metadata(quantised, proto))
     finally:
         logging.disable(logging.NOTSET)
-    return path
 
 
 def calibration_images(trained: Trained) -> np.ndarray:

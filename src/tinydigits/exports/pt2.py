@@ -26,9 +26,7 @@ def write(trained: Trained, folder: Path) -> Path:
         node.meta.pop("stack_trace", None)
     buffer = io.BytesIO()
     torch.export.save(program, buffer, extra_files={"tinydigits": grey_card(trained).model_dump_json()})
-    path = folder / f"{trained.stem}.pt2"
-    trained.write(path, buffer.getvalue())
-    return path
+    return trained.write(folder / f"{trained.stem}.pt2", buffer.getvalue())
 
 
 def load(path: Path) -> Answer:

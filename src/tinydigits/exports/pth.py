@@ -14,9 +14,9 @@ from tinydigits import models
 from tinydigits.archive import require_honest
 from tinydigits.errors import TinydigitsError
 from tinydigits.exports.parity import Format
-from tinydigits.exports.trained import Answer, Trained, answer_of
+from tinydigits.exports.trained import Trained, answer_of_weights
 
-__all__ = ["FORMAT", "load", "write"]
+__all__ = ["FORMAT", "write"]
 
 
 def write(trained: Trained, folder: Path) -> Path:
@@ -49,9 +49,8 @@ def write(trained: Trained, folder: Path) -> Path:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     moment = datetime.fromisoformat(record.started_at).strftime("%Y%m%d_%H%M%S")
-    path = folder / f"{Path(record.source).name}_model_{moment}_acc{100 * record.result.accuracy:.2f}.pth"
-    trained.write(path, buffer.getvalue())
-    return path
+    name = f"{Path(record.source).name}_model_{moment}_acc{100 * record.result.accuracy:.2f}.pth"
+    return trained.write(folder / name, buffer.getvalue())
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
@@ -63,11 +62,5 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         raise TinydigitsError(path, f"damaged checkpoint: {type(error).__name__}") from error
 
 
-def load(path: Path, spec: str | None = None) -> Answer:
-    """Build the model anew, by the code that `spec` names, and ask it by torch."""
-    model, card = models.load_weights(path, spec=spec)
-    return answer_of(model, card.mean, card.std)
-
-
 # The checkpoint has the optimizer's state and the history.
-FORMAT = Format(write, load, builds=True, needs=("checkpoint.pt",))
+FORMAT = Format(write, answer_of_weights, builds=True, needs=("checkpoint.pt",))

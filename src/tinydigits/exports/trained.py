@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 __all__ = [
-    "Answer", "NotAsked", "TooLarge", "Trained", "answer_of", "grey_card", "grey_model",
+    "Answer", "NotAsked", "TooLarge", "Trained", "answer_of", "answer_of_weights", "grey_card", "grey_model",
     "of_run", "one_by_one", "softmax", "unsure_below",
 ]  # fmt: skip
 
@@ -94,8 +94,8 @@ class Trained:
         """The checkpoint's own probabilities (N, K), one view of each image: no test-time augmentation."""
         return answer_of(self.model, self.card.mean, self.card.std)(images_NHW)
 
-    def write(self, path: Path, content: str | bytes) -> None:
-        """Write an exported file: into the run's folder as one of its own, elsewhere to what `path` leads to.
+    def write(self, path: Path, content: str | bytes) -> Path:
+        """Write an exported file and give its path: in the run's folder as one of its own, elsewhere as a shell's `>`.
 
         Raises TinydigitsError where it cannot be written, or is a pipe or a device: the file is read back afterwards.
         """
@@ -105,6 +105,7 @@ class Trained:
             raise TinydigitsError(str(path), "is not a regular file", hint="--to FOLDER, another one")
         else:
             write_output(path, content)
+        return path
 
 
 def of_run(run: Run, *, data_folder: str | None = None, model: str | None = None, command: str = "") -> Trained:
@@ -137,6 +138,12 @@ def answer_of(model: nn.Module, mean: float, std: float) -> Answer:
         return probabilities_NK
 
     return answer
+
+
+def answer_of_weights(path: Path, spec: str | None = None) -> Answer:
+    """Build the model of a weights file anew, by the code that `spec` names, and ask it by torch."""
+    model, card = models.load_weights(path, spec=spec)
+    return answer_of(model, card.mean, card.std)
 
 
 def grey_model(trained: Trained, *, plain_weights: bool = False) -> nn.Module:

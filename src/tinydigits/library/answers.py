@@ -148,10 +148,10 @@ def _png(picture: Any) -> bytes:
     import numpy as np
     from PIL import Image
 
+    from tinydigits.data import memory
+
     if not isinstance(picture, Image.Image):
-        array = np.asarray(picture)
-        if np.issubdtype(array.dtype, np.floating):
-            array = np.rint(array.clip(0, 1) * 255).astype(np.uint8)
+        array = memory.grey_levels(np.asarray(picture), "picture")
         if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
             got = f"{type(picture).__name__} of {array.dtype} {array.shape}"
             expected = "uint8 or floating point (H, W), (H, W, 3) or (H, W, 4), a PIL image or a path"

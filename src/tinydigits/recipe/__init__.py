@@ -5,15 +5,15 @@ from tinydigits.recipe.files import (
     DEFAULT,
     apply_settings,
     change,
+    file,
     load,
     names,
     parse,
     parse_settings,
-    recipe_file,
     to_toml,
 )
 
 __all__ = [
-    "DEFAULT", "Recipe", "apply_settings", "change", "load", "names", "parse", "parse_settings", "recipe_file",
+    "DEFAULT", "Recipe", "apply_settings", "change", "file", "load", "names", "parse", "parse_settings",
     "to_toml",
 ]  # fmt: skip

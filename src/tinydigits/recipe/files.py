@@ -15,13 +15,13 @@ from tinydigits.recipe import augment, fields
 from tinydigits.text import read_text, require_lines, toml_tree
 
 __all__ = [
-    "DEFAULT", "apply_settings", "change", "load", "names", "parse", "parse_settings", "recipe_file", "to_toml",
+    "DEFAULT", "apply_settings", "change", "file", "load", "names", "parse", "parse_settings", "to_toml",
 ]  # fmt: skip
 
 DEFAULT = "sprint"
 
 _RECIPES = TomlFiles("recipe", Path(__file__).parents[1] / "recipes", DEFAULT)
-names, recipe_file = _RECIPES.names, _RECIPES.find
+names, file = _RECIPES.names, _RECIPES.find
 
 
 def load(name_or_path: str | Path = DEFAULT, settings: Mapping[str, Any] | Sequence[str] = ()) -> fields.Recipe:
@@ -34,7 +34,7 @@ def load(name_or_path: str | Path = DEFAULT, settings: Mapping[str, Any] | Seque
 
     Raises TinydigitsError for unknown names and keys (with near matches), wrong types and impossible values.
     """
-    path = recipe_file(name_or_path)
+    path = file(name_or_path)
     return parse(read_text(path, f"recipe {path}"), name=path.stem, settings=settings)
 
 

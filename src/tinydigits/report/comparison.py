@@ -67,7 +67,7 @@ class Pair:
 
     first: Entry
     second: Entry
-    found: Paired
+    paired: Paired
     adjusted: float
 
 
@@ -89,12 +89,12 @@ class Comparison:
 
     def frontier(self) -> list[Entry]:
         """The runs that no smaller or equally small one matches, smallest first."""
-        best, found = -1.0, []
+        best, frontier = -1.0, []
         for entry in sorted(self.placed(), key=lambda entry: (entry.record.num_parameters, -self.accuracy(entry))):
             if self.accuracy(entry) > best:
                 best = self.accuracy(entry)
-                found.append(entry)
-        return found
+                frontier.append(entry)
+        return frontier
 
     def placed(self) -> list[Entry]:
         """The runs that have an accuracy on the split."""
@@ -125,9 +125,9 @@ def compare(runs: Sequence[Run]) -> Comparison:
     for entry in entries:
         groups.setdefault(json.dumps(what_decides(entry.record), sort_keys=True), []).append(entry)
     shares = {entry.number: correct / seen for entry in entries if split for correct, seen in [entry.counts[split]]}
-    found = [Compared(tuple(group), tuple(shares[e.number] for e in group)) for group in groups.values() if shares]
+    compared = [Compared(tuple(group), tuple(shares[e.number] for e in group)) for group in groups.values() if shares]
     pairs, against_best = _pairs(entries)
-    return Comparison(entries, split, varied, tuple(found), pairs, against_best)
+    return Comparison(entries, split, varied, tuple(compared), pairs, against_best)
 
 
 def _entry(number: int, run: Run) -> Entry:
@@ -142,25 +142,25 @@ def _entry(number: int, run: Run) -> Entry:
 
 def _pairs(entries: Sequence[Entry]) -> tuple[tuple[Pair, ...], bool]:
     """McNemar's test on the test images where both keep their answers, else on their own."""
-    answers = {entry.number: {found.images: found for found in answers_of(entry.run)} for entry in entries}
+    answers = {entry.number: {one.images: one for one in answers_of(entry.run)} for entry in entries}
     couples = list(combinations(entries, 2))
     against_best = len(entries) > _ALL_PAIRS
     if against_best:
         best = max(entries, key=lambda entry: _first_share(answers[entry.number]))
         couples = [(best, entry) for entry in entries if entry is not best]
-    found: list[tuple[Entry, Entry, Paired]] = []
+    tested: list[tuple[Entry, Entry, Paired]] = []
     for first, second in couples:
         common = [images for images in answers[first.number] if images in answers[second.number]]
         if common:
             images = common[0]  # test comes first
-            found.append((first, second, pair(answers[first.number][images], answers[second.number][images])))
-    adjusted = adjust_holm([paired.p_value for _, _, paired in found])
-    return tuple(Pair(*three, p) for three, p in zip(found, adjusted, strict=True)), against_best
+            tested.append((first, second, pair(answers[first.number][images], answers[second.number][images])))
+    adjusted = adjust_holm([paired.p_value for _, _, paired in tested])
+    return tuple(Pair(*three, p) for three, p in zip(tested, adjusted, strict=True)), against_best
 
 
 def _first_share(answers: Mapping[Any, Answers]) -> float:
-    found = next(iter(answers.values()), None)
-    return found.correct / found.seen if found else 0.0
+    first = next(iter(answers.values()), None)
+    return first.correct / first.seen if first else 0.0
 
 
 def runs_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str]:
@@ -218,9 +218,9 @@ def pairs_table(comparison: Comparison) -> tuple[list[str], list[list[str]], str
     """Head, rows and alignment: McNemar's test of pairs."""
     rows = [
         [
-            f"{p.first.number} and {p.second.number}", f"{p.found.seen:,} {p.found.what}", f"{p.found.won:,}",
-            f"{p.found.lost:,}", figures.points(p.found.difference),
-            figures.points_interval(p.found.interval), figures.p_value(p.found.p_value),
+            f"{p.first.number} and {p.second.number}", f"{p.paired.seen:,} {p.paired.what}", f"{p.paired.won:,}",
+            f"{p.paired.lost:,}", figures.points(p.paired.difference),
+            figures.points_interval(p.paired.interval), figures.p_value(p.paired.p_value),
             figures.p_value(p.adjusted),
         ]
         for p in comparison.pairs

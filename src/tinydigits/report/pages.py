@@ -29,10 +29,10 @@ def write_reports(runs: Sequence[Run], folder: Path) -> list[Path]:
         return [write_run_report(run), run.folder / "report.html"]
     title = f"{len(runs)} runs of {folder.resolve().name}"
     write_atomic(folder / "report.html", html_page(runs, title, folder))
-    found = compare(runs)
-    if found.placed():
-        write_atomic(folder / "frontier.svg", frontier_chart(found, title).file())
-    write_atomic(folder / "report.md", comparison_page(found, title, folder))
+    comparison = compare(runs)
+    if comparison.placed():
+        write_atomic(folder / "frontier.svg", frontier_chart(comparison, title).file())
+    write_atomic(folder / "report.md", comparison_page(comparison, title, folder))
     for run in runs:
         if not (run.folder / "report.md").is_file():
             write_run_report(run)

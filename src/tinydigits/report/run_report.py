@@ -15,10 +15,10 @@ from tinydigits.report import text
 from tinydigits.report.breakdown import calibration_table, classes_table
 from tinydigits.report.charts import augmented_sheet, confusion_chart, curves_chart, filters_sheet, mistakes_sheet
 from tinydigits.report.command import train_command
-from tinydigits.report.kept import Curves, SetAnswers, facts, own_answers, read_curves, tested_answers
+from tinydigits.report.kept import Curves, SetAnswers, own_answers, read_curves, tested_answers
 from tinydigits.report.svg import Chart
 from tinydigits.report.verdict.markdown import findings
-from tinydigits.run import Record, Run, arrays_of
+from tinydigits.run import Record, Run, arrays_of, facts_of
 from tinydigits.stats import wilson_interval
 from tinydigits.text import source_label
 from tinydigits.verdict import Verdict
@@ -77,7 +77,7 @@ def write_run_report(run: Run) -> Path:
         *_verdict_table(verdict),
         *sections,
         "## Facts",
-        text.table(["", ""], facts(record)),
+        text.table(["", ""], facts_of(record)),
         "## To train it again",
         f"```\n{printable(train_command(record, recipe_file=_recipe_file(run)))}\n```",
         "Everything that decides the run is in [recipe.toml](recipe.toml); all figures are in "
@@ -177,7 +177,7 @@ def _headline(
     if verdict is not None:
         yield f"Contract {markdown(verdict.contract.name)}: **{verdict.word}**."
     elif own is not None:
-        yield "The test images have not been asked yet: `tinydigits verify` does that."
+        yield "The model has not been evaluated on the test images yet: `tinydigits verify` does that."
 
 
 def _results(own: SetAnswers | None, tested: SetAnswers | None) -> Iterator[str]:

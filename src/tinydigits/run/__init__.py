@@ -2,6 +2,7 @@
 
 from tinydigits.run.answers import Answers, Paired, answers_of, arrays_of, pair
 from tinydigits.run.difference import Difference, find_differences, leaves, settings_of
+from tinydigits.run.facts import facts_of
 from tinydigits.run.folder import (
     FORMAT,
     Record,
@@ -25,7 +26,7 @@ from tinydigits.run.writing import write_atomic, write_new, write_output
 
 __all__ = [
     "COLUMNS", "FORMAT", "Answers", "Difference", "Listing", "Paired", "Record", "Result", "Run", "Seconds",
-    "answers_of", "arrays_of", "at_latest", "create", "find_differences", "find_removable", "is_run_name",
+    "answers_of", "arrays_of", "at_latest", "create", "facts_of", "find_differences", "find_removable", "is_run_name",
     "leaves", "list_runs", "open_run", "pair", "parse_condition", "remove", "runs_in", "select",
     "settings_of", "sort_rows", "value_of", "write_atomic", "write_new", "write_output",
 ]  # fmt: skip

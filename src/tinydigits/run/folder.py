@@ -22,7 +22,6 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from tinydigits.documents import load_document
 from tinydigits.errors import TinydigitsError
 from tinydigits.figures import count_of
-from tinydigits.run.source import source_of
 from tinydigits.run.writing import discard, sync_folder, write_atomic, write_error
 from tinydigits.text import source_label
 from tinydigits.verdict import Verdict
@@ -31,6 +30,7 @@ from tinydigits.verdict import load as load_verdict
 __all__ = ["FORMAT", "Record", "Result", "Run", "Seconds", "create", "point_latest"]
 
 FORMAT = 1
+_IS_PATH = re.compile(r"^[.~]|[/\\]")
 
 
 class _Part(BaseModel):
@@ -133,7 +133,11 @@ class Record(_Part):
 
     @model_validator(mode="after")
     def _names_a_folder_by_its_path(self) -> Record:
-        self.source = source_of(self.source, self.recipe)
+        # Earlier versions wrote a folder's last name alone; the recipe has its path.
+        part = self.recipe.get("data")
+        typed = part.get("source") if isinstance(part, dict) else None
+        if isinstance(typed, str) and _IS_PATH.search(typed) and not _IS_PATH.search(self.source):
+            self.source = typed
         return self
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import operator
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinydigits.documents import parse_document
+from tinydigits.documents import Document, parse_document
 from tinydigits.errors import TinydigitsError, first_line, printable, unknown_name
-from tinydigits.run.folder import FORMAT
-from tinydigits.run.lookup import LATEST, runs_in, start_of
-from tinydigits.run.source import source_of
+from tinydigits.run.difference import leaves
+from tinydigits.run.folder import FORMAT, Record
+from tinydigits.run.lookup import LATEST, folders_in, runs_in, start_of
 from tinydigits.verdict import FORMAT as VERDICT_FORMAT
 from tinydigits.verdict import Verdict
 
@@ -24,9 +23,7 @@ __all__ = ["COLUMNS", "Listing", "list_runs", "parse_condition", "select", "sort
 Row = Mapping[str, Any]
 """A run's columns; its whole recipe stands under `settings`, as `optimizer.lr` and the like."""
 
-_UNREADABLE = (
-    TinydigitsError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError, ZeroDivisionError,
-)  # fmt: skip
+_UNREADABLE = (TinydigitsError, ValueError, KeyError, TypeError, OSError, ZeroDivisionError)
 _DEEPEST = 3  # runs/STUDY/PART/RUN: what lies deeper is not looked for
 
 
@@ -38,30 +35,25 @@ class Listing:
     skipped: dict[str, str] = field(default_factory=dict)
 
 
-def _accuracy(record: Row, verdict: Verdict | None) -> Any:
-    result = record.get("result")
-    return result["correct"] / result["seen"] if result else None
-
-
-def _test_accuracy(record: Row, verdict: Verdict | None) -> Any:
+def _test_accuracy(verdict: Verdict | None) -> float | None:
     counts = verdict.test_counts if verdict is not None else None
     return counts[0] / counts[1] if counts else None
 
 
-_READ: dict[str, Callable[[Row, Verdict | None], Any]] = {
-    "recipe": lambda record, verdict: record["recipe"]["name"],
-    "model": lambda record, verdict: record["recipe"]["model"]["name"],
-    "data": lambda record, verdict: source_of(record["source"], record["recipe"]),
-    "seed": lambda record, verdict: record["recipe"]["seed"],
-    "parameters": lambda record, verdict: record["num_parameters"],
-    "epochs": lambda record, verdict: record["epochs"],
-    "accuracy": _accuracy,
-    "split": lambda record, verdict: record["result"]["split"] if record.get("result") else None,
-    "test": _test_accuracy,
-    "verdict": lambda record, verdict: None if verdict is None else verdict.word,
-    "seconds": lambda record, verdict: round(record["seconds"]["training"], 3),
-    "state": lambda record, verdict: record["status"],
-    "started": lambda record, verdict: record["started_at"],
+_READ: dict[str, Callable[[Record, Verdict | None], Any]] = {
+    "recipe": lambda record, verdict: record.recipe["name"],
+    "model": lambda record, verdict: record.recipe["model"]["name"],
+    "data": lambda record, verdict: record.source,
+    "seed": lambda record, verdict: record.recipe["seed"],
+    "parameters": lambda record, verdict: record.num_parameters,
+    "epochs": lambda record, verdict: record.epochs,
+    "accuracy": lambda record, verdict: record.result.accuracy if record.result else None,
+    "split": lambda record, verdict: record.result.split if record.result else None,
+    "test": lambda record, verdict: _test_accuracy(verdict),
+    "verdict": lambda record, verdict: verdict.word if verdict is not None else None,
+    "seconds": lambda record, verdict: round(record.seconds.training, 3),
+    "state": lambda record, verdict: record.status,
+    "started": lambda record, verdict: record.started_at,
 }
 
 COLUMNS = ("run", *_READ)
@@ -74,7 +66,7 @@ def list_runs(out: str | Path = "runs") -> Listing:
     >>> list_runs("nowhere").rows
     []
 
-    Reads `record.json`, which it takes at its word, and `verdict.json`, without looking at the weights. Accuracies are
+    Reads `record.json` and `verdict.json`, and takes the verdict to be on the weights that are there. Accuracies are
     shares of 1, seconds those of training. Hidden folders and links are left alone; a folder that has no run in it, or
     a run that cannot be read, is in `skipped` with the reason, and so is a folder `latest` that is not the newest run.
     """
@@ -88,11 +80,7 @@ def list_runs(out: str | Path = "runs") -> Listing:
 def _list_folder(folder: str, prefix: str, depth: int, listing: Listing) -> bool:
     """Whether there was any run, readable or not."""
     try:
-        with os.scandir(folder) as entries:
-            names = sorted(
-                entry.name for entry in entries
-                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
-            )  # fmt: skip
+        names = sorted(folders_in(folder))
     except OSError as error:
         listing.skipped[printable(prefix.rstrip("/"))] = error.strerror or str(error)
         return True
@@ -118,37 +106,34 @@ def _list_folder(folder: str, prefix: str, depth: int, listing: Listing) -> bool
 
 
 def _read_row(path: str, label: str) -> dict[str, Any] | None:
-    record = _read_json(path, "record.json")
+    record = _read(path, Record, newest=FORMAT)
     if record is None:
         return None
-    if record["format"] > FORMAT:
-        raise TinydigitsError("written by a newer version of tinydigits")
-    tree = _read_json(path, "verdict.json")
-    verdict = tree if tree is None else parse_document(tree, Verdict, "verdict", newest=VERDICT_FORMAT)
+    verdict = _read(path, Verdict, newest=VERDICT_FORMAT)
     row: dict[str, Any] = {"run": printable(label)}
     for column, read in _READ.items():
         value = read(record, verdict)
         row[column] = printable(value) if isinstance(value, str) else value
     start_of(row["started"])  # raises where it is no time
-    row["settings"] = record["recipe"]
-    return row
+    return row | {"settings": record.recipe}
 
 
-def _read_json(folder: str, name: str) -> Any:
+def _read(folder: str, model: type[Document], *, newest: int) -> Document | None:
+    """A run's document of this type, None where it has none."""
+    kind = model.__name__.lower()
     try:
-        with open(f"{folder}/{name}", "rb") as file:  # noqa: PTH123 (a third of the time of Path.read_bytes, thousands of times)
-            return json.loads(file.read())
+        with open(f"{folder}/{kind}.json", "rb") as file:  # noqa: PTH123 (a third of the time of Path.read_bytes, thousands of times)
+            tree = json.loads(file.read())
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as error:
-        raise TinydigitsError(f"damaged {name}") from error
+        raise TinydigitsError(f"damaged {kind}.json") from error
+    return parse_document(tree, model, kind, newest=newest)
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    if isinstance(error, KeyError):
-        return f"damaged record: no {error.args[0]}"
     return first_line(error) if isinstance(error, TinydigitsError) else "damaged record"
 
 
@@ -252,13 +237,5 @@ def _order(value: Any) -> tuple[int, float, str]:
 def _must_exist(rows: Sequence[Row], column: str) -> None:
     if column in COLUMNS or not rows or any(value_of(row, column) is not None for row in rows):
         return
-    known = {*COLUMNS, *(name for row in rows for name in _setting_names(row["settings"]))}
+    known = {*COLUMNS, *(name for row in rows for name, _ in leaves(row["settings"]))}
     raise unknown_name("runs ls", column, known, kind="column")
-
-
-def _setting_names(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _setting_names(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key

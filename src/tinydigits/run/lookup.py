@@ -13,7 +13,7 @@ from pathlib import Path
 from tinydigits.errors import TinydigitsError
 from tinydigits.run.folder import Run
 
-__all__ = ["LATEST", "at_latest", "is_run_name", "open_run", "runs_in", "start_of"]
+__all__ = ["LATEST", "at_latest", "folders_in", "is_run_name", "open_run", "runs_in", "start_of"]
 
 LATEST = "latest"
 """The word for the newest run."""
@@ -30,16 +30,20 @@ def runs_in(out: str | Path = "runs") -> list[Run]:
     is left out unless it is the newest run itself.
     """
     try:
-        with os.scandir(out) as entries:
-            names = [
-                entry.name for entry in entries
-                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
-            ]  # fmt: skip
+        names = folders_in(out)
     except OSError:
         return []
     places = {name: place for name in names if (place := _place(f"{out}/{name}", name)) is not None}
     ordered = sorted(places, key=lambda name: places[name])
     return [Run(Path(out, name)) for name in ordered if name != LATEST or name == ordered[-1]]
+
+
+def folders_in(folder: str | Path) -> list[str]:
+    """The names of the folders in a folder that may be runs: none that is hidden, and no link."""
+    with os.scandir(folder) as entries:
+        return [
+            entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+        ]
 
 
 def _place(folder: str, name: str) -> tuple[float, bool, int, str] | None:

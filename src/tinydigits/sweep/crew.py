@@ -14,30 +14,14 @@ from types import FrameType
 
 from tinydigits.errors import DataWarning, Interrupted, TinydigitsError, print_warnings
 from tinydigits.signals import Terminated, sigterm_raises
-from tinydigits.sweep.fields import Sweep
 from tinydigits.sweep.lease import Lease
 from tinydigits.sweep.standing import Standing
-from tinydigits.sweep.study import Study, create
+from tinydigits.sweep.study import Study
 
-__all__ = ["join", "run", "work"]
+__all__ = ["join", "work"]
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_TO_STOP = 60.0
-
-
-def run(sweep: Sweep, out: str = "runs", *, workers: int = 1) -> Study:
-    """Run a sweep to its end: a study that is there already goes on, a finished one runs nothing.
-
-    >>> import tempfile
-    >>> sweep = Sweep(name="mine", recipe="digits", set={"epochs": 1}, vary={"optimizer.lr": [0.01, 0.02]})
-    >>> with tempfile.TemporaryDirectory() as out:
-    ...     study = run(sweep, out)
-    ...     [(row.settings, row.facts["seen"]) for row in study.standing().done]
-    [({'optimizer.lr': 0.01}, 200), ({'optimizer.lr': 0.02}, 200)]
-    """
-    study = create(sweep, out)
-    join(study, workers=workers)
-    return study
 
 
 def join(
@@ -49,6 +33,13 @@ def join(
     on_progress: Callable[[Standing], None] = lambda standing: None,
 ) -> Standing:
     """Work on a study with so many processes of this machine, until it is finished; gives where it stands then.
+
+    >>> import tempfile
+    >>> from tinydigits.sweep import Sweep, create
+    >>> sweep = Sweep(name="mine", recipe="digits", set={"epochs": 1}, vary={"optimizer.lr": [0.01, 0.02]})
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     [(row.settings, row.facts["seen"]) for row in join(create(sweep, out)).done]
+    [({'optimizer.lr': 0.01}, 200), ({'optimizer.lr': 0.02}, 200)]
 
     Each process has its share of the cores as threads, or `threads`. One that is killed is missed by its trial alone,
     which another takes over. Raises Interrupted after Ctrl-C (each worker keeps a checkpoint of its trial), and

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from tinydigits.run import leaves
 from tinydigits.sweep.ranges import Range, parse_range
 
 __all__ = ["Point", "Sweep"]
@@ -18,15 +19,9 @@ __all__ = ["Point", "Sweep"]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-def _flatten(tree: Any, prefix: str = "") -> Any:
+def _flatten(tree: Any) -> Any:
     """TOML reads `data.batch_size = …` as a table in a table; here it is one dotted key."""
-    if not isinstance(tree, Mapping):
-        return tree
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        flat |= _flatten(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
-    return flat
+    return dict(leaves(tree)) if isinstance(tree, Mapping) else tree
 
 
 Settings = Annotated[dict[str, Any], BeforeValidator(_flatten)]

@@ -12,10 +12,10 @@ from tinydigits.plugins import TomlFiles
 from tinydigits.sweep.fields import Sweep
 from tinydigits.text import read_text, toml_tree
 
-__all__ = ["check", "is_sweep", "load", "names", "sweep_file", "to_toml"]
+__all__ = ["check", "file", "is_sweep", "load", "names", "to_toml"]
 
 _SWEEPS = TomlFiles("sweep", Path(__file__).parents[1] / "sweeps", "two-conv-batch-size")
-names, sweep_file = _SWEEPS.names, _SWEEPS.find
+names, file = _SWEEPS.names, _SWEEPS.find
 
 
 def is_sweep(name_or_path: str) -> bool:
@@ -42,7 +42,7 @@ def load(name_or_path: str | Path) -> Sweep:
 
     Raises TinydigitsError for unknown names and keys (with near matches), and for ranges that cannot be read.
     """
-    path = sweep_file(name_or_path)
+    path = file(name_or_path)
     tree = toml_tree(read_text(path, f"sweep {path}"), f"sweep {path.stem}")
     return check({"name": path.stem, **tree})
 

@@ -26,20 +26,20 @@ def declared_ranges(spec: str) -> dict[str, Range]:
     An option declares one beside its limits: `Annotated[int, Field(ge=1, json_schema_extra={"search": "int:4..48"})]`.
     Raises TinydigitsError for a model that declares none.
     """
-    found: dict[str, Range] = {}
+    ranges: dict[str, Range] = {}
     for name, parameter in _parameters(spec).items():
         annotation = parameter.annotation
         if get_origin(annotation) is tuple:
             for number, inner in enumerate(get_args(annotation)):
-                _take(found, f"model.{name}.{number}", inner)
+                _take(ranges, f"model.{name}.{number}", inner)
         else:
-            _take(found, f"model.{name}", annotation)
-    if not found:
+            _take(ranges, f"model.{name}", annotation)
+    if not ranges:
         raise TinydigitsError(
             f"model {spec}", "declares no range for any of its options",
             hint="--search model.OPTION=int:4..48, or json_schema_extra={'search': 'int:4..48'} in the option's Field",
         )  # fmt: skip
-    return found
+    return ranges
 
 
 def _parameters(spec: str) -> Mapping[str, inspect.Parameter]:
@@ -47,12 +47,12 @@ def _parameters(spec: str) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(models.find(spec).__init__, eval_str=True).parameters
 
 
-def _take(found: dict[str, Range], key: str, annotation: Any) -> None:
+def _take(ranges: dict[str, Range], key: str, annotation: Any) -> None:
     for part in getattr(annotation, "__metadata__", ()):
         extra = part.json_schema_extra if isinstance(part, FieldInfo) else None
         if isinstance(extra, dict) and "search" in extra:
             text: Any = extra["search"]
-            found[key] = parse_range(key, text)
+            ranges[key] = parse_range(key, text)
 
 
 def compose(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,9 +64,9 @@ def compose(values: Mapping[str, Any]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     parts: dict[str, dict[int, Any]] = {}
     for key, value in values.items():
-        found = re.fullmatch(r"(model\.\w+)\.(\d+)", key)
-        if found:
-            parts.setdefault(found[1], {})[int(found[2])] = value
+        match = re.fullmatch(r"(model\.\w+)\.(\d+)", key)
+        if match:
+            parts.setdefault(match[1], {})[int(match[2])] = value
         else:
             settings[key] = value
     return settings | {key: [numbered[number] for number in sorted(numbered)] for key, numbered in parts.items()}
@@ -86,7 +86,7 @@ def own_values(recipe: Recipe, ranges: Mapping[str, Range]) -> dict[str, Any]:
     tree = recipe.model_dump(mode="json")
     defaults = {name: parameter.default for name, parameter in _parameters(recipe.model.name).items()}
     tree["model"] = defaults | tree["model"]["options"] | tree["model"]
-    found = {}
+    values = {}
     for key, where in ranges.items():
         value: Any = tree
         for part in key.split("."):
@@ -96,5 +96,5 @@ def own_values(recipe: Recipe, ranges: Mapping[str, Range]) -> dict[str, Any]:
                 value = value.get(part) if isinstance(value, dict) else None
         kept = where.keep(value)
         if kept is not None:
-            found[key] = kept
-    return found
+            values[key] = kept
+    return values

@@ -84,11 +84,11 @@ def parse_range(key: str, text: str | Sequence[Any]) -> Range:
         if not text:
             raise ValueError(f"{key} with one or more values to choose from")
         return Choice(tuple(text))
-    found = _PATTERN.fullmatch(text.strip())
-    if not found:
+    match = _PATTERN.fullmatch(text.strip())
+    if not match:
         raise ValueError(f"{key} as 0..0.5, log:1e-4..1e-1, int:4..48 or [1, 2, 4]")
-    low, high = float(found["low"]), float(found["high"])
-    kinds = found["kinds"].split(":")
+    low, high = float(match["low"]), float(match["high"])
+    kinds = match["kinds"].split(":")
     whole, log = "int" in kinds, "log" in kinds
     if not low < high or (log and low <= 0) or (whole and (low % 1 or high % 1)):
         needs = "whole numbers, " if whole else "numbers above 0, " if log else ""

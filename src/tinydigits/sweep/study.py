@@ -94,14 +94,14 @@ class Study:
         Raises TinydigitsError for settings that the recipe does not have or that do not fit.
         """
         changes = {**self.sweep.set, **(settings or {})}
-        found = recipe.parse(self.recipe_text, name=_stem(self.sweep.recipe), settings=changes)
-        update: dict[str, Any] = {"seed": found.seed + seed_offset}
+        changed = recipe.parse(self.recipe_text, name=_stem(self.sweep.recipe), settings=changes)
+        update: dict[str, Any] = {"seed": changed.seed + seed_offset}
         if self.sweep.contract is not None:
             update["contract"] = self.sweep.contract
-        if not self.sweep.verify and not found.data.validation:
-            held_out = _num_train(found.data.source) // _HELD_OUT
-            update["data"] = found.data.model_copy(update={"validation": held_out})
-        return found.model_copy(update=update)
+        if not self.sweep.verify and not changed.data.validation:
+            held_out = _num_train(changed.data.source) // _HELD_OUT
+            update["data"] = changed.data.model_copy(update={"validation": held_out})
+        return changed.model_copy(update=update)
 
     def require_named(self, recipe: Recipe) -> None:
         """Raise TinydigitsError where a trial's recipe names code that this user has not named."""
@@ -115,7 +115,7 @@ def create(sweep: Sweep, out: str | Path = "runs", *, storage: str | None = None
     The same sweep of the same recipe always has the same folder. `storage` is a PostgreSQL address; without one the
     study keeps a journal in its folder. Raises TinydigitsError where one of the settings does not fit the recipe.
     """
-    text = read_text(recipe.recipe_file(sweep.recipe), f"recipe {sweep.recipe}")
+    text = read_text(recipe.file(sweep.recipe), f"recipe {sweep.recipe}")
     identity = hashlib.sha256(json.dumps([sweep.model_dump(mode="json"), text]).encode()).hexdigest()[:8]
     safe_name = re.sub(r"[^A-Za-z0-9.-]+", "-", sweep.name)
     study = Study(Path(out) / f"sweep_{safe_name}_{identity}", sweep, text, storage)
@@ -144,10 +144,10 @@ def open_study(target: str | Path, out: str | Path = "runs", *, storage: str | N
     import optuna
 
     try:
-        found = optuna.load_study(study_name=str(target), storage=_storage(Path(out), storage))
+        stored = optuna.load_study(study_name=str(target), storage=_storage(Path(out), storage))
     except KeyError as error:
         raise TinydigitsError(f"study {target}", "is not in this storage") from error
-    study = Study(Path(out) / str(target), check(found.user_attrs["sweep"]), found.user_attrs["recipe"], storage)
+    study = Study(Path(out) / str(target), check(stored.user_attrs["sweep"]), stored.user_attrs["recipe"], storage)
     _write(study)
     return _named(study)
 
@@ -184,12 +184,12 @@ def _must_fit(study: Study) -> None:
             )  # fmt: skip
     models.allow(study.recipe().model.name, lasting=True)  # workers, and `verify`, will find the names in files
     if study.sweep.search:
-        study.recipe({key: found.first for key, found in study.ranges.items() if not key.startswith("model.")})
+        study.recipe({key: where.first for key, where in study.ranges.items() if not key.startswith("model.")})
         return
     for point in study.grid:
-        found = study.recipe(point.settings)
-        models.allow(found.model.name, lasting=True)
-        if study.sweep.verify and found.contract is None:
+        trial = study.recipe(point.settings)
+        models.allow(trial.model.name, lasting=True)
+        if study.sweep.verify and trial.contract is None:
             raise TinydigitsError(
                 f"sweep {study.sweep.name}", "verify asks for a contract, and the recipe names none", hint="--contract"
             )

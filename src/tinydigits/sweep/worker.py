@@ -5,24 +5,27 @@ from __future__ import annotations
 import functools
 import math
 import time
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.samplers import TPESampler
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tinydigits import data
 from tinydigits.errors import EndsProcess, Interrupted, TinydigitsError, TrainingDiverged
 from tinydigits.recipe import Recipe
 from tinydigits.run import Record, Run, runs_in
 from tinydigits.sweep.fields import Point
-from tinydigits.sweep.lease import Lease
+from tinydigits.sweep.lease import Lease, is_gone
 from tinydigits.sweep.options import compose, own_values
 from tinydigits.sweep.standing import counts, occupies, stand
 from tinydigits.sweep.study import Study
 from tinydigits.training import Progress, Reporter, resume, train
-
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial, Trial
 
 __all__ = ["Worker"]
 
@@ -37,11 +40,8 @@ class Worker:
     """Claims trials of a study, and trains them one after the other."""
 
     def __init__(self, study: Study, lease: Lease, threads: int | None, device: str) -> None:
-        import optuna
-
         self.study, self.lease, self.threads, self.device = study, lease, threads, device
         self.optuna_study = study.optuna
-        self.states = optuna.trial.TrialState
         self.rejected_in_a_row = 0
         self.seconds_left: float | None = None
 
@@ -51,7 +51,7 @@ class Worker:
         """The next trial, as soon as there is one; None when the study is finished."""
         while True:
             trials = self.optuna_study.get_trials(deepcopy=False)
-            if any(self._closed(trial) for trial in trials if trial.state == self.states.RUNNING):
+            if any(self._closed(trial) for trial in trials if trial.state == TrialState.RUNNING):
                 continue  # look again: places have become free
             standing = stand(self.study.sweep, trials)
             if standing.is_finished:
@@ -80,15 +80,13 @@ class Worker:
         The place is enqueued, so that it is in the storage together with the trial's number, and whoever asks next has
         that trial: this worker, or another whose own is then left to this one.
         """
-        import optuna
-
         before = [trial for trial in trials if trial.user_attrs.get("slot") == slot]
         self.optuna_study.sampler = self._sampler(slot, len(before))
-        if not any(trial.state == self.states.WAITING for trial in before):  # what a worker left that was killed here
+        if not any(trial.state == TrialState.WAITING for trial in before):  # what a worker left that was killed here
             attributes = {"slot": slot, "owner": self.lease.owner}
             self.optuna_study.enqueue_trial(self._fixed(slot, before), user_attrs=attributes)
         trial = self.optuna_study.ask()
-        with suppress(optuna.exceptions.UpdateFinishedTrialError):  # closed as of the dead worker that enqueued it
+        with suppress(UpdateFinishedTrialError):  # closed as of the dead worker that enqueued it
             trial.set_user_attr("owner", self.lease.owner)
         begun = trial.user_attrs.get("slot")  # None where another has taken what was enqueued
         earlier = self.optuna_study.get_trials(deepcopy=False)[: trial.number]
@@ -104,29 +102,22 @@ class Worker:
         """
         if self.study.sweep.search and slot == 0 and not before:
             return own_values(self.study.recipe(), self.study.ranges)
-        lost = [trial for trial in before if trial.state == self.states.FAIL and trial.params]
+        lost = [trial for trial in before if trial.state == TrialState.FAIL and trial.params]
         draws_again = not self.study.sweep.search or len(lost) % _MOST_LOSSES == 0
         return {} if draws_again else lost[-1].params
 
     def _sampler(self, slot: int, attempt: int) -> Any:
         """A sampler of the trial's own seed: with one worker, a search is the same each time."""
-        import warnings
-
-        import numpy as np
-        import optuna
-
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.simplefilter("ignore", ExperimentalWarning)
             # The liar keeps workers that draw at the same moment apart.
             seed = int(np.random.SeedSequence([slot, attempt]).generate_state(1)[0])
-            return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+            return TPESampler(seed=seed, constant_liar=True)
 
     # One trial.
 
     def run(self, trial: Trial) -> None:
         """Train a trial and tell what came out, or give it up."""
-        import optuna
-
         with self.lease.beating(lambda beat: trial.set_user_attr("beat", beat)) as lost:
             try:
                 self._run(trial, lost)
@@ -134,7 +125,7 @@ class Worker:
                 if not lost.is_set():
                     self._give_up(trial.number)
                     raise Interrupted(f"study {self.study.name}", "a worker was stopped") from error
-            except optuna.exceptions.UpdateFinishedTrialError:
+            except UpdateFinishedTrialError:
                 pass  # taken for dead and closed by another worker: it does not count
             except BaseException:
                 self._give_up(trial.number)
@@ -159,11 +150,11 @@ class Worker:
         try:
             run = self._train(trial, recipe, reporter)
         except TrainingDiverged:
-            self._close(trial, self.states.PRUNED, "diverged")
+            self._close(trial, TrialState.PRUNED, "diverged")
         except Interrupted:
             if not reporter.pruned:
                 raise
-            self._close(trial, self.states.PRUNED, "pruned")
+            self._close(trial, TrialState.PRUNED, "pruned")
         except TinydigitsError as error:
             is_of_model = str(error.where).startswith("model ") and not isinstance(error, EndsProcess)
             if not self.study.sweep.search or not is_of_model:
@@ -173,12 +164,12 @@ class Worker:
             self.rejected_in_a_row = 0
             facts = self._measure(run)
             trial.set_user_attr("facts", facts)
-            self._close(trial, self.states.COMPLETE, "finished", facts["correct"] / facts["seen"])
+            self._close(trial, TrialState.COMPLETE, "finished", facts["correct"] / facts["seen"])
 
     def _draw(self, trial: Trial) -> Point:
         slot = trial.user_attrs["slot"]
         if self.study.sweep.search:
-            return Point(compose({key: found.suggest(trial, key) for key, found in self.study.ranges.items()}))
+            return Point(compose({key: where.suggest(trial, key) for key, where in self.study.ranges.items()}))
         return self.study.grid[slot]
 
     def _broken(self, recipe: Recipe) -> dict[str, str]:
@@ -187,14 +178,14 @@ class Worker:
         from tinydigits.sweep.limits import broken_limits
 
         num_train = len(self._training_images(recipe.data.source)) - recipe.data.validation
-        return {found.check: found.measured for found in broken_limits(recipe, self.study.sweep.contract, num_train)}
+        return {one.check: one.measured for one in broken_limits(recipe, self.study.sweep.contract, num_train)}
 
     def _reject(self, trial: Trial, broken: Mapping[str, str]) -> None:
         """Close a trial that would break a limit; the sampler learns from it, and its place is free again."""
         for check in broken:
             trial.set_constraint(check, 1.0)
         trial.set_user_attr("broken", dict(broken))
-        self._close(trial, self.states.PRUNED, "rejected")
+        self._close(trial, TrialState.PRUNED, "rejected")
         self.rejected_in_a_row += 1
         if self.rejected_in_a_row >= _MOST_REJECTED_IN_A_ROW:
             check, measured = next(iter(broken.items()))
@@ -226,15 +217,13 @@ class Worker:
 
     def _begun(self, trial: Trial, recipe: Recipe) -> Run | None:
         """The run of a worker that was stopped or has died on this machine, with its checkpoint."""
-        from tinydigits.sweep.lease import is_gone
-
         runs = runs_in(self.study.folder)  # before the trials: whoever has just begun one of these still runs below
         trials = [other for other in self.optuna_study.get_trials(deepcopy=False) if other.number != trial.number]
         named = {other.user_attrs["run"]: other for other in trials if "run" in other.user_attrs}
         settings = trial.user_attrs["settings"]
         # Killed after its run was there and before the storage had its name, a worker leaves a run that is nobody's.
         takes_unnamed = not any(
-            other.state == self.states.RUNNING and "run" not in other.user_attrs
+            other.state == TrialState.RUNNING and "run" not in other.user_attrs
             and other.user_attrs.get("settings", settings) == settings for other in trials
         )  # fmt: skip
         for run in reversed(runs):
@@ -269,18 +258,14 @@ class Worker:
 
     def _close(self, trial: Trial, state: Any, outcome: str, value: float | None = None) -> None:
         """Tell what came out, unless the trial was closed by another that took this worker for dead."""
-        import optuna
-
-        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+        with suppress(UpdateFinishedTrialError):
             trial.set_user_attr("outcome", outcome)
             self.optuna_study.tell(trial, value, state=state, skip_if_finished=True)
 
     def _give_up(self, number: int) -> None:
         """Close a trial that does not count; another may have been faster."""
-        import optuna
-
-        with suppress(optuna.exceptions.UpdateFinishedTrialError):
-            self.optuna_study.tell(number, state=self.states.FAIL, skip_if_finished=True)
+        with suppress(UpdateFinishedTrialError):
+            self.optuna_study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
 
 
 class _Reporter(Reporter):

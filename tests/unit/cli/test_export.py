@@ -156,7 +156,7 @@ def test_test_time_augmentation_stays_behind_and_that_is_told(run: Run, tmp_path
     changed = asked.record.recipe | {"evaluation": {"shift_pixels": 2}}
     asked.write_record(asked.record.model_copy(update={"recipe": changed}))
     output = " ".join(invoke(asked.folder, "safetensors", "--to", tmp_path)[1].split())
-    assert "averaged over shifts of up to 2 px" in output and "theirs may be lower or higher" in output
+    assert "averaged over shifts of up to 2 px; a file answers to the image alone" in output
 
 
 def test_a_shipped_model_is_written_into_this_folder_and_has_no_pth(

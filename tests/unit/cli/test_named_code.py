@@ -211,3 +211,8 @@ def test_a_study_is_joined_by_naming_its_code(project: Path, monkeypatch: pytest
     command = refused("sweep", "join", study.folder, says="names code to run")
     assert command == ["sweep", "join", str(study.folder), "--model", "model.py:Net"]
     tinydigits(*command)
+
+
+def test_a_models_path_may_have_any_letter() -> None:
+    with pytest.raises(TinydigitsError, match=r'no file it"s 😀\.py'):
+        tinydigits("train", "digits", "--model", 'it"s 😀.py:Net')

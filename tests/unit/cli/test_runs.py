@@ -147,7 +147,7 @@ def test_ls_passes_over_what_is_no_run_and_says_why(out: Path) -> None:
     assert answer.exit_code == 0
     (line,) = answer.stderr.splitlines()
     assert line.startswith("skipped 8: ") and "empty: no run in it" in line and "torn: damaged record" in line
-    assert "newer: written by a newer version" in line and "foreign: damaged record" in line
+    assert "newer: record: written by a newer version" in line and "foreign: record: damaged" in line
     assert "half: damaged verdict.json" in line and "later: verdict: written by a newer version" in line
     assert "other: verdict: damaged: expected a valid dictionary" in line
     assert len([row for row in answer.stdout.splitlines() if "finished" in row]) == 3
@@ -167,7 +167,7 @@ def test_diff_names_settings_and_results_and_tests_the_same_images(tmp_path: Pat
 def test_diff_compares_no_answers_to_different_images(tmp_path: Path) -> None:
     first, second = make(tmp_path, wrong=(1,)), make(tmp_path, wrong=(2,), data_sha256="cd")
     text = output("diff", first.name, second.name, "--out", tmp_path)
-    assert "McNemar" not in text and "no set of images that both were asked" in text
+    assert "McNemar" not in text and "no set of images that both were evaluated on" in text
     assert f"next: tinydigits verify {first.folder}" in text
 
 

@@ -57,7 +57,7 @@ def put_idx(folder: Path, suffix: str = ".gz", *, dot: bool = False) -> None:
         num = 4 if role.startswith("train") else 2
         array = np.full((num, 28, 28), num, np.uint8) if role.endswith("images") else np.arange(num, dtype=np.uint8)
         name = idx.file_names(role)[2 if dot else 0].removesuffix(".gz") + suffix
-        idx.write(folder / name, array)
+        (folder / name).write_bytes(idx.encode(array))
 
 
 @pytest.mark.parametrize("suffix, dot", [(".gz", False), ("", False), (".gz", True), ("", True)])
@@ -90,7 +90,7 @@ def test_a_set_is_found_again_by_its_digest(tmp_path):
     assert (len(origin.load("train")), len(origin.load("test"))) == (4, 2)
     known = re.escape(f"data digits ({train.name}): ")
     put_idx(tmp_path / "digits", ".gz")
-    idx.write(tmp_path / "digits/train-labels-idx1-ubyte.gz", np.zeros(4, np.uint8))
+    (tmp_path / "digits/train-labels-idx1-ubyte.gz").write_bytes(idx.encode(np.zeros(4, np.uint8)))
     changed = data.load(train.name, "train").sha256[:16]
     with pytest.raises(TinydigitsError, match=f"{known}has other .*{changed}.*{train.sha256[:16]}(.|\n)*--data FOLDER"):
         origin.load("test")
@@ -115,7 +115,7 @@ def test_three_idx_files_are_not_a_set(tmp_path, role):
 
 def test_idx_labels_are_0_to_9(tmp_path):
     put_idx(tmp_path)
-    idx.write(tmp_path / "train-labels-idx1-ubyte.gz", np.array([1, 2, 3, 10], np.uint8))
+    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(idx.encode(np.array([1, 2, 3, 10], np.uint8)))
     with pytest.raises(TinydigitsError, match=r"train-labels-idx1-ubyte.gz: got label 10"):
         data.load(str(tmp_path), "train")
 

@@ -79,7 +79,7 @@ def test_an_unknown_recipe_gets_near_matches_and_a_file_is_read(tmp_path: Path) 
     with pytest.raises(TinydigitsError, match=r"mine\.toml: no such file"):
         recipe.load(tmp_path / "mine.toml")
     path = tmp_path / "mine.toml"
-    path.write_text(recipe.recipe_file("two-conv").read_text(encoding="utf-8"), encoding="utf-8")
+    path.write_text(recipe.file("two-conv").read_text(encoding="utf-8"), encoding="utf-8")
     assert recipe.load(path).name == "mine"
     path.write_text("epochs = = 1", encoding="utf-8")
     with pytest.raises(TinydigitsError, match="recipe mine: not TOML"):

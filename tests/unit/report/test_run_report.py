@@ -50,7 +50,7 @@ def test_report_of_a_trained_run_shows_its_pictures_and_names_its_split(reported
         assert float(picture.attrib["width"]) >= 500 and picture[0].text and picture[1].text
     assert "digits validation images" in page
     assert "digits test images" not in page
-    assert "The test images have not been asked yet" in page
+    assert "The model has not been evaluated on the test images yet" in page
 
 
 def test_report_has_the_counts_with_their_interval(trained: Run, page: str) -> None:
@@ -133,7 +133,7 @@ def test_verdict_of_other_weights_is_not_shown(judged: Run) -> None:
     weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
     page = write_run_report(judged).read_text(encoding="utf-8")
     assert "half" not in page and "digits test images" not in page
-    assert "The test images have not been asked yet" in page
+    assert "The model has not been evaluated on the test images yet" in page
 
 
 def test_verdict_without_test_images_does_not_bring_back_older_predictions(judged: Run) -> None:

@@ -82,8 +82,8 @@ def test_markdown_shows_what_changed_since_an_earlier_verdict() -> None:
     text = render("markdown", MIXED, before)
     assert "| model.parameters | 110 | 98 (+12), pass | at most 99 | **fail** |" in text
     assert "| 99.42 % | 99.40 % (+0.02) |" in text
-    assert "| training.epochs |  | not asked |" in text
-    assert "No longer asked: latency." in text and "The contract is not the one of the verdict before." in text
+    assert "| training.epochs |  | not checked |" in text
+    assert "No longer checked: latency." in text and "The contract is not the one of the verdict before." in text
     assert "The contract is not" not in render("markdown", MIXED, MIXED)
 
 

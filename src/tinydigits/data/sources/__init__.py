@@ -12,21 +12,4 @@ _SOURCES: Plugins[Source] = Plugins(
     __name__, "source", where="data", kind="data set",
     hint="a folder with four IDX files, or with one folder of images for each class, works as well",
 )  # fmt: skip
-
-
-def names() -> tuple[str, ...]:
-    """The names of all sources, in alphabetical order, without importing any of them.
-
-    >>> "fashion-mnist" in names()
-    True
-    """
-    return tuple(_SOURCES.names())
-
-
-def get(name: str) -> Source:
-    """The source of a name; TinydigitsError with near matches when there is none.
-
-    >>> get("kmnist").info.num_test
-    10000
-    """
-    return _SOURCES.get(name)
+names, get = _SOURCES.names, _SOURCES.get

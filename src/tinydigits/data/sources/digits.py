@@ -6,7 +6,6 @@ The set has no official split. Here it is fixed: of each class, in scikit-learn'
 
 from __future__ import annotations
 
-import gzip
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,10 +41,9 @@ class BundledDigits(Source):
 
     def files(self, *, allow_download: bool) -> dict[str, bytes]:
         contents = {}
-        for split, prefix in (("train", "train"), ("test", "t10k")):
-            arrays = self.read(split, allow_download=allow_download)
-            for role, array in zip((f"{prefix}-images", f"{prefix}-labels"), arrays, strict=True):
-                contents[idx.file_names(role)[0]] = gzip.compress(idx.encode(array), mtime=0)
+        for split, roles in idx.SPLITS.items():
+            for role, array in zip(roles, self.read(split, allow_download=allow_download), strict=True):
+                contents[idx.file_names(role)[0]] = idx.encode(array, packed=True)
         return contents
 
 

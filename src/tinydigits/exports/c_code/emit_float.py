@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinydigits.exports.c_code.graph import Graph, Node
-from tinydigits.exports.c_code.header import Source, render, window_text
+from tinydigits.exports.c_code.header import Source, c_float, render
 from tinydigits.exports.c_code.plan import plan
 from tinydigits.models import WeightsCard
 
@@ -25,7 +25,7 @@ def emit_float(graph: Graph, card: WeightsCard, *, title: str, file: str) -> str
         source.calls.append(f"/* {node.kind}: {'×'.join(map(str, graph.shapes[node.output]))} */")
         _EMITTERS[node.kind](source, graph, node, number, places)
     num_pixels = int(np.prod(card.input_shape))
-    scale, shift = _number(graph.image_scale), _number(graph.image_shift)
+    scale, shift = c_float(graph.image_scale), c_float(graph.image_shift)
     image = offsets[graph.image]
     body = [
         f"TD_SCRATCH float s[{size}];",
@@ -40,7 +40,7 @@ def _conv(source: Source, graph: Graph, node: Node, number: int, places: list[st
     assert node.weight is not None and node.bias is not None
     num_out, per_group = node.weight.shape[:2]
     is_depthwise = per_group == 1 and node.groups == num_out > 1
-    window = source.window(f"td_window{number}", window_text(graph, node))
+    window = source.window(graph, node, number)
     weights, bias = [], source.array(f"td_b{number}", node.bias.astype(np.float32))
     scale, shift = (
         source.array(f"td_{letter}{number}", values.astype(np.float32)) if values is not None else ""
@@ -59,7 +59,7 @@ def _conv(source: Source, graph: Graph, node: Node, number: int, places: list[st
             posts = (f"{scale} + {channel}", f"{shift} + {channel}") if scale else (0, 0)
             calls.append((
                 lanes, _add(places[0], first_input), _add(places[1], channel), at, f"{bias} + {channel}",
-                _number(node.slope), *posts, f"&{window}", tile,
+                c_float(node.slope), *posts, window, tile,
             ))  # fmt: skip
             at += part.size
     name = source.array(f"td_w{number}", np.concatenate(weights))
@@ -94,37 +94,37 @@ def _cut(num: int, most: int) -> list[tuple[int, int]]:
 
 
 def _pool(source: Source, graph: Graph, node: Node, number: int, places: list[str]) -> None:
-    window = source.window(f"td_window{number}", window_text(graph, node))
+    window = source.window(graph, node, number)
     extra = [int(node.counts_padding)] if node.kind == "mean" else []
-    source.call(node.kind, *places, *extra, f"&{window}")
+    source.call(node.kind, *places, *extra, window)
 
 
 def _two(source: Source, graph: Graph, node: Node, number: int, places: list[str]) -> None:
-    pixels, channels = _size(graph, node.output)
-    extra = [_number(node.slope)] if node.kind == "add" else []
-    source.call(node.kind, *places, pixels, channels, _size(graph, node.inputs[1])[0], *extra)
+    pixels, channels = graph.size(node.output)
+    extra = [c_float(node.slope)] if node.kind == "add" else []
+    source.call(node.kind, *places, pixels, channels, graph.size(node.inputs[1])[0], *extra)
 
 
 def _affine(source: Source, graph: Graph, node: Node, number: int, places: list[str]) -> None:
     assert node.scale is not None and node.shift is not None
     scale = source.array(f"td_m{number}", node.scale.astype(np.float32))
     shift = source.array(f"td_t{number}", node.shift.astype(np.float32))
-    source.call("affine", *places, scale, shift, *_size(graph, node.output))
+    source.call("affine", *places, scale, shift, *graph.size(node.output))
 
 
 def _activation(source: Source, graph: Graph, node: Node, number: int, places: list[str]) -> None:
-    pixels, channels = _size(graph, node.output)
+    pixels, channels = graph.size(node.output)
     if node.function:
         source.need("exp")
         source.call(node.function, *places, pixels * channels)
     else:
-        source.call("slope", *places, pixels * channels, _number(node.slope))
+        source.call("slope", *places, pixels * channels, c_float(node.slope))
 
 
 def _concat(source: Source, graph: Graph, node: Node, number: int, places: list[str]) -> None:
-    first, (pixels, total) = 0, _size(graph, node.output)
+    first, (pixels, total) = 0, graph.size(node.output)
     for name, place in zip(node.inputs, places[:-1], strict=True):
-        channels = _size(graph, name)[1]
+        channels = graph.size(name)[1]
         source.call("concat", place, _add(places[-1], first), pixels, channels, total)
         first += channels
 
@@ -135,15 +135,5 @@ _EMITTERS = {
 }  # fmt: skip
 
 
-def _size(graph: Graph, name: str) -> tuple[int, int]:
-    channels, rows, columns = graph.shapes[name]
-    return rows * columns, channels
-
-
 def _add(place: str, more: int) -> str:
     return f"{place} + {more}" if more else place
-
-
-def _number(value: float) -> str:
-    text = f"{np.float32(value):.9g}"
-    return f"{text}f" if "." in text or "e" in text else f"{text}.0f"

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinydigits.errors import TinydigitsError
 from tinydigits.exports.c_code.graph import Graph, Node
-from tinydigits.exports.c_code.header import Source, render, window_text
+from tinydigits.exports.c_code.header import Source, render
 from tinydigits.exports.c_code.interpret import interpret
 from tinydigits.exports.c_code.plan import plan
 from tinydigits.exports.c_code.quantise import Steps, fixed, steps_of
@@ -92,18 +92,18 @@ def _conv(source: Source, graph: Graph, node: Node, number: int, places: list[st
     if node.shift is not None:
         values = np.round((out_steps.zero + node.shift / out_steps.scale) * 65536)
         offsets = source.array(f"td_t{number}", np.clip(values, -(2**31), 2**31 - 1).astype(np.int32))
-    window = source.window(f"td_window{number}", window_text(graph, node))
+    window = source.window(graph, node, number)
     source.need("round")
     source.need("dot")
     source.call(
         "conv", *places, in_steps.zero, weight, bias, source.array(f"td_m{number}", factors), offsets, offset, shift,
-        round(node.slope * 32768), len(worth) // node.groups, f"&{window}",
+        round(node.slope * 32768), len(worth) // node.groups, window,
     )  # fmt: skip
 
 
 def _logits(source: Source, graph: Graph, node: Node, number: int, place: str, steps: _Steps) -> None:
     in_steps = steps[node.inputs[0]]
-    window = f"&{source.window(f'td_window{number}', window_text(graph, node))}"
+    window = source.window(graph, node, number)
     if node.kind == "mean":
         source.need("sum")
         (factor,), shift = fixed(65536 * in_steps.scale / (node.kernel[0] * node.kernel[1]))
@@ -117,7 +117,7 @@ def _logits(source: Source, graph: Graph, node: Node, number: int, place: str, s
 
 
 def _max(source: Source, graph: Graph, node: Node, number: int, places: list[str], steps: _Steps) -> None:
-    source.call("max", *places, f"&{source.window(f'td_window{number}', window_text(graph, node))}")
+    source.call("max", *places, source.window(graph, node, number))
 
 
 def _mean(source: Source, graph: Graph, node: Node, number: int, places: list[str], steps: _Steps) -> None:
@@ -127,7 +127,7 @@ def _mean(source: Source, graph: Graph, node: Node, number: int, places: list[st
             "export c-int8", "no C is written for a mean that leaves padding out of its count", hint="c"
         )
     (factor,), shift = fixed(in_steps.scale / out_steps.scale / (node.kernel[0] * node.kernel[1]))
-    window = f"&{source.window(f'td_window{number}', window_text(graph, node))}"
+    window = source.window(graph, node, number)
     source.need("round")
     source.need("sum")
     source.call("mean", *places, in_steps.zero, factor, out_steps.zero, shift, window)
@@ -135,8 +135,8 @@ def _mean(source: Source, graph: Graph, node: Node, number: int, places: list[st
 
 def _two(source: Source, graph: Graph, node: Node, number: int, places: list[str], steps: _Steps) -> None:
     first, second, out_steps = (steps[name] for name in (*node.inputs, node.output))
-    pixels, channels = _size(graph, node.output)
-    sizes = (pixels, channels, _size(graph, node.inputs[1])[0])
+    pixels, channels = graph.size(node.output)
+    sizes = (pixels, channels, graph.size(node.inputs[1])[0])
     source.need("round")
     if node.kind == "add":
         factors, shift = fixed(first.scale / out_steps.scale, second.scale / out_steps.scale)
@@ -163,10 +163,10 @@ def _table(source: Source, graph: Graph, node: Node, number: int, places: list[s
 
 
 def _concat(source: Source, graph: Graph, node: Node, number: int, places: list[str], steps: _Steps) -> None:
-    first, (pixels, total), out_steps = 0, _size(graph, node.output), steps[node.output]
+    first, (pixels, total), out_steps = 0, graph.size(node.output), steps[node.output]
     source.need("round")
     for name, place in zip(node.inputs, places[:-1], strict=True):
-        channels = _size(graph, name)[1]
+        channels = graph.size(name)[1]
         (factor,), shift = fixed(steps[name].scale / out_steps.scale)
         where = f"{places[-1]} + {first}"
         source.call("concat", place, where, pixels, channels, total, steps[name].zero, factor, out_steps.zero, shift)
@@ -177,8 +177,3 @@ _EMITTERS = {
     "conv": _conv, "max": _max, "mean": _mean, "add": _two, "mul": _two, "affine": _table, "activation": _table,
     "concat": _concat,
 }  # fmt: skip
-
-
-def _size(graph: Graph, name: str) -> tuple[int, int]:
-    channels, rows, columns = graph.shapes[name]
-    return rows * columns, channels

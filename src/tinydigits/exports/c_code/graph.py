@@ -64,6 +64,11 @@ class Graph:
     def consumers(self, name: str) -> list[Node]:
         return [node for node in self.nodes if name in node.inputs]
 
+    def size(self, name: str) -> tuple[int, int]:
+        """A tensor's pixels and channels."""
+        channels, rows, columns = self.shapes[name]
+        return rows * columns, channels
+
 
 def from_onnx(onnx: OnnxGraph) -> Graph:
     """Translate a graph that `tinydigits export onnx` writes: grey levels of 0 to 1 in, logits out.

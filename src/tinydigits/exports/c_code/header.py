@@ -19,7 +19,7 @@ from tinydigits.errors import printable
 from tinydigits.exports.c_code.graph import Graph, Node
 from tinydigits.models import WeightsCard
 
-__all__ = ["Source", "prefix_of", "render", "window_text"]
+__all__ = ["Source", "c_float", "prefix_of", "render"]
 
 _ROOM = Path(__file__).parent
 _TYPES = {"float32": "float", "int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t"}
@@ -39,12 +39,8 @@ class Source:
     def array(self, name: str, values: np.ndarray) -> str:
         """A constant array; gives its name. The same numbers are written once."""
         values = values.ravel()
-        if values.dtype == np.float32:
-            texts = [f"{value:.9g}" for value in values]
-            numbers = [f"{text}f" if "." in text or "e" in text else f"{text}.0f" for text in texts]
-        else:
-            numbers = [str(value) for value in values]
-        body = "\n".join(textwrap.wrap(", ".join(numbers), 110))
+        texts = map(c_float if values.dtype == np.float32 else str, values)
+        body = "\n".join(textwrap.wrap(", ".join(texts), 110))
         key = f"{values.dtype}{body}"
         if key not in self.names:
             self.names[key] = name
@@ -52,13 +48,14 @@ class Source:
             self.constants.append(f"static const {_TYPES[str(values.dtype)]} {name}[{len(values)}] = {{\n{body}}};")
         return self.names[key]
 
-    def window(self, name: str, text: str) -> str:
-        """A constant window; gives its name. The same window is written once."""
+    def window(self, graph: Graph, node: Node, number: int) -> str:
+        """The address of a node's window, a constant. The same window is written once."""
+        text = _window_text(graph, node)
         if text not in self.names:
-            self.names[text] = name
+            self.names[text] = f"td_window{number}"
             self.num_bytes += 30
-            self.constants.append(f"static const td_window {name} = {text};")
-        return self.names[text]
+            self.constants.append(f"static const td_window {self.names[text]} = {text};")
+        return f"&{self.names[text]}"
 
     def call(self, kernel: str, *arguments: object, lanes: int = 0) -> None:
         """A call of a kernel, which is taken into the header."""
@@ -74,7 +71,17 @@ class Source:
         self.kernels.setdefault(f"{kernel}_{lanes}", text.strip())
 
 
-def window_text(graph: Graph, node: Node) -> str:
+def c_float(value: float) -> str:
+    """A number as a float of C.
+
+    >>> c_float(0.1), c_float(2)
+    ('0.100000001f', '2.0f')
+    """
+    text = f"{np.float32(value):.9g}"
+    return f"{text}f" if "." in text or "e" in text else f"{text}.0f"
+
+
+def _window_text(graph: Graph, node: Node) -> str:
     """A node's window as a C initialiser, in the order of `td_window`."""
     channels, rows, columns = graph.shapes[node.inputs[0]]
     out_channels, out_rows, out_columns = graph.shapes[node.output]

@@ -15,10 +15,10 @@ from tinydigits.report.breakdown import classes_table
 from tinydigits.report.charts import curve_charts, frontier_chart, reliability_chart
 from tinydigits.report.command import train_command
 from tinydigits.report.comparison import Comparison, Entry, compare
-from tinydigits.report.kept import SetAnswers, facts, own_answers, read_curves, tested_answers
+from tinydigits.report.kept import SetAnswers, own_answers, read_curves, tested_answers
 from tinydigits.report.run_report import answer_charts, filters_chart
 from tinydigits.report.svg import STYLE
-from tinydigits.run import Record, Run, arrays_of
+from tinydigits.run import Record, Run, arrays_of, facts_of
 from tinydigits.stats import wilson_interval
 
 __all__ = ["html_page"]
@@ -39,31 +39,31 @@ def html_page(runs: Sequence[Run], title: str, folder: Path | None = None) -> st
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    found = compare(runs)
+    comparison = compare(runs)
     environment = Environment(
         loader=FileSystemLoader(_ROOM), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    several = len(found.entries) > 1
+    several = len(comparison.entries) > 1
     return environment.get_template("page.html.j2").render(
         title=title, css=STYLE.read_text(encoding="utf-8") + (_ROOM / "page.css").read_text(encoding="utf-8"),
         several=several,
-        comparison=_comparison(found) if several else None,
-        runs=[_details(entry, folder) for entry in found.entries[:_NUM_DETAILED]],
-        num_left=max(0, len(found.entries) - _NUM_DETAILED),
+        comparison=_comparison(comparison) if several else None,
+        runs=[_details(entry, folder) for entry in comparison.entries[:_NUM_DETAILED]],
+        num_left=max(0, len(comparison.entries) - _NUM_DETAILED),
     )  # fmt: skip
 
 
-def _comparison(found: Comparison) -> dict[str, Any]:
+def _comparison(comparison: Comparison) -> dict[str, Any]:
     return {
-        "runs": _table(tables.runs_table(found)),
-        "settings": _table(tables.settings_table(found)) if found.varied else None,
-        "settings_note": tables.settings_note(found),
-        "groups": _table(tables.groups_table(found)) if found.has_seeds else None,
+        "runs": _table(tables.runs_table(comparison)),
+        "settings": _table(tables.settings_table(comparison)) if comparison.varied else None,
+        "settings_note": tables.settings_note(comparison),
+        "groups": _table(tables.groups_table(comparison)) if comparison.has_seeds else None,
         "seeds_note": tables.SEEDS_NOTE,
-        "pairs": _table(tables.pairs_table(found)) if found.pairs else None,
-        "pairs_note": tables.pairs_note(found),
-        "frontier": frontier_chart(found) if found.placed() else None,
-        "split": found.split,
+        "pairs": _table(tables.pairs_table(comparison)) if comparison.pairs else None,
+        "pairs_note": tables.pairs_note(comparison),
+        "frontier": frontier_chart(comparison) if comparison.placed() else None,
+        "split": comparison.split,
         "detailed": _NUM_DETAILED,
     }
 
@@ -101,7 +101,7 @@ def _details(entry: Entry, folder: Path | None) -> dict[str, Any]:
         ],
         "sets": [_answers(record, answers) for answers in sets],
         "filters": filters_chart(record, filters) if filters.size else None,
-        "facts": list(facts(record)),
+        "facts": list(facts_of(record)),
         "command": train_command(record),
         "parameters": f"{record.num_parameters:,}",
         "seconds": figures.duration(record.seconds.training),

@@ -18,13 +18,7 @@ _FORMATS: Plugins[Callable[[Verdict, Verdict | None], str]] = Plugins(
 )
 
 
-def formats() -> list[str]:
-    """The formats that there are.
-
-    >>> formats()
-    ['annotations', 'badge', 'json', 'junit', 'markdown']
-    """
-    return _FORMATS.names()
+formats = _FORMATS.names
 
 
 def render(name: str, verdict: Verdict, before: Verdict | None = None) -> str:

@@ -49,7 +49,7 @@ def change(finding: Finding, before: Finding | None) -> str:
     '98 (+12), pass'
     """
     if before is None:
-        return "not asked"
+        return "not checked"
     was, now, difference = before.value, finding.value, ""
     if was is not None and now is not None and was != now and math.isfinite(now - was):
         difference = f" ({round(now - was, 4):+,})"
@@ -61,7 +61,7 @@ def _what_changed(verdict: Verdict, before: Verdict) -> Iterator[str]:
     checks = {finding.check for finding in verdict.findings}
     dropped = [finding.check for finding in before.findings if finding.check not in checks]
     if dropped:
-        yield f"No longer asked: {markdown(', '.join(dropped))}."
+        yield f"No longer checked: {markdown(', '.join(dropped))}."
     if before.contract.sha256 != verdict.contract.sha256:
         yield "The contract is not the one of the verdict before."
 
