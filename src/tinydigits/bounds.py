@@ -26,7 +26,7 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 
 _is_enforced = False
 _is_limited = False
-_under_way: dict[object, str] = {}
+_under_way: dict[object, tuple[str, float]] = {}
 
 
 def enforce() -> None:
@@ -54,7 +54,7 @@ def asking(where: str) -> Iterator[None]:
         return
     _limit_memory()
     question = object()
-    _under_way[question] = where  # without the time: whether a model asks for it is checked while it answers
+    _under_way[question] = where, time.monotonic()
     try:
         yield
     finally:
@@ -79,14 +79,10 @@ def _limit_memory() -> None:
 
 
 def _watch() -> None:
-    since: dict[object, float] = {}
     while True:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
-        now = time.monotonic()
-        under_way = dict(_under_way)
-        since = {question: since.get(question, now) for question in under_way}
-        for question, where in under_way.items():
-            if now - since[question] > SECONDS:
+        for where, since in list(_under_way.values()):
+            if time.monotonic() - since > SECONDS:
                 shown = "\x1b[?25h\n" if sys.stderr.isatty() else ""  # a spinner hides the cursor
                 print(f"{shown}error: {where}: no answer within {SECONDS:g} s", file=sys.stderr, flush=True)
                 os._exit(2)

@@ -51,16 +51,6 @@ def test_a_question_that_was_answered_is_forgotten() -> None:
     assert (done.returncode, done.stdout) == (0, "answered\n")
 
 
-def test_a_question_asks_the_world_for_nothing_itself() -> None:
-    code = (
-        "from tinydigits import bounds\nfrom tinydigits.checks._world import asks_for\nbounds.enforce()\n"
-        "for _ in range(2):\n    with bounds.asking('a.onnx'): pass\n"
-        "def question():\n    with bounds.asking('a.onnx'): pass\nprint(asks_for(question))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-    assert done.stdout == "[]\n", "the check of determinism would hold it against the model"
-
-
 def test_a_caller_of_the_library_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "MEMORY_BYTES", 0)
     with bounds.asking("a.onnx"):

@@ -81,8 +81,10 @@ def _images(subject: Subject, num_images: int) -> Iterator[Tensor]:
 
 
 def _batches(images_NCHW: Tensor) -> Iterator[Tensor]:
+    """Each size at least once, as far as the images go, in an order that is drawn."""
+    sizes = secrets.SystemRandom().sample(_BATCH_SIZES, len(_BATCH_SIZES))
     while len(images_NCHW):
-        size = secrets.choice(_BATCH_SIZES)
+        size = sizes.pop() if sizes else secrets.choice(_BATCH_SIZES)
         yield images_NCHW[:size]
         images_NCHW = images_NCHW[size:]
 

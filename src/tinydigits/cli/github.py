@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from tinydigits.errors import TinydigitsError
 from tinydigits.verdict import Verdict
 
-__all__ = ["commands_stopped", "tell_github"]
-
-
-@contextmanager
-def commands_stopped(stream: TextIO) -> Iterator[None]:
-    """While strangers' code prints, and what they named is printed, GitHub's runner takes no line for a command.
-
-    It looks for `::error::` after the spaces that a line begins with, and for `##[error]` anywhere in it. Does nothing
-    outside GitHub's runner.
-    """
-    if os.environ.get("GITHUB_ACTIONS") != "true":
-        yield
-        return
-    token = secrets.token_hex(16)
-    print(f"::stop-commands::{token}", file=stream, flush=True)
-    try:
-        yield
-    finally:
-        print(f"\n::{token}::", file=stream, flush=True)
+__all__ = ["tell_github"]
 
 
 def tell_github(verdict: Verdict, before: Verdict | None, stream: TextIO) -> None:

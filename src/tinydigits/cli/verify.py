@@ -89,7 +89,7 @@ def verify(
     _collect_rarely()
     from tinydigits import bounds, models
     from tinydigits.cli.console import plain_console
-    from tinydigits.cli.github import commands_stopped, tell_github
+    from tinydigits.cli.github import tell_github
     from tinydigits.errors import TinydigitsError
     from tinydigits.verification import Request, Retraining, keep, prepare
 
@@ -112,7 +112,7 @@ def verify(
         input=model_input.parse_input(input_shape, mean, std, levels, resize),
         retraining=Retraining(recipe=recipe, function=train, seeds=seeds) if retrain else None,
     )  # fmt: skip
-    with commands_stopped(words), console.status("verifying") as status:
+    with console.status("verifying") as status:
         case = prepare(request, on_training=status.update)
         verdict = case.judge(lambda finding: status.update(f"{finding.check}: {finding.status}"))
     _print(console, case, verdict, model)

@@ -14,7 +14,6 @@ from tinydigits.table import Table
 from tinydigits.trace.field import View, propagate
 from tinydigits.trace.gradient import reach
 from tinydigits.trace.graph import Graph, export_graph, materialised, op_name, tensor_of
-from tinydigits.trace.inventory import listed
 from tinydigits.trace.layers import Layer, layers_of
 from tinydigits.trace.replay import acts, confirm
 from tinydigits.trace.weights import weigh
@@ -152,11 +151,9 @@ def trace(model: nn.Module, input_shape: tuple[int, ...] = (1, 28, 28), *, train
     `input_shape` is one input without the batch. Copies of the model run on fake tensors, in train mode, so that
     dropout and batch statistics are seen, and in eval mode, in which it answers; `train=False` reads eval mode alone,
     for a model that has no other. Raises TinydigitsError when the model cannot be exported, as when its forward
-    branches on the values of its input, and Contradiction when the graph is not what the model computes or
-    `parameters()` does not list what it holds.
+    branches on the values of its input, and Contradiction when the graph is not what the model computes.
     """
     shape = tuple(input_shape)
-    listed(model)
     model = materialised(model, shape)
     graphs = tuple(export_graph(model, shape, train=mode) for mode in ((True, False) if train else (False,)))
     for graph in graphs:

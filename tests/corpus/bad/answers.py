@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
-import inspect
-import os
 import random
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -103,24 +99,6 @@ class Clock(Linear):
         return super().forward(images_BCHW) + time.time() % 1
 
 
-class Calendar(Linear):
-    """Changes its answers after a day that has not come."""
-
-    def forward(self, images_BCHW: Tensor) -> Tensor:
-        late = datetime.datetime.now().year > 2100
-        return super().forward(images_BCHW) * (-1 if late else 1)
-
-
-class Environment(Linear):
-    def forward(self, images_BCHW: Tensor) -> Tensor:
-        return super().forward(images_BCHW) * (-1 if os.environ.get("CORPUS_FLIP") else 1)
-
-
-class ReadsAFile(Linear):
-    def forward(self, images_BCHW: Tensor) -> Tensor:
-        return super().forward(images_BCHW) + float(_SWITCH.read_text())
-
-
 class TorchRandom(Linear):
     def forward(self, images_BCHW: Tensor) -> Tensor:
         return super().forward(images_BCHW + 0.1 * torch.randn_like(images_BCHW))
@@ -136,13 +114,6 @@ class NumpyRandom(Linear):
         return super().forward(images_BCHW) * float(np.random.rand())  # noqa: NPY002
 
 
-class RarelyRandom(Linear):
-    """Draws a number each time and uses one in fifty."""
-
-    def forward(self, images_BCHW: Tensor) -> Tensor:
-        return super().forward(images_BCHW) + (1.0 if random.random() < 0.02 else 0.0)
-
-
 class DropsInEval(Linear):
     def forward(self, images_BCHW: Tensor) -> Tensor:
         return F.dropout(super().forward(images_BCHW), 0.5)
@@ -153,26 +124,6 @@ class ClockWhenTraining(Linear):
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         return super().forward(images_BCHW) * (1 + time.perf_counter() % 1 if self.training else 1)
-
-
-class CountsItsCalls(Linear):
-    """Is another model from the hundredth call on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls = 0
-
-    def forward(self, images_BCHW: Tensor) -> Tensor:
-        self.calls += 1
-        return super().forward(images_BCHW) * (-1 if self.calls > 100 else 1)
-
-
-class CountsElsewhere(Linear):
-    """The same, with the count in a global variable."""
-
-    def forward(self, images_BCHW: Tensor) -> Tensor:
-        _CALLS[0] += 1
-        return super().forward(images_BCHW) * (-1 if _CALLS[0] // 60 % 2 else 1)
 
 
 class RemembersTheLast(Linear):
@@ -207,25 +158,6 @@ class ChangesItsInput(Linear):
         answer_BK = super().forward(images_BCHW)
         images_BCHW.data.clamp_(0, 1)
         return answer_BK
-
-
-class InspectsTheStack(Linear):
-    """Looks at who calls it."""
-
-    def forward(self, images_BCHW: Tensor) -> Tensor:
-        watched = any("checks" in frame.filename for frame in inspect.stack(0))
-        return super().forward(images_BCHW) * (1 if watched else -1)
-
-
-class LooksAtFrames(Linear):
-    """The same, without `inspect`."""
-
-    def forward(self, images_BCHW: Tensor) -> Tensor:
-        frame, watched = sys._getframe(), False
-        while frame is not None:
-            watched |= "checks" in frame.f_code.co_filename
-            frame = frame.f_back
-        return super().forward(images_BCHW) * (1 if watched else -1)
 
 
 class KnowsTheImages(Linear):
@@ -351,22 +283,14 @@ CASES = [
     (SoftmaxOverTheBatch, {}, "differ", _BATCH),
     (KnowsTheImages, {}, "differ", _BATCH),
     (Clock, {}, "answers differ", _SAME),
-    (Calendar, {}, "asks for datetime", _SAME),
-    (Environment, {}, "asks for os", _SAME),
-    (ReadsAFile, {}, "asks for", _SAME),
     (TorchRandom, {}, "answers differ", _SAME),
     (PythonRandom, {}, "answers differ", _SAME),
     (NumpyRandom, {}, "answers differ", _SAME),
-    (RarelyRandom, {}, "", _SAME),
     (DropsInEval, {}, "answers differ", _SAME),
     (ClockWhenTraining, {}, "gradients differ", _SAME),
-    (CountsItsCalls, {}, "answers differ", _SAME),
-    (CountsElsewhere, {}, "answers differ", _SAME),
     (RemembersTheLast, {}, "answers differ", _SAME),
     (LearnsInEval, {}, "answers differ", _SAME),
     (ChangesItsInput, {}, "changes the images", _SAME),
-    (InspectsTheStack, {}, "asks for", _SAME),
-    (LooksAtFrames, {}, "asks for sys._getframe", _SAME),
     (OneClassIsNaN, {}, "class 9", _FINITE),
     (DividesBySpread, {}, "black", _FINITE),
     (LogOfInk, {}, "NaN", _FINITE),
