@@ -16,7 +16,7 @@ import tinydigits
 SOURCE = Path(tinydigits.__file__).parent
 FLOORS = (
     {"environment", "errors", "origin", "stats", "machine", "quiet", "signals"},
-    {"archive", "bounds", "compiler", "escape", "extras", "figures", "plugins", "table", "text"},
+    {"archive", "bounds", "compiler", "escape", "extras", "figures", "messages", "plugins", "sandbox", "table", "text"},
     {"documents", "finding", "onnx_graph"},
     {"contract", "verdict"},
     {"models", "data", "recipe", "run"},

@@ -37,6 +37,8 @@ class JudgedTarget(_Part):
 
     `input_origins` names, for each fact about the input, where it comes from: the command line, the target, the
     contract, nobody. `code_differs` has the files whose code is not the run's own; None where that is not known.
+    `refused` is what the sandbox of a stranger's code was found to refuse it, None where no such code ran; `printed` is
+    the beginning of what that code printed.
     """
 
     kind: Text
@@ -61,6 +63,23 @@ class JudgedTarget(_Part):
     num_classes: int | None = None
     input_origins: dict[str, str] = Field(default={}, validation_alias=AliasChoices("input_origins", "input_said_by"))
     output: Text | None = None
+    refused: tuple[Text, ...] | None = None
+    printed: Text = ""
+
+    @property
+    def sandbox_note(self) -> str:
+        """A sentence on the process in which a stranger's code ran, empty where none ran."""
+        if self.refused is None:
+            return ""
+        if not self.refused:
+            return "its code ran in a process of its own, not sandboxed: this system refused it nothing"
+        return f"its code ran in a sandbox, which refused it {', '.join(self.refused)}"
+
+    @property
+    def notes(self) -> list[str]:
+        """What every reader of the verdict is to know of the code that was judged; nothing where it is our own."""
+        printed = f"its code printed: {self.printed}" if self.printed else ""
+        return [note for note in (self.code_note, self.sandbox_note, printed) if note]
 
     @property
     def code_note(self) -> str:

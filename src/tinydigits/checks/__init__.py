@@ -2,7 +2,8 @@
 
 A file of this room has `NAME` (its path in a contract), `Limits` (what the contract may say), `check(subject, limits)`,
 `ADVICE` (what to do where it does not pass) and `EXAMPLES`, at least one that passes and one that fails; its docstring
-says what is checked and why. `NEEDS` names what not every format of a model can be asked: `train`, `state`, `devices`.
+says what is checked and why. `NEEDS` names what not every format of a model can be asked: `train`, `gradients`,
+`state`, `devices`.
 """
 
 from __future__ import annotations

@@ -72,9 +72,11 @@ class Subject:
     gives a data set by source and split. `shift_pixels` is the test-time augmentation that the
     model's accuracy is claimed with. `file` is what holds the weights, where they come from a file. `siblings` gives
     the same training with other seeds, `baseline` what a contract names to be compared with. `lacks` says what the
-    target's format cannot be asked, and why: `train` (train mode and gradients), `state` (weights to save and load),
+    target's format cannot be asked, and why: `train` (train mode), `gradients`, `state` (weights to save and load),
     `devices`, `structure`, other `batches` than its own, or a kind of layer that it does not show. `read_structure`
-    gives the module that the graph is read from, where it is another than the one that answers.
+    gives the module that the graph is read from, where it is another than the one that answers. `rebuild` builds the
+    model anew, with other fresh weights. Where `model` is the graph of a stranger's code, `own_answers` gives what that
+    code answers itself, to images and from a seed.
     """
 
     model: nn.Module
@@ -95,6 +97,8 @@ class Subject:
     file: Path | None = None
     lacks: Mapping[str, str] = field(default_factory=dict)
     read_structure: Callable[[], nn.Module] | None = None
+    rebuild: Callable[[], nn.Module] | None = None
+    own_answers: Callable[[Tensor, int], Tensor] | None = None
     load_images: Callable[[str, str], data.ImageSet] = data.load
     siblings: Callable[[], Sequence[Subject]] = tuple
     baseline: Callable[[str], Subject] = _no_baseline

@@ -47,7 +47,8 @@ def check(subject: Subject, limits: Limits) -> Finding:
                 route = "cpu → float64 → cpu"
                 there_BK = logits_of(model.double(), images_BCHW.double()).to(before_BK.dtype)
                 _dry_run(subject, images_BCHW)
-            after_BK = logits_of(model.to("cpu", before_BK.dtype), images_BCHW)
+            model.to("cpu")
+            after_BK = logits_of(model.float() if before_BK.dtype == torch.float32 else model, images_BCHW)
         except Exception as error:  # whatever mixing devices or types raises
             return Finding(
                 NAME, "fail", "does not move", limit, f"{type(error).__name__}: {str(error).splitlines()[0]}"

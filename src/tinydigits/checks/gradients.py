@@ -24,7 +24,7 @@ from tinydigits.trace import Layer, Trace
 from tinydigits.verdict import Finding
 
 NAME = "behaviour.gradients"
-NEEDS = ("train",)
+NEEDS = ("train", "gradients")
 ADVICE = (
     "Use every parameter in `forward`, or delete it; look for `detach`, `no_grad`, activations that are always off."
 )
@@ -88,7 +88,7 @@ def check(subject: Subject, limits: Limits) -> Finding:
 
 def _norms(subject: Subject, batch_size: int, dtype: torch.dtype) -> dict[str, float | None]:
     with subject.borrow(train=True) as model:
-        model.to(dtype)
+        model.double() if dtype == torch.float64 else model.float()  # a complex weight stays complex
         model.zero_grad(set_to_none=True)
         for seed in range(3):
             images_BCHW, labels_B = subject.images(batch_size, seed).to(dtype), subject.labels(batch_size, seed)

@@ -22,7 +22,7 @@ from tinydigits.checks._subject import Subject, logits_of
 from tinydigits.verdict import Finding
 
 NAME = "behaviour.overfit_batch"
-NEEDS = ("train",)
+NEEDS = ("train", "gradients")
 ADVICE = "Look for layers that lose what they were given (a ReLU at the end, too narrow a bottleneck, much dropout)."
 
 

@@ -38,7 +38,8 @@ def check(subject: Subject, limits: Limits) -> Finding:
         before_BK, after_BK, num_bytes = _round_trip(subject, change)
         same = torch.equal(before_BK, after_BK)
         differences.append(0.0 if same else float((after_BK - before_BK).abs().max().nan_to_num(float("inf"))))
-    how = "a copy with its weights wiped" if subject.spec is None else "a model built anew"
+    is_built_anew = subject.rebuild is not None or subject.spec is not None
+    how = "a model built anew" if is_built_anew else "a copy with its weights wiped"
     why = f"{num_bytes:,} bytes, loaded into {how}"
     if differences[1] and not differences[0]:
         why += "; with changed weights, what comes back is not what was saved"
@@ -61,7 +62,9 @@ def _round_trip(subject: Subject, change: float) -> tuple[Tensor, Tensor, int]:
     file.seek(0)
     state = torch.load(file, weights_only=True, map_location=subject.device)
     with isolated_random_state(seed=1), torch.no_grad():
-        if subject.spec is not None:
+        if subject.rebuild is not None:
+            fresh = subject.rebuild().to(subject.device)
+        elif subject.spec is not None:
             fresh = models.build(subject.spec, subject.options).to(subject.device)
         else:
             fresh = subject.duplicate()

@@ -13,7 +13,7 @@ from tinydigits.checks._subject import Subject, logits_of
 from tinydigits.verdict import Finding
 
 NAME = "behaviour.train_step"
-NEEDS = ("train",)
+NEEDS = ("train", "gradients")
 ADVICE = (
     "Look at the last layer and the loss: logits go in, without softmax or ReLU behind them, and weights start small."
 )

@@ -192,8 +192,8 @@ def _print(console: Console, case: Case, verdict: Verdict, model: str | None) ->
     colour = {"holds": "green", "does not hold": "red"}.get(verdict.word, "yellow")
     names = verdict.headline.removesuffix(verdict.word)
     console.print(Text.assemble(f"\n{names}", (verdict.word, f"bold {colour}"), f" ({verdict.summary})"))
-    if verdict.target.code_note:
-        console.print(Text(verdict.target.code_note, style="yellow"))
+    for note in verdict.target.notes:
+        console.print(Text(note, style="yellow" if note == verdict.target.code_note else "dim"))
     console.print(model_input.words(verdict.target), highlight=False)
     if case.run is not None:
         console.print(printable(f"report: {case.run.folder}/report.md"), highlight=False)

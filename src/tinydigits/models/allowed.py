@@ -14,6 +14,7 @@ import ast
 import contextlib
 import hashlib
 import importlib.util
+import itertools
 import os
 import shlex
 import sys
@@ -27,12 +28,14 @@ from tinydigits.errors import TinydigitsError, printable
 from tinydigits.machine import cache_root
 from tinydigits.text import seen_from
 
-__all__ = ["IN_MEMORY", "Code", "allow", "choose_code", "code_sha256", "forget_namesakes", "in_memory"]
+__all__ = ["IN_MEMORY", "Code", "allow", "choose_code", "code_sha256", "forget_namesakes", "in_memory", "source_files"]
 
 IN_MEMORY = "in-memory:"
 in_memory: dict[str, Any] = {}
 """Classes and modules that a Python session gave as objects, by the names that its runs have for them."""
 _SUFFIXES = all_suffixes()
+_NO_CODE = {"__pycache__", "node_modules", "site-packages", "dist-packages", "runs", "data"}
+_MOST_FILES = 500
 _allowed: set[str] = set()
 
 
@@ -193,6 +196,42 @@ def _files(spec: str) -> dict[str, Path]:
                 files[f"{folder.replace('.', '/')}/{path.name}".lstrip("/")] = path
                 waiting += _imports(module, path)
     return files
+
+
+def source_files(spec: str) -> list[Path]:
+    """The files of code that building a model may run, but for installed packages: to be read, and nothing else there.
+
+    What it imports, from its own folder or Python's path, and all other Python files in and below its own folder, for
+    what is imported by a name that is made up.
+    """
+    try:
+        files = dict.fromkeys(path.absolute() for path in _files(spec).values())
+    except ImportError:
+        return []
+    folders = list(dict.fromkeys(path.parent for path in files))
+    prefixes = tuple({os.path.realpath(prefix) + os.sep for prefix in (sys.prefix, sys.base_prefix)})
+    places = [place for place in sys.path if place and not os.path.realpath(place).startswith(prefixes)]
+    waiting = [name for path in files for name in _imports("", path)]
+    seen: set[str] = set()
+    while waiting:
+        for module, path in _modules(waiting.pop(), places):
+            if module not in seen:
+                seen.add(module)
+                files[path.absolute()] = None
+                waiting += _imports(module, path)
+    for folder in folders:
+        files |= dict.fromkeys(itertools.islice(_python_files(folder), _MOST_FILES))
+    return list(files)
+
+
+def _python_files(folder: Path) -> Iterator[Path]:
+    num_seen = 0
+    for place, inner, names in os.walk(folder):
+        inner[:] = [name for name in inner if not name.startswith(".") and name not in _NO_CODE]
+        num_seen += len(names) + len(inner)
+        yield from (Path(place, name) for name in names if name.endswith(".py"))
+        if num_seen > 20 * _MOST_FILES:  # a home folder, not a project's
+            return
 
 
 def forget_namesakes(spec: str) -> None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = [
-    "CARD_KEY", "WeightsCard", "card_in", "fit_weights", "load_weights", "open_weights", "read_card", "read_weights",
-    "weights_bytes", "with_plain_weights",
+    "CARD_KEY", "WeightsCard", "build_with_weights", "card_in", "fit_weights", "load_weights", "open_weights",
+    "read_card", "read_weights", "weights_and_code", "weights_bytes", "with_plain_weights",
 ]  # fmt: skip
 
 CARD_KEY = "tinydigits"
@@ -119,25 +119,44 @@ def open_weights(
 ) -> tuple[nn.Module, WeightsCard, Code]:
     """As `load_weights`, with the code that the model was built by; the arguments are those of `choose_code`."""
     where = str(path)
-    state, card = read_weights(path)
-    if card is None:
-        raise _no_card(where)
-    code = choose_code(
-        card.model, where, named=named, beside=Path(path).parent, recorded=recorded, command=command,
-        if_changed=if_changed,
-    )  # fmt: skip
-    if ":" not in code.spec:
+    state, card, code = weights_and_code(path, named=named, recorded=recorded, command=command, if_changed=if_changed)
+    model = build_with_weights(code.spec, card.options, state, where)
+    with foreign_code(where, "when it is set to eval mode"):
+        return model.eval(), card, code
+
+
+def build_with_weights(spec: str, options: Mapping[str, Any], state: Mapping[str, Tensor], where: str) -> nn.Module:
+    """Build a model and load a state dict, read from `where`, into it; raises TinydigitsError where it does not fit."""
+    if ":" not in spec:
         import torch
 
-        find(code.spec)  # imported here, a file's own tensors are not built without memory
+        find(spec)  # imported here, a file's own tensors are not built without memory
         # A card may ask for more layers than there is memory: first without any.
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that no weights are kept
-            fit_weights(build(code.spec, card.options), state, where)
-    model = build(code.spec, card.options)
-    fit_weights(model, state, where)
-    with foreign_code(where, "when it is set to eval mode"):
-        return model.eval(), card, code
+            fit_weights(build(spec, options), dict(state), where)
+    model = build(spec, options)
+    fit_weights(model, dict(state), where)
+    return model
+
+
+def weights_and_code(
+    path: str | Path,
+    *,
+    named: str | None = None,
+    recorded: Mapping[str, str] | None = None,
+    command: str = "",
+    if_changed: str = "",
+) -> tuple[dict[str, Tensor], WeightsCard, Code]:
+    """What a weights file holds, its card, and the code that its model is to be built by; none of that is run."""
+    state, card = read_weights(path)
+    if card is None:
+        raise _no_card(str(path))
+    code = choose_code(
+        card.model, str(path), named=named, beside=Path(path).parent, recorded=recorded, command=command,
+        if_changed=if_changed,
+    )  # fmt: skip
+    return state, card, code
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], WeightsCard | None]:

@@ -204,6 +204,5 @@ def _verdict_table(verdict: Verdict | None) -> Iterator[str]:
     if verdict is None:
         return
     yield f"## Contract {markdown(verdict.contract.name)}: {verdict.word}"
-    if note := verdict.target.code_note:
-        yield f"**{markdown(note)}**"
+    yield from (f"**{markdown(note)}**" for note in verdict.target.notes)
     yield from findings(verdict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import operator
@@ -12,12 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.export import Dim
 from torch.export.graph_signature import InputKind
 from torch.fx import Node
 from torch.nn.parameter import is_lazy
 
 from tinydigits.errors import TinydigitsError
+from tinydigits.trace.exported import ExportedModel, Static
 from tinydigits.trace.inventory import Inventory, duplicate, first_line, inventory, set_mode
 
 __all__ = [
@@ -25,9 +28,11 @@ __all__ = [
     "arguments",
     "example_images",
     "export_graph",
+    "graph_bytes",
     "is_in_place",
     "materialised",
     "op_name",
+    "own_backward_passes",
     "quiet",
     "tensor_of",
 ]
@@ -95,6 +100,9 @@ def export_graph(model: nn.Module, input_shape: tuple[int, ...], *, train: bool 
     Raises TinydigitsError when the model cannot be copied, run or exported.
     """
     where = f"model {type(model).__name__}"
+    if isinstance(model, ExportedModel):
+        static = model.static(train=train, batch_size=BATCH_SIZE, input_shape=input_shape)
+        return _live(static, where, train, inventory(model))
     copied = set_mode(duplicate(materialised(model, input_shape)).to("cpu"), train)
     example = example_images(copied, input_shape)
     with torch.random.fork_rng(devices=[]), quiet():
@@ -102,7 +110,68 @@ def export_graph(model: nn.Module, input_shape: tuple[int, ...], *, train: bool 
             program = torch.export.export(copied, (example,))
         except Exception as error:
             raise _export_error(where, error, example) from error
-    return _live(program, where, train, inventory(copied))
+    static = Static(program.graph_module, program.graph_signature, program.state_dict, program.constants)
+    return _live(static, where, train, inventory(copied))
+
+
+def graph_bytes(model: nn.Module, input_shape: tuple[int, ...], *, train: bool = False) -> bytes:
+    """torch.export's archive of a copy of the model in one mode, for batches of any size where it exports so.
+
+    >>> graph_bytes(nn.Flatten(), (1, 8, 8))[:2]
+    b'PK'
+
+    Raises TinydigitsError when the model cannot be exported. A model that cannot be copied is exported itself.
+    """
+    where, buffer = f"model {type(model).__name__}", io.BytesIO()
+    try:
+        copied = copy.deepcopy(model)
+    except Exception:  # a user's module may hold anything
+        copied = model
+    copied.train(train)
+    example = example_images(copied, input_shape)
+    with torch.random.fork_rng(devices=[]), quiet():
+        try:
+            # The first attempt leaves a mark in the images that it is given.
+            program = _of_any_batch(copied, example.clone()) or torch.export.export(copied, (example,))
+            for node in program.graph.nodes:
+                if getattr(node.target, "namespace", "aten") not in ("aten", "higher_order", "prims"):
+                    raise TinydigitsError(where, f"goes through {node.target}, whose inside is code and no graph")
+            torch.export.save(program, buffer)
+        except TinydigitsError:
+            raise
+        except Exception as error:
+            raise _export_error(where, error, example) from error
+    return buffer.getvalue()
+
+
+def _of_any_batch(model: nn.Module, example: Tensor) -> torch.export.ExportedProgram | None:
+    """None for a forward of another signature, and for one that takes this very number of images alone."""
+    try:
+        return torch.export.export(model, (example,), dynamic_shapes=({0: Dim.DYNAMIC},))
+    except Exception:
+        return None
+
+
+def own_backward_passes(model: nn.Module, input_shape: tuple[int, ...]) -> list[str]:
+    """The classes of `torch.autograd.Function` that train mode goes through: a graph has their forward passes alone.
+
+    >>> own_backward_passes(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), (1, 8, 8))
+    []
+    """
+    model.train()
+    names: dict[str, None] = {}
+    with torch.random.fork_rng(devices=[]), quiet(), torch.enable_grad():
+        answers = torch.utils._pytree.tree_leaves(model(example_images(model, input_shape)))
+    waiting = [answer.grad_fn for answer in answers if isinstance(answer, Tensor) and answer.grad_fn is not None]
+    seen = set(waiting)
+    while waiting:
+        step = waiting.pop()
+        if isinstance(step, torch.autograd.function.BackwardCFunction):
+            names[type(step).__name__.removesuffix("Backward")] = None
+        before = {source for source, _ in step.next_functions if source is not None} - seen
+        seen |= before
+        waiting += before
+    return list(names)
 
 
 def materialised(model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module:
@@ -132,9 +201,9 @@ def example_images(model: nn.Module, input_shape: tuple[int, ...]) -> Tensor:
     return torch.zeros(BATCH_SIZE, *input_shape, dtype=dtype)
 
 
-def _inline(program: torch.export.ExportedProgram) -> None:
+def _inline(modules: fx.GraphModule) -> None:
     """Write what stands under torch.no_grad, which an export keeps as a graph of its own, into the one graph."""
-    graph, modules = program.graph, program.graph_module
+    graph = modules.graph
     for node in list(graph.nodes):
         if "set_grad_enabled" not in str(node.target) or len(node.args) < 2 or not isinstance(node.args[1], Node):
             continue
@@ -144,14 +213,14 @@ def _inline(program: torch.export.ExportedProgram) -> None:
         with graph.inserting_before(node):
             results = graph.graph_copy(inner, mapping)
         for user in list(node.users):
-            user.replace_all_uses_with(results[user.args[1]])
+            user.replace_all_uses_with(results[user.args[1]])  # type: ignore[index]
             graph.erase_node(user)
         graph.erase_node(node)
 
 
-def _live(program: torch.export.ExportedProgram, where: str, train: bool, held: Inventory) -> Graph:
-    _inline(program)
-    nodes = list(program.graph.nodes)
+def _live(static: Static, where: str, train: bool, held: Inventory) -> Graph:
+    _inline(static.module)
+    nodes = list(static.module.graph.nodes)
     inputs: dict[Node, tuple[Node, ...]] = {}
     writes: dict[Node, tuple[Node, ...]] = {}
     root: dict[Node, Node] = {}
@@ -180,7 +249,9 @@ def _live(program: torch.export.ExportedProgram, where: str, train: bool, held: 
             live.add(node)
             waiting.extend(inputs[node])
 
-    specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
+    # By their order: a copy of a graph gives inputs such as `input` another name.
+    places = [node for node in nodes if node.op == "placeholder"]
+    specs = {node.name: spec for node, spec in zip(places, static.signature.input_specs, strict=True)}
     graph = Graph(
         nodes=tuple(node for node in nodes if node in live and node.op == "call_function"),
         operations=tuple(node for node in nodes if node.op == "call_function"),
@@ -196,12 +267,12 @@ def _live(program: torch.export.ExportedProgram, where: str, train: bool, held: 
         names.setdefault(id(tensor), name)
     for node in nodes:
         if node.op == "get_attr":
-            graph.values[node] = getattr(program.graph_module, str(node.target))
+            graph.values[node] = getattr(static.module, str(node.target))
         if node.op != "placeholder" or node is graph.image:
             continue
         spec = specs[node.name]
         name = str(spec.target)
-        value = program.state_dict[name] if name in program.state_dict else program.constants.get(name)
+        value = static.state[name] if name in static.state else static.constants.get(name)
         graph.values[node] = value
         if node not in live:
             continue
@@ -210,7 +281,7 @@ def _live(program: torch.export.ExportedProgram, where: str, train: bool, held: 
         elif spec.kind == InputKind.BUFFER:
             graph.buffers[node] = names.get(id(value), name)
         elif spec.kind == InputKind.CONSTANT_TENSOR:
-            graph.constants[node] = program.constants[name]
+            graph.constants[node] = static.constants[name]
     return graph
 
 

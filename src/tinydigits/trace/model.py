@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import nn
 from torch.fx import Node
 
@@ -62,6 +64,12 @@ class Trace:
         """Where layers of a kind are, in either mode."""
         layers_of_kind = [layer for layer in (*self.layers, *self.eval_layers) if kind in layer.kinds]
         return list(dict.fromkeys(layer.path or layer.name for layer in layers_of_kind))
+
+    @property
+    def random_ops(self) -> list[str]:
+        """The operations other than dropout by which train mode draws random numbers."""
+        drawn = (node for node in self.graphs[0].nodes if torch.Tag.nondeterministic_seeded in _tags(node))
+        return list(dict.fromkeys(name for node in drawn if "dropout" not in (name := op_name(node))))
 
     def lacks(self, kind: str, *, moved: bool) -> str:
         """Why the model has no layer of a kind that acts on its answers, empty when it has one.
@@ -176,6 +184,10 @@ def trace(model: nn.Module, input_shape: tuple[int, ...] = (1, 28, 28), *, train
         opaque_ops=_opaque(graphs),
         graphs=graphs,
     )
+
+
+def _tags(node: Node) -> Sequence[torch.Tag]:
+    return getattr(node.target, "tags", ())
 
 
 def _field(size: tuple[int, int]) -> str:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from tinydigits.errors import TinydigitsError
+from tinydigits.trace.exported import widened
 from tinydigits.trace.graph import BATCH_SIZE, Graph, example_images, is_in_place, op_name, quiet
 from tinydigits.trace.inventory import Contradiction, duplicate, fingerprint, first_line, set_mode
 
@@ -50,9 +51,7 @@ def replay(
     for node, value in graph.values.items():
         value = values.get(node, value)
         if isinstance(value, Tensor):  # a copy: running statistics are written to
-            value = value.detach().to(
-                torch.float64 if wide and value.dtype == torch.float32 else value.dtype, copy=True
-            )
+            value = value.detach().to(widened(value.dtype) if wide else value.dtype, copy=True)
         results[node] = value
     with _default_dtype(image.dtype):
         for node in graph.operations:
@@ -60,7 +59,7 @@ def replay(
                 continue
             args, kwargs = torch.fx.map_arg((node.args, node.kwargs), lambda source: results[source])
             if wide:
-                args, kwargs = torch.utils._pytree.tree_map(_widened, (list(args), dict(kwargs)))
+                args, kwargs = torch.utils._pytree.tree_map(widened, (list(args), dict(kwargs)))
             target = operation(node) if operation is not None else node.target
             assert callable(target)
             result = target(*args, **kwargs)
@@ -70,10 +69,6 @@ def replay(
             if node is until:
                 break
     return results
-
-
-def _widened(value: Any) -> Any:
-    return torch.float64 if value is torch.float32 else value
 
 
 @contextmanager

@@ -79,8 +79,9 @@ class Case:
             JudgedData(source=source, split=split, num_images=len(images), sha256=images.sha256)
             for (source, split), (images, _) in self.evaluations.items()
         )
+        facts = {"output": _output(subject), "printed": self.target.worker.printed if self.target.worker else ""}
         return Verdict(
-            target=self.target.facts.model_copy(update={"output": _output(subject)}),
+            target=self.target.facts.model_copy(update=facts),
             contract=JudgedContract(name=self.contract.name, sha256=self.contract.sha256, text=self.contract.text),
             data=evaluated, findings=Findings(findings), verified_at=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             seconds=seconds, device=subject.device, threads=threads, machine=machine.describe_machine(),
@@ -142,6 +143,8 @@ def prepare(
         target = target.with_input(request.input, _input_facts(bound))
         if not any(check.name == "shapes.output" for check, _ in bound):
             _must_answer_in_rows(target.subject)
+        if target.subject.own_answers is not None:
+            bound = _with_graph(bound)
         return Case(target, contract, tuple(bound), request.threads, started)
 
 
@@ -201,6 +204,13 @@ def _of_a_training(bound: list[tuple[Check, Limits]], target: Target) -> list[tu
     if target.subject.training and target.subject.training.refused and leak not in [check for check, _ in bound]:
         result.append((leak, leak.limits()))
     return result
+
+
+def _with_graph(bound: list[tuple[Check, Limits]]) -> list[tuple[Check, Limits]]:
+    """The checks of a stranger's code: its graph is judged, and in the end the code must answer as its graph does."""
+    graph = checks.get("model.graph")
+    asked = next((limits for check, limits in bound if check == graph), graph.limits())
+    return [pair for pair in bound if pair[0] != graph] + [(graph, asked)]
 
 
 def _for_own_data(shipped: Contract, subject: Subject) -> Contract:

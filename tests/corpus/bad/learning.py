@@ -176,11 +176,6 @@ class AlwaysDrops(Net):
         return F.dropout(x, 0.5)
 
 
-class NoiseWithoutALayer(Net):
-    def hidden(self, x: Tensor) -> Tensor:
-        return x + torch.randn_like(x) if self.training else x
-
-
 class OtherInEval(Net):
     """Is another model when it answers."""
 
@@ -312,7 +307,6 @@ CASES = [
     (SwitchesItself, {}, "the forward pass changes the mode", _MODES),
     (TrainsItself, {}, "the forward pass changes the mode", _MODES),
     (AlwaysDrops, {}, "another answer each time", _MODES),
-    (NoiseWithoutALayer, {}, "no dropout", _MODES),
     (OtherInEval, {}, "differ without dropout or BatchNorm", _MODES),
     (StatisticsNeverMove, {}, "moves no running statistics", _MODES),
     (StatisticsMoveInEval, {}, "eval mode changes norm.running_mean", _MODES),

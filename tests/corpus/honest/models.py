@@ -616,6 +616,44 @@ _OF_ANSWERS = (
 _OF_TRAINING = ("behaviour.gradients", "behaviour.train_step", "behaviour.overfit_batch")
 _GAP = has("batch_norm", "dropout", "global_average_pool", parameters=98)
 _INEXACT = {"model__receptive_field": {"min": 8}}
+
+
+class Noisy(nn.Module):
+    """Adds noise in train mode, as a regulariser."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(64, 16), nn.Linear(16, 10)
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        hidden = self.first(images_BCHW.flatten(1))
+        return self.second((hidden + 0.1 * torch.randn_like(hidden) if self.training else hidden).relu())
+
+
+class Spectral(nn.Module):
+    """Its first layer's norm is held by power iteration, which train mode goes on with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.utils.spectral_norm(nn.Linear(64, 16)), nn.Linear(16, 10)
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        return self.second(self.first(images_BCHW.flatten(1)).relu())
+
+
+class Complex(nn.Module):
+    """Complex weights on the picture's spectrum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(8, 8 * 5, dtype=torch.complex64) * 0.02)
+        self.out = nn.Linear(16, 10)
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        spectrum = torch.fft.rfft2(images_BCHW[:, 0]).flatten(1).to(self.weight.dtype) @ self.weight.T
+        return self.out(torch.view_as_real(spectrum).flatten(1).to(self.out.weight.dtype))
+
+
 CASES = [
     *[
         (pooled, _GAP | {"model.receptive_field": {"equals": 8}})
@@ -668,5 +706,8 @@ CASES = [
     (LayerScale, has("batch_norm", "mul", "global_average_pool")),
     (StopsAGradient, has("linear")),
     (KeepsItsAttention, has("conv", "global_average_pool")),
+    (Noisy, has("linear")),
+    (Spectral, has("linear")),
+    (Complex, has("linear")),
     (Compiled, {name: ALL[name] for name in ALL if name.startswith("shapes") or name in _OF_ANSWERS}),
 ]  # fmt: skip

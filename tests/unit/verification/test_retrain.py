@@ -161,7 +161,7 @@ def test_a_function_that_takes_no_image_fails_the_budget(folder: Path, digits: N
     verdict = verify(
         Request(target=f"{folder}/net.py:Net", contract=contract, runs=folder / "runs", retraining=how, threads=1)
     )
-    assert [finding.status for finding in verdict.findings] == ["fail"], verdict.findings
+    assert [finding.status for finding in verdict.not_passed] == ["fail"], verdict.findings
     assert "no training image was seen" in verdict.findings[0].why
 
 

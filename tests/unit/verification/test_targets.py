@@ -65,7 +65,7 @@ def expected(trained: Run) -> Verdict:
 
 
 def counts(verdict: Verdict) -> tuple[int, int]:
-    details = verdict.findings[-1].details
+    details = verdict.findings["accuracy"].details
     return details["correct"], details["seen"]
 
 
@@ -214,7 +214,7 @@ def test_the_command_takes_weights_arguments_and_input(foreign: tuple[str, Path]
     ])  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "takes 3×32×32 as (grey - [" in result.output and "gives probabilities" in result.output
-    assert "holds (2 pass)" in result.output
+    assert "holds (3 pass)" in result.output
 
 
 def test_data_digits_are_28_by_28_so_that_the_figures_above_are_of_real_images() -> None:

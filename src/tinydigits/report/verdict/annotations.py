@@ -15,8 +15,9 @@ def render(verdict: Verdict, before: Verdict | None = None) -> str:
     """One command a line; nothing where the verdict holds of the run's own code."""
     file, _, class_name = (verdict.target.model or "").rpartition(":")
     place = f"file={_escape_property(file)}," if file.endswith(".py") and class_name else ""
-    note = verdict.target.code_note
-    lines = [f"::warning {place}title=tinydigits::{_escape(note)}\n"] if note else []
+    target = verdict.target
+    kinds = {target.code_note: "warning", target.sandbox_note: "notice" if target.refused else "warning"}
+    lines = [f"::{kind} {place}title=tinydigits::{_escape(note)}\n" for note, kind in kinds.items() if note]
     for finding in verdict.not_passed:
         message = _escape("\n".join(filter(None, (finding.sentence, finding.why, finding.advice))))
         lines.append(f"::error {place}title={_escape_property('tinydigits: ' + finding.check)}::{message}\n")

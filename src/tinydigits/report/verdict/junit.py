@@ -23,10 +23,10 @@ def render(verdict: Verdict, before: Verdict | None = None) -> str:
     root = ElementTree.Element("testsuites", {"name": "tinydigits"} | counts | clock)
     facts = {"timestamp": re.sub(r"[+-]\d{4}$", "", verdict.verified_at)} if verdict.verified_at else {}
     suite = ElementTree.SubElement(root, "testsuite", {"name": name} | counts | clock | facts)
-    note = verdict.target.code_note
-    if note:
+    if verdict.target.notes:
         properties = ElementTree.SubElement(suite, "properties")
-        ElementTree.SubElement(properties, "property", {"name": "code", "value": note})
+        for note in verdict.target.notes:
+            ElementTree.SubElement(properties, "property", {"name": "code", "value": note})
     for finding in verdict.findings:
         group = f"tinydigits.{verdict.contract.name}"
         case = ElementTree.SubElement(suite, "testcase", {"classname": group, "name": finding.check})

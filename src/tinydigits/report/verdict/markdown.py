@@ -16,8 +16,7 @@ __all__ = ["findings", "render"]
 def render(verdict: Verdict, before: Verdict | None = None) -> str:
     """A table of findings, what to do about those that do not pass, and what exactly was judged."""
     head = [f"### {markdown(verdict.headline)}", f"{verdict.summary}."]
-    if note := verdict.target.code_note:
-        head.append(f"**{markdown(note)}**")
+    head += [f"**{markdown(note)}**" for note in verdict.target.notes]
     return "\n\n".join([*head, *findings(verdict, before), *_judged(verdict)]) + "\n"
 
 

@@ -27,7 +27,7 @@ from tinydigits.verdict import JudgedTarget
 from tinydigits.verification import targets
 from tinydigits.verification.request import Request, Retraining
 from tinydigits.verification.targets import Target
-from tinydigits.verification.targets._target import of_card
+from tinydigits.verification.targets._target import built, of_card
 from tinydigits.verification.targets.run import contract_as_seen
 
 __all__ = ["Budget", "contract_of", "find_function", "retrain"]
@@ -172,7 +172,7 @@ def _by_function(request: Request, how: Retraining, budget: Budget, source: str 
         )
     spec = request.name
     models.allow(spec)
-    find_function(str(how.function))
+    models.allow(str(how.function))
     images = data.load(source or "mnist", "train")
     max_images = budget.max_images(len(images))
     if max_images is None:
@@ -186,7 +186,9 @@ def _by_function(request: Request, how: Retraining, budget: Budget, source: str 
             "max_images": max_images, "device": request.device,
         }  # fmt: skip
         with _process(images, task, request.threads, {}) as (answer, folder):
-            model, card = models.load_weights(folder / "weights.safetensors", spec=spec)
+            path = folder / "weights.safetensors"
+            state, card, _ = models.weights_and_code(path, named=spec)
+            model, worker = built(spec, request.options, state, str(path), request)
         seen = answer["images_seen"]
         training = Training(
             -(-seen // len(images)), seen, len(images), answer["peak_memory_bytes"], seconds=answer["seconds"],
@@ -202,7 +204,7 @@ def _by_function(request: Request, how: Retraining, budget: Budget, source: str 
             kind="model", name=spec, model=spec, options=dict(request.options), trained_by=how.function,
             trained_on=images.name, seed=number, budget_spent=answer["spent"],
         )  # fmt: skip
-        return Target(subject, facts, of_card(card))
+        return Target(subject, facts, of_card(card), worker=worker)
 
     return _Plan(0, train)
 

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from tinydigits import models
 from tinydigits.checks import Subject
 from tinydigits.errors import TinydigitsError, first_line
+from tinydigits.trace import in_batches
 from tinydigits.verdict import JudgedTarget
 from tinydigits.verification.request import InputFacts, Request
 from tinydigits.verification.targets import weights
 from tinydigits.verification.targets._target import Target, of_card, training_set
 
-__all__ = ["NO_TRAIN_MODE", "FileModule", "Opened", "in_batches", "load_foreign", "must_answer", "shape_of"]
+__all__ = ["NO_TRAIN_MODE", "FileModule", "Opened", "load_foreign", "must_answer", "shape_of"]
 
 NO_TRAIN_MODE = "holds the graph of eval mode alone: there are no train mode and no gradients to ask"
 
@@ -129,18 +130,6 @@ def shape_of(sizes: list[Any]) -> tuple[int | None, tuple[int, ...] | None]:
         num_images if isinstance(num_images, int) else None,
         tuple(shape) if all(isinstance(side, int) for side in shape) else None,
     )
-
-
-def in_batches(model: Callable[[Tensor], Tensor], images: Tensor, batch_size: int | None) -> Tensor:
-    """Ask a model that takes batches of one size only; the last batch is filled up with its own last image."""
-    if batch_size is None or len(images) == batch_size:
-        return model(images)
-    answers = []
-    for part in images.split(batch_size):
-        missing = batch_size - len(part)
-        whole = torch.cat([part, part[-1:].expand(missing, *part.shape[1:])]) if missing else part
-        answers.append(model(whole)[: len(part)])
-    return torch.cat(answers)
 
 
 def must_answer(model: Any) -> None:

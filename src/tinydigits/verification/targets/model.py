@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from tinydigits import contract, models
-from tinydigits.checks import Subject, isolated_random_state
+from tinydigits.checks import Subject
 from tinydigits.training import pick_device
 from tinydigits.verdict import JudgedTarget
 from tinydigits.verification.request import InputFacts, Request
 from tinydigits.verification.targets import weights
-from tinydigits.verification.targets._target import Kind, Target, of_card, training_set
+from tinydigits.verification.targets._target import Kind, Target, built, of_card, training_set
 
 _NAME = "a model's name, file.py:Class or package.module:Class, with or without --weights"
 
@@ -30,17 +30,14 @@ def load(request: Request) -> Target:
     if path is not None:
         state, card = models.read_weights(path)
         options = (card.options if card is not None and card.model == spec else {}) | options
-    with isolated_random_state(seed=0):
-        model = models.build(spec, options)
-    if state is not None:
-        models.fit_weights(model, state, str(path))
+    model, worker = built(spec, options, state, str(path), request)
     subject = Subject(
         model, name=spec, spec=spec, options=options, device=str(pick_device(request.device)),
         trained=state is not None, file=path, **training_set(card),
     )  # fmt: skip
     facts = JudgedTarget(kind="model", name=spec, model=spec, options=options, **weights.facts(path))
     input_facts = of_card(card) if card is not None else InputFacts()
-    return Target(subject, facts, input_facts, spec if spec in contract.names() else None)
+    return Target(subject, facts, input_facts, spec if spec in contract.names() else None, worker=worker)
 
 
 KIND = Kind(_NAME, 1, takes, load, builds=True)

@@ -14,7 +14,7 @@ from tinydigits.training import pick_device
 from tinydigits.verdict import JudgedTarget
 from tinydigits.verification.request import Request
 from tinydigits.verification.targets import weights
-from tinydigits.verification.targets._target import Kind, Target, of_card
+from tinydigits.verification.targets._target import Kind, Target, built, of_card
 
 
 def takes(request: Request) -> bool:
@@ -27,15 +27,16 @@ def load(request: Request) -> Target:
     run = open_run(request.target, request.runs)
     record = run.record
     path = run.file("weights.safetensors")
-    model, card, code = models.open_weights(
+    state, card, code = models.weights_and_code(
         path, named=request.model, recorded=record.code_sha256,
         command=shlex.join(["tinydigits", "verify", str(run.folder)]),
     )  # fmt: skip
+    model, worker = built(code.spec, card.options, state, str(path), request)
     followed = recipe.load(run.file("recipe.toml"))
     shift_pixels = followed.evaluation.shift_pixels
     subject = Subject(
-        model, name=run.name, device=str(pick_device(request.device)), spec=code.spec, options=card.options,
-        trained=True, file=path, shift_pixels=shift_pixels,
+        model, name=run.name, device=str(pick_device(request.device)), spec=code.spec,
+        options=card.options, trained=True, file=path, shift_pixels=shift_pixels,
         training=Training(
             record.epochs, record.images_seen, record.num_train, record.peak_memory_bytes,
             finished=record.status == "finished", seconds=record.seconds.training + record.seconds.evaluation,
@@ -43,7 +44,8 @@ def load(request: Request) -> Target:
         ),
         classes=tuple(card.classes), trained_on=data.Origin(record.source, record.data_sha256),
         siblings=lambda: [
-            load(request.model_copy(update={"target": str(sibling.folder)})).subject for sibling in _siblings(run)
+            load(request.model_copy(update={"target": str(sibling.folder)})).with_input().subject
+            for sibling in _siblings(run)
         ],
         **of_card(card).known(),
     )  # fmt: skip
@@ -51,7 +53,7 @@ def load(request: Request) -> Target:
         kind="run", name=run.name, model=request.model or card.model, code_differs=code.changed, options=card.options,
         recipe=followed.name, trained_on=record.source, test_time_shift_pixels=shift_pixels, **weights.facts(path),
     )  # fmt: skip
-    return Target(subject, facts, of_card(card), contract_as_seen(followed.contract, run), run)
+    return Target(subject, facts, of_card(card), contract_as_seen(followed.contract, run), run, worker)
 
 
 def contract_as_seen(contract: str | None, run: Run) -> str | None:

@@ -14,7 +14,7 @@ from tinydigits.run import Run
 from tinydigits.training import pick_device
 from tinydigits.verdict import JudgedTarget
 from tinydigits.verification.request import Request
-from tinydigits.verification.targets._target import Kind, Target, of_card, training_set
+from tinydigits.verification.targets._target import Kind, Target, built, of_card, training_set
 
 
 def takes(request: Request) -> bool:
@@ -25,12 +25,13 @@ def takes(request: Request) -> bool:
 def load(request: Request) -> Target:
     """Build the model that the card names; raises TinydigitsError when there is no card, or it does not fit."""
     path = Path(request.name)
-    model, card, code = models.open_weights(
+    state, card, code = models.weights_and_code(
         path,
         named=request.model,
         recorded=_recorded(path.parent),
         command=shlex.join(["tinydigits", "verify", request.name]),
     )
+    model, worker = built(code.spec, card.options, state, str(path), request)
     subject = Subject(
         model, name=path.name, spec=code.spec, options=card.options, device=str(pick_device(request.device)),
         trained=True, file=path, **training_set(card),
@@ -39,7 +40,7 @@ def load(request: Request) -> Target:
         kind="weights", name=path.name, model=request.model or card.model, code_differs=code.changed,
         options=card.options, recipe=card.recipe, trained_on=card.source, **facts(path),
     )  # fmt: skip
-    return Target(subject, judged, of_card(card))
+    return Target(subject, judged, of_card(card), worker=worker)
 
 
 def _recorded(folder: Path) -> dict[str, str] | None:
