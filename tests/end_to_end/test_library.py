@@ -71,7 +71,8 @@ def test_the_notebook_runs_from_top_to_bottom_with_a_live_bar(installed: Environ
     assert {path.name for path in tmp_path.iterdir()} == {"runs", "exported"}
     bars = [data["text/html"] for kind, data in client.shown if kind == "update_display_data"]
     bars = [bar.partition("</pre>")[2] for bar in bars]
-    assert len(set(bars)) > 10 and bars[1].startswith("<progress value=") and "images/s" in bars[1]
+    moving = list(filter(None, bars))
+    assert len(set(moving)) > 3 and moving[0].startswith("<progress value=") and "images/s" in moving[0]
     assert bars[-1] == "" and "<progress" not in str(code[1].outputs), "it goes when the training ends"
 
 
