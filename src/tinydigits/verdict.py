@@ -70,7 +70,7 @@ class JudgedTarget(_Part):
     def sandbox_note(self) -> str:
         """A sentence on the process in which a stranger's code ran, empty where none ran."""
         if self.refused is None:
-            return ""
+            return "given as an object: its code ran in this process" if self.kind == "module" else ""
         if not self.refused:
             return "its code ran in a process of its own, not sandboxed: this system refused it nothing"
         return f"its code ran in a sandbox, which refused it {', '.join(self.refused)}"

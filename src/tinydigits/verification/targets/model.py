@@ -35,7 +35,8 @@ def load(request: Request) -> Target:
         model, name=spec, spec=spec, options=options, device=str(pick_device(request.device)),
         trained=state is not None, file=path, **training_set(card),
     )  # fmt: skip
-    facts = JudgedTarget(kind="model", name=spec, model=spec, options=options, **weights.facts(path))
+    kind = "module" if spec in models.in_memory else "model"
+    facts = JudgedTarget(kind=kind, name=spec, model=spec, options=options, **weights.facts(path))
     input_facts = of_card(card) if card is not None else InputFacts()
     return Target(subject, facts, input_facts, spec if spec in contract.names() else None, worker=worker)
 
