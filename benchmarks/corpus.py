@@ -7,26 +7,30 @@ file's `CHECK` where a case names none. A file of `honest/` has what makes the m
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarks.protocol import RESULTS, ROOT, read_rows, write_rows
 from benchmarks.provenance import sentence, stamp
 from tinydigits import checks
 from tinydigits.checks import Subject
 from tinydigits.report.text import table
+from tinydigits.trace import graph_bytes, materialised, own_backward_passes
 from tinydigits.verdict import Finding
+from tinydigits.verification.graphs import read_graphs
 
-__all__ = ["FILE", "Bad", "Honest", "bad", "count", "honest"]
+__all__ = ["FILE", "Bad", "Honest", "bad", "count", "handed_over", "honest"]
 
 CORPUS = ROOT / "tests" / "corpus"
 FILE = RESULTS / "corpus.json"
@@ -57,8 +61,10 @@ class Honest:
     contract: dict[str, dict[str, Any]]
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def put(self) -> list[Finding]:
+    def put(self, *, as_graph: bool = False) -> list[Finding]:
+        """The findings of its contract; `as_graph` puts the checks to its graph, as to a stranger's model."""
         subject = _subject(self.make, self.facts)
+        subject = handed_over(subject) if as_graph else subject
         return [checks.run(checks.get(name), subject, limits) for name, limits in self.contract.items()]
 
 
@@ -75,6 +81,23 @@ def bad() -> list[Bad]:
 def honest() -> list[Honest]:
     """Every honest model, in the order of the files."""
     return [Honest(*case) for module in _modules("honest") for case in module.CASES]
+
+
+def handed_over(subject: Subject) -> Subject:
+    """The graphs of a subject's model, as its worker would give them, with the model itself beside them."""
+    shape = tuple(subject.input_shape)
+    net = materialised(subject.model, shape)
+    graph = read_graphs(graph_bytes(net, shape), graph_bytes(net, shape, train=True))
+    own = own_backward_passes(copy.deepcopy(net), shape)
+    net.eval()
+
+    def answers(images_BCHW: Tensor, seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            return checks.logits_of(net, images_BCHW)
+
+    lacks = dict(subject.lacks) | ({"gradients": "its backward pass is its own"} if own else {})
+    return replace(subject, model=graph, lacks=lacks, own_answers=answers)
 
 
 @cache

@@ -7,27 +7,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from benchmarks.corpus import handed_over
 from tinydigits.checks import Subject
-from tinydigits.trace import graph_bytes
-from tinydigits.verification.graphs import read_graphs
 
 CHECK = "model.graph"
 
 
-def handed_over(code: type[nn.Module], shape: tuple[int, ...] = (1, 8, 8)) -> Callable[[], Subject]:
+def from_code(code: type[nn.Module]) -> Callable[[], Subject]:
     """The graph of a class, as its worker would give it, with the class itself beside it."""
 
     def make() -> Subject:
-        net = code()
-        graph = read_graphs(graph_bytes(net, shape), graph_bytes(net, shape, train=True))
-        net.eval()
-
-        def answers(images_BCHW: Tensor, seed: int) -> Tensor:
-            torch.manual_seed(seed)
-            with torch.no_grad():
-                return net(images_BCHW)
-
-        return Subject(graph, name=code.__name__, input_shape=shape, own_answers=answers)
+        return handed_over(Subject(code(), name=code.__name__, input_shape=(1, 8, 8)))
 
     make.__name__ = code.__name__
     return make
@@ -72,4 +62,4 @@ class OtherOnPictures(Net):
 
 
 _SAYS = "otherwise than its graph"
-CASES = [(handed_over(code), {}, _SAYS) for code in (HidesFromTheExporter, OtherAlone, OtherOnPictures)]
+CASES = [(from_code(code), {}, _SAYS) for code in (HidesFromTheExporter, OtherAlone, OtherOnPictures)]
