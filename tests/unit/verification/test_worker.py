@@ -33,7 +33,18 @@ class Net(nn.Module):
 """
 SMALL = "[model]\nparameters.max = 100\n"
 LARGE = "[model]\nparameters.max = 10_000\n[shapes]\noutput = true\n"
-needs_landlock = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is of Linux")
+
+# A process that shuts itself in, and what it finds to be refused.
+SHUT_IN = """
+import sys
+from tinydigits import sandbox
+sandbox.shut_in(*sandbox.readable_places(), "nowhere")
+print(*sandbox.try_forbidden(sys.argv[1]), sep=",")
+"""
+REFUSED = subprocess.run(
+    [sys.executable, "-c", SHUT_IN, __file__], capture_output=True, text=True, check=True
+).stdout  # fmt: skip
+needs_landlock = pytest.mark.skipif("other files" not in REFUSED, reason="no Landlock in this kernel")
 
 
 def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
