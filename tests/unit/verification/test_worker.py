@@ -139,8 +139,9 @@ def tried(act):
     except OSError as error: return type(error).__name__
 here, parent = pathlib.Path(__file__).parent, os.getppid()
 print(json.dumps([tried(act) for act in (
-    lambda: (here / "net.pth").read_bytes(), lambda: (here / "net.py").open("a"), lambda: os.kill(parent, 0),
-    lambda: socket.create_connection(("127.0.0.1", 9)), lambda: pathlib.Path(f"/proc/{parent}/environ").read_bytes(),
+    lambda: (here / "net.pth").read_bytes(), lambda: (here / "net.py").open("a"),
+    lambda: socket.create_connection(("127.0.0.1", 9)), lambda: socket.socket(socket.AF_UNIX),
+    lambda: os.kill(parent, 0), lambda: pathlib.Path(f"/proc/{parent}/environ").read_bytes(),
     lambda: subprocess.run(["cat", str(here / "net.pth")], check=True, capture_output=True),
     lambda: torch.from_file(str(here / "net.pth"), size=10, dtype=torch.uint8),
     lambda: pathlib.Path(tempfile.gettempdir(), "own").write_text("1"), lambda: pathlib.Path("log").write_text("1"),
@@ -150,14 +151,14 @@ print(json.dumps([tried(act) for act in (
     torch.save({"weight": torch.zeros(3)}, tmp_path / "net.pth")
     verdict = judged(NET + probes)
     told, _, environment = verdict.target.printed.partition("] [")
-    denied = "PermissionError"
-    assert json.loads(told + "]") == [
-        denied, denied, denied, denied, denied, "CalledProcessError", "RuntimeError", "done", "done"
-    ]  # fmt: skip
-    assert "TINYDIGITS" not in environment
-    assert verdict.target.refused == (
+    forbidden = (
         "other files", "writing elsewhere", "the network", "local sockets", "signals to others", "others' environment"
     )  # fmt: skip
+    assert verdict.target.refused == tuple(REFUSED.strip().split(","))
+    tried = dict(zip(forbidden, json.loads(told + "]"), strict=False))
+    assert {what for what, result in tried.items() if result == "PermissionError"} == set(verdict.target.refused)
+    assert json.loads(told + "]")[len(forbidden) :] == ["CalledProcessError", "RuntimeError", "done", "done"]
+    assert "TINYDIGITS" not in environment
 
 
 @needs_landlock
