@@ -114,8 +114,12 @@ def export_graph(model: nn.Module, input_shape: tuple[int, ...], *, train: bool 
     return _live(static, where, train, inventory(copied))
 
 
-def graph_bytes(model: nn.Module, input_shape: tuple[int, ...], *, train: bool = False) -> bytes:
-    """torch.export's archive of a copy of the model in one mode, for batches of any size where it exports so.
+def graph_bytes(
+    model: nn.Module, input_shape: tuple[int, ...], *, train: bool = False, any_batch: bool = True
+) -> bytes:
+    """torch.export's archive of a copy of the model in one mode.
+
+    It takes batches of any size where `any_batch` asks for it and the model exports so, else batches of two.
 
     >>> graph_bytes(nn.Flatten(), (1, 8, 8))[:2]
     b'PK'
@@ -132,7 +136,8 @@ def graph_bytes(model: nn.Module, input_shape: tuple[int, ...], *, train: bool =
     with torch.random.fork_rng(devices=[]), quiet():
         try:
             # The first attempt leaves a mark in the images that it is given.
-            program = _of_any_batch(copied, example.clone()) or torch.export.export(copied, (example,))
+            program = _of_any_batch(copied, example.clone()) if any_batch else None
+            program = program or torch.export.export(copied, (example,))
             for node in program.graph.nodes:
                 if getattr(node.target, "namespace", "aten") not in ("aten", "higher_order", "prims"):
                     raise TinydigitsError(where, f"goes through {node.target}, whose inside is code and no graph")

@@ -89,7 +89,7 @@ class _Hosted:
         reasons, found = {}, {}
         for name, train in (("eval", False), ("train", True)):
             try:
-                found[name] = graph_bytes(self.model, shape, train=train)
+                found[name] = graph_bytes(self.model, shape, train=train, any_batch=fields["any_batch"])
             except EndsProcess:
                 raise
             except TinydigitsError as error:
@@ -109,7 +109,8 @@ class _Hosted:
         from tinydigits.trace import graph_bytes, materialised
 
         shape = tuple(fields["input_shape"])
-        return {}, {"eval": graph_bytes(materialised(self.build_again(1), shape), shape, train=False)}
+        model = materialised(self.build_again(1), shape)
+        return {}, {"eval": graph_bytes(model, shape, any_batch=fields["any_batch"])}
 
     def answers(self, fields: dict[str, Any], parts: dict[str, bytes]) -> tuple[dict[str, Any], dict[str, bytes]]:
         """What it answers in eval mode, from random numbers of a seed."""
