@@ -9,7 +9,7 @@ from typing import IO, Any
 
 __all__ = ["Message", "receive", "send"]
 
-_MOST_BYTES = 1_000_000_000
+_MOST_BYTES, _MOST_HEAD_BYTES = 1_000_000_000, 2_000_000
 Message = tuple[dict[str, Any], dict[str, bytes]]
 
 
@@ -25,16 +25,21 @@ def send(stream: IO[bytes], fields: Mapping[str, Any], parts: Mapping[str, bytes
     """
     parts = parts or {}
     head = json.dumps({"fields": dict(fields), "parts": {name: len(part) for name, part in parts.items()}}).encode()
-    stream.write(struct.pack("<Q", len(head)) + head + b"".join(parts.values()))
+    rest = memoryview(struct.pack("<Q", len(head)) + head + b"".join(parts.values()))
+    while rest:  # a stream without a buffer takes a part at a time
+        rest = rest[stream.write(rest) :]
     stream.flush()
 
 
 def receive(stream: IO[bytes]) -> Message | None:
     """Read one message; None at the end. Raises ValueError for what is no message, or too large a one."""
-    size = stream.read(8)
-    if not size:
+    first = stream.read(1)
+    if not first:
         return None
-    head = json.loads(_exactly(stream, struct.unpack("<Q", size.ljust(8, b"\xff"))[0]))
+    (size,) = struct.unpack("<Q", first + _exactly(stream, 7))
+    if size > _MOST_HEAD_BYTES:
+        raise ValueError(f"fields of {size} bytes")
+    head = json.loads(_exactly(stream, size))
     fields, sizes = head["fields"], head["parts"]
     if not isinstance(fields, dict) or sum(sizes.values()) > _MOST_BYTES:
         raise ValueError("no message, or too large a one")
@@ -44,7 +49,10 @@ def receive(stream: IO[bytes]) -> Message | None:
 def _exactly(stream: IO[bytes], number: int) -> bytes:
     if not 0 <= number <= _MOST_BYTES:
         raise ValueError(f"a part of {number} bytes")
-    part = stream.read(number)
-    if len(part) < number:
-        raise ValueError("a message that is cut short")
-    return part
+    part = bytearray()
+    while len(part) < number:
+        more = stream.read(number - len(part))
+        if not more:
+            raise ValueError("a message that is cut short")
+        part += more
+    return bytes(part)

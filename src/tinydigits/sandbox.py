@@ -29,10 +29,17 @@ _TCP, _SCOPES = 0b11, 0b11  # to bind and to connect; abstract sockets and signa
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _NO_NEW_PRIVILEGES, _SET_SECCOMP, _FILTER = 38, 22, 2
 
-# Sockets, other processes' memory, what leads around the filter or around Landlock, and the kernel's own interfaces.
+# Sockets, other processes' memory, leaving the session by which it is ended, what leads around the filter or around
+# Landlock, and the kernel's own interfaces.
 _SYSTEM_CALLS = {
-    "x86_64": (0xC000003E, (29, 41, 101, 165, 240, 248, 249, 250, 298, 304, 308, 310, 311, 321, 323, 425, 438)),
-    "aarch64": (0xC00000B7, (40, 117, 180, 194, 198, 217, 218, 219, 241, 265, 268, 270, 271, 280, 282, 425, 438)),
+    "x86_64": (
+        0xC000003E,
+        (29, 41, 101, 109, 112, 165, 240, 248, 249, 250, 298, 304, 308, 310, 311, 321, 323, 425, 438),
+    ),
+    "aarch64": (
+        0xC00000B7,
+        (40, 117, 154, 157, 180, 194, 198, 217, 218, 219, 241, 265, 268, 270, 271, 280, 282, 425, 438),
+    ),
 }
 _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000 | 13, 0x80000000  # 13: EACCES
 _SYSTEM = (

@@ -221,7 +221,8 @@ def source_files(spec: str) -> list[Path]:
                 waiting += _imports(module, path)
     for folder in folders:
         files |= dict.fromkeys(itertools.islice(_python_files(folder), _MOST_FILES))
-    return list(files)
+    # A link may bear the name of code and lead to anything.
+    return [path for path in files if os.path.realpath(path).endswith(tuple(_SUFFIXES))]
 
 
 def _python_files(folder: Path) -> Iterator[Path]:

@@ -77,13 +77,25 @@ class ExportedModel(nn.Module):
         super().__init__()
         self.reader, self.contents = reader, contents
         self.constants: dict[str, Any] = {}
-        self.modes = {train: self._take(program, train) for train, program in programs.items()}
-        self.dtype, self.batch_size = self.modes[False].dtype, self.modes[False].batch_size
-        self.input_shape = self.modes[False].input_shape
+        self.modes: dict[bool, _Mode] = {}
+        for train, program in programs.items():
+            self.modes[train] = self._take(program, train)
 
     @property
     def has_train_mode(self) -> bool:
         return True in self.modes
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.modes[False].dtype
+
+    @property
+    def batch_size(self) -> int | None:
+        return self.modes[False].batch_size
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        return self.modes[False].input_shape
 
     def _take(self, program: ExportedProgram, train: bool) -> _Mode:
         specs = program.graph_signature.input_specs
@@ -150,7 +162,11 @@ class ExportedModel(nn.Module):
         return self
 
     def _input(self, name: str) -> Any:
-        return self.constants[name] if name in self.constants else functools.reduce(getattr, name.split("."), self)
+        if name in self.constants:
+            return self.constants[name]
+        *path, last = name.split(".")
+        place = functools.reduce(lambda module, part: module._modules[part], path, self)  # type: ignore[arg-type, return-value]
+        return place._parameters[last] if last in place._parameters else place._buffers[last]
 
     def static(self, *, train: bool, batch_size: int, input_shape: tuple[int, ...]) -> Static:
         """The graph of a mode for a batch of one size: what the size decides is a number in it, not a symbol."""
@@ -198,15 +214,16 @@ def register(model: nn.Module, name: str, tensor: Tensor, *, persistent: bool = 
     >>> [name for name, _ in model.named_parameters()]
     ['net.0.weight']
     """
+    # Into the tables themselves: a part of a model may bear the name of a method or an attribute of the holder.
     *path, last = name.split(".")
     for part in path:
-        if part not in model._modules:
-            model.add_module(part, nn.Module())
-        model = model.get_submodule(part)
+        model = model._modules.setdefault(part, nn.Module())  # type: ignore[assignment]
     if isinstance(tensor, nn.Parameter):
-        model.register_parameter(last, tensor)
+        model._parameters[last] = tensor
     else:
-        model.register_buffer(last, tensor, persistent=persistent)
+        model._buffers[last] = tensor
+        model._non_persistent_buffers_set.difference_update({last} if persistent else ())
+        model._non_persistent_buffers_set.update(() if persistent else {last})
 
 
 def in_batches(model: Callable[[Tensor], Tensor], images: Tensor, batch_size: int | None) -> Tensor:

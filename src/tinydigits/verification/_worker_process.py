@@ -6,10 +6,12 @@ else is imported, tries what it should not be able to do, and tells. What is pri
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,13 +30,23 @@ def main() -> None:
     sandbox.limit_resources(_MEMORY_BYTES, _SECONDS, _FILE_BYTES)
     messages.send(replies, {"refused": sandbox.try_forbidden(places["foreign"])})
 
+    import threading
     import warnings
 
     warnings.simplefilter("ignore")
+    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     hosted = _Hosted(places["threads"])
     while (message := messages.receive(requests)) is not None:
         fields, parts = message
-        messages.send(replies, *_answered(getattr(hosted, fields.pop("do")), fields, parts))
+        told, found = _answered(getattr(hosted, fields["do"]), fields, parts)
+        messages.send(replies, told | {"token": fields["token"]}, found)
+
+
+def _end_with(judge: int) -> None:
+    """A judge that was killed leaves no worker behind that is busy for ever."""
+    while os.getppid() == judge:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _answered(
@@ -81,7 +93,7 @@ class _Hosted:
 
     def graphs(self, fields: dict[str, Any], parts: dict[str, bytes]) -> tuple[dict[str, Any], dict[str, bytes]]:
         """Its graphs of both modes; where it has none, why."""
-        from tinydigits.errors import EndsProcess, TinydigitsError
+        from tinydigits.errors import EndsProcess, TinydigitsError, first_line
         from tinydigits.trace import graph_bytes, materialised, own_backward_passes
 
         shape = tuple(fields["input_shape"])
@@ -94,8 +106,12 @@ class _Hosted:
                 raise
             except TinydigitsError as error:
                 reasons[name] = str(error.problem)
-        if "train" in found and (names := own_backward_passes(copy.deepcopy(self.model), shape)):
-            reasons["gradients"] = f"the backward pass of {', '.join(names)} is written by hand, which no graph holds"
+            except Exception as error:  # the model's own code, where it is copied or set to a mode
+                reasons[name] = f"it raises {type(error).__name__} when it is exported: {first_line(error)}"
+        with contextlib.suppress(Exception):  # the same
+            if "train" in found and (names := own_backward_passes(copy.deepcopy(self.model), shape)):
+                by_hand = f"the backward pass of {', '.join(names)} is written by hand, which no graph holds"
+                reasons["gradients"] = by_hand
         return {"reasons": reasons}, found
 
     def parameters(self, fields: dict[str, Any], parts: dict[str, bytes]) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -9,17 +9,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
@@ -36,7 +39,9 @@ __all__ = ["Worker"]
 
 _SECONDS = 300.0
 """For one question, building included."""
-_MOST_PRINTED = 500
+_GRACE_SECONDS = 2.0
+_MOST_PRINTED, _MOST_TOLD = 500, 1_000
+_NO_MESSAGE = "no message of ours"
 _SHUT_IN = (
     "a model's code may read its own Python files and write nothing that stays: give weights by --weights, and put "
     'what loads data or trains under `if __name__ == "__main__":`'
@@ -88,7 +93,7 @@ class Worker:
         with self._printed.open("wb") as printed:
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=printed, cwd=own, env=environment,
-                start_new_session=True,
+                start_new_session=True, bufsize=0,
             )  # fmt: skip
         assert process.stdin is not None
         send(process.stdin, {
@@ -101,7 +106,7 @@ class Worker:
     def refused(self) -> tuple[str, ...]:
         """What its sandbox was found to refuse; nothing where this system has none."""
         if self._refused is None:
-            fields, _ = self._received("started")
+            fields, _ = self._exchange("started", None, None)
             self._refused = tuple(str(what) for what in fields["refused"])
         return self._refused
 
@@ -114,6 +119,7 @@ class Worker:
 
     def judged(self, subject: Subject) -> Subject:
         """The subject whose model is the graph of this one; where it has none, the model itself, asked from here."""
+        self.build()
         asked: dict[str, Any] = {"input_shape": list(subject.input_shape), "any_batch": True}
         try:
             try:
@@ -141,7 +147,7 @@ class Worker:
         """Its graphs as one model, and why there are not more of them."""
         fields, parts = self._ask("graphs", "called", **asked)
         told = fields.get("reasons")
-        reasons = {mode: str(reason) for mode, reason in told.items()} if isinstance(told, dict) else {}
+        reasons = {mode: _short(reason) for mode, reason in told.items()} if isinstance(told, dict) else {}
         if "eval" not in parts:
             raise TinydigitsError("its graph", reasons.get("eval", "there is none"))
         try:
@@ -156,71 +162,88 @@ class Worker:
         try:
             return _Remote(self, load(parts["parameters"]))
         except (KeyError, SafetensorError, ValueError) as error:
-            raise self._ended("asked for its parameters", "no message of ours") from error
+            raise self._ended("asked for its parameters", _NO_MESSAGE) from error
 
     def answers(self, images: Tensor, seed: int = 0) -> Tensor:
         """What the model itself answers in eval mode, on the CPU."""
         _, parts = self._ask("answers", "called", {"images": save({"images": images.cpu().contiguous()})}, seed=seed)
         try:
-            return load(parts["answers"])["answers"]
+            answers = load(parts["answers"])["answers"]
         except (KeyError, SafetensorError, ValueError) as error:
             raise self._ended("called", "an answer that is none") from error
+        # Half precision, whole numbers and truth values have no arithmetic of their own in what compares them.
+        return answers if answers.dtype in (torch.float32, torch.float64) else answers.float()
 
     def build(self) -> None:
         """Build it, if that was not done yet."""
         if not self._is_built:
-            self._is_built = True
             fields = {"spec": self.spec, "options": self.options, "weights": self.weights}
             self._ask("build", "built", {} if self.state is None else {"state": self.state}, **fields)
+            self._is_built = True
 
     def _ask(self, what: str, when: str, parts: Mapping[str, bytes] | None = None, **fields: Any) -> Message:
-        assert self._process.stdin is not None
         if what != "build":
             self.build()
         _ = self.refused  # the first message
-        try:
-            send(self._process.stdin, {"do": what, "where": self.where, "when": when} | fields, parts)
-        except OSError as error:
-            raise self._ended(when) from error
-        fields, found = self._received(when)
-        refusal, raised = fields.get("error"), fields.get("raised")
+        token = secrets.token_hex(16)  # what was written ahead of the question does not answer it
+        request = {"do": what, "where": self.where, "when": when, "token": token} | fields
+        reply, found = self._exchange(when, request, parts)
+        if reply.get("token") != token:
+            raise self._ended(when, _NO_MESSAGE)
+        refusal, raised = reply.get("error"), reply.get("raised")
         if isinstance(refusal, dict):
             kind = EndsProcess if refusal.get("ends") else TinydigitsError
-            problem, hint = str(refusal.get("problem") or ""), str(refusal.get("hint") or "")
-            raise kind(
-                refusal.get("where"), problem, got=refusal.get("got"), expected=refusal.get("expected"),
-                hint=_SHUT_IN if "Permission denied" in problem else hint,
-            )  # fmt: skip
+            text = {name: _short(refusal.get(name)) for name in ("where", "problem", "got", "expected", "hint")}
+            hint = _SHUT_IN if "Permission denied" in text["problem"] else text["hint"]
+            got, expected = text["got"] or None, text["expected"] or None
+            raise kind(text["where"], text["problem"], got=got, expected=expected, hint=hint)
         if isinstance(raised, dict):
-            name, line = str(raised.get("name")), printable(str(raised.get("line")))
+            name, line = _short(raised.get("name")), _short(raised.get("line"))
+            if what != "answers":
+                hint = _SHUT_IN if "Permission denied" in line else ""
+                raise TinydigitsError(self.where, f"raises {name} when it is {when}: {line}", hint=hint)
             raise type(name if name.isidentifier() else "Exception", (RuntimeError,), {})(line)
-        return fields, found
+        return reply, found
 
-    def _received(self, when: str) -> Message:
-        assert self._process.stdout is not None
-        late = threading.Event()
+    def _exchange(self, when: str, request: Mapping[str, Any] | None, parts: Mapping[str, bytes] | None) -> Message:
+        """Send a request, if any, and receive a message; by a thread that is given up with the process.
 
-        def end() -> None:
-            late.set()
-            _kill(self._process)
+        Where the process has ended, a child of it may still hold the other end of either pipe.
+        """
+        found: list[Message | BaseException | None] = []
 
-        timer = threading.Timer(_SECONDS, end)
-        timer.start()
-        try:
-            message = receive(self._process.stdout)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
-            raise self._ended(when, "no message of ours") from error
-        finally:
-            timer.cancel()
-        if message is None:
-            raise self._ended(when, f"no answer within {_SECONDS:g} s" if late.is_set() else "")
+        def exchange() -> None:
+            assert self._process.stdin is not None and self._process.stdout is not None
+            try:
+                if request is not None:
+                    send(self._process.stdin, request, parts)
+                found.append(receive(self._process.stdout))
+            except BaseException as error:  # whatever a forged message makes of a reader
+                found.append(error)
+
+        thread = threading.Thread(target=exchange, daemon=True, name="tinydigits-worker")
+        thread.start()
+        until = time.monotonic() + _SECONDS
+        while thread.is_alive() and time.monotonic() < until:
+            has_ended = self._process.poll() is not None
+            thread.join(_GRACE_SECONDS if has_ended else 0.2)
+            if has_ended:
+                break
+        if not found and time.monotonic() >= until:
+            raise self._ended(when, f"no answer within {_SECONDS:g} s")
+        message = found[0] if found else None
+        if message is None or isinstance(message, OSError):
+            raise self._ended(when)
+        if isinstance(message, BaseException):
+            raise self._ended(when, _NO_MESSAGE) from message
         return message
 
     def _ended(self, when: str, what: str = "") -> EndsProcess:
         _kill(self._process)
         code = self._process.wait()
-        named = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return EndsProcess(self.where, f"ends the process when it is {when} ({what or named})")
+        names = {number.value: f"signal {number.name}" for number in signal.Signals}
+        what = what or (names.get(-code, f"signal {-code}") if code < 0 else f"exit code {code}")
+        return EndsProcess(self.where, f"ends the process when it is {when} ({what})")
 
 
 class _Remote(nn.Module):
@@ -238,6 +261,11 @@ class _Remote(nn.Module):
     def __deepcopy__(self, memo: dict[int, Any]) -> _Remote:
         held = {name: parameter.detach().clone() for name, parameter in self.named_parameters()}
         return _Remote(self.worker, held).train(self.training)
+
+
+def _short(told: object) -> str:
+    """Text out of the worker, on one line of a bounded length; what is no text is empty."""
+    return told[:_MOST_TOLD] if isinstance(told, str) else ""
 
 
 def _given_data() -> list[str]:

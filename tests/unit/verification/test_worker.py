@@ -15,6 +15,7 @@ from torch import nn
 
 from tinydigits.contract import Contract
 from tinydigits.errors import EndsProcess, TinydigitsError
+from tinydigits.trace import ExportedModel
 from tinydigits.verdict import load
 from tinydigits.verification import Request, verify, worker
 
@@ -121,6 +122,70 @@ def test_code_that_does_not_answer_has_no_verdict(judged: Callable[..., Any], mo
     monkeypatch.setattr(worker, "_SECONDS", 8.0)
     with pytest.raises(EndsProcess, match=r"built \(no answer within 8 s\)"):
         judged(NET + "time.sleep(600)\n")
+
+
+@needs_landlock
+def test_a_child_that_holds_the_channel_does_not_keep_the_judge(
+    judged: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_SECONDS", 20.0)
+    leaves = """
+if os.fork() == 0:
+    try: os.setsid()
+    except PermissionError: print("stays in its session", flush=True)
+    time.sleep(600)
+time.sleep(1)
+os._exit(3)
+"""
+    with pytest.raises(EndsProcess, match=r"built \(exit code 3\)"):
+        judged(NET + leaves)
+
+
+FORGERY = """
+from tinydigits import messages
+pipes = [number for number in range(3, 12) if pathlib.Path(f"/proc/self/fd/{{number}}").exists()]
+for number in pipes:
+    try:
+        with os.fdopen(os.dup(number), "wb") as stream: {act}
+    except OSError: pass
+"""
+FORGED = {
+    "an answer ahead of the question": 'messages.send(stream, {"class": "Net"})',
+    "fields without end": r'stream.write(b"\xff\xff\xff\x3f\0\0\0\0" + b"[" * 1000)',
+    "nested fields": r'stream.write(b"\x40\x0d\x03\0\0\0\0\0" + b"[" * 200_000)',
+    "fields of another kind": 'messages.send(stream, [["fields", 1]])',
+    "a part of no size": r"""stream.write(b'\x28\0\0\0\0\0\0\0{"fields":{"a":1},"parts":{"eval":-123456}}')""",
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_a_forged_reply_is_no_verdict(judged: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.setattr(worker, "_SECONDS", 60.0)
+    with pytest.raises(EndsProcess, match=r"built \((no message of ours|exit code 1)\)"):
+        judged(NET + FORGERY.format(act=FORGED[what]))
+
+
+@needs_landlock
+def test_a_link_that_is_called_code_does_not_open_another_file(judged: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("secret", encoding="utf-8")
+    (tmp_path / "code.py").symlink_to("secret.txt")
+    with pytest.raises(TinydigitsError, match="Permission denied"):
+        judged(NET + "pathlib.Path(__file__).with_name('code.py').read_text()\n")
+
+
+def test_parts_may_bear_the_names_of_what_holds_them(judged: Callable[..., Any]) -> None:
+    names = sorted({*vars(ExportedModel), "constants", "modes", "reader", "contents"} - {*dir(nn.Module), "forward"})
+    layers = "\n".join(f"        self.{name} = nn.Linear(10, 10)" for name in names if not name.startswith("__"))
+    call = "".join(f"self.{name}(" for name in names if not name.startswith("__"))
+    code = NET.replace("        self.layers", f"{layers}\n        self.layers")
+    code = code.replace("return self.layers(images)", f"return {call}self.layers(images){')' * call.count('(')}")
+    behaviour = dict.fromkeys(("save_and_load", "gradients", "train_step"), True)
+    assert judged(code, Contract(name="c", model={"parameters": {"max": 10_000}}, behaviour=behaviour))
+
+
+def test_code_that_cannot_be_copied_is_judged_all_the_same(judged: Callable[..., Any]) -> None:
+    code = NET.replace("        self.layers", "        self.lock = threading.Lock()\n        self.layers")
+    assert judged(code).findings["model.parameters"].status == "pass"
 
 
 def test_code_that_writes_into_the_judges_channel_has_no_verdict(judged: Callable[..., Any]) -> None:
