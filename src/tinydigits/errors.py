@@ -146,7 +146,10 @@ def printable(text: str) -> str:
 
     >>> print(printable("two\\nlines \\x1b[31m"))
     two\\nlines \\x1b[31m
+
+    GitHub's runner takes `##[error]` for a command wherever it stands in a line: it gets a space.
     """
+    text = text.replace("##[", "## [")
     if text.isprintable():
         return text
     return "".join(

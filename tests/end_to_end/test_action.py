@@ -210,7 +210,7 @@ def test_the_workflow_of_a_new_project_trains_verifies_and_tests(tmp_path: Path,
     runner = Runner(repository, tmp_path / "cache", installed.variables(**OFFLINE, **NO_INDEX))
     job = runner.run(tmp_path / "job", workflow)
     assert job.ok, job.log
-    assert "against repository: holds" in job.summary and "14 passed" in job.log
+    assert "against repository: holds" in job.summary and "15 passed" in job.log
     kept = {path.name for path in (job.folder / "artifacts" / "verdict").rglob("*")}
     assert {"verdict.json", "junit.xml", "badge.svg", "weights.safetensors", "report.md"} <= kept
 

@@ -37,7 +37,7 @@ def project(installed: Environment, tmp_path_factory: pytest.TempPathFactory) ->
     four = "tinydigits new my-net --data digits && cd my-net && tinydigits train recipe.toml && tinydigits verify"
     done = shell(four, folder, environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"_my-net_s0 against my-net: holds \(14 pass\)", done.stdout)
+    assert re.search(r"_my-net_s0 against my-net: holds \(15 pass\)", done.stdout)
     assert {path.name for path in folder.iterdir()} <= {"my-net", "cache"}
     return folder / "my-net"
 
@@ -54,7 +54,7 @@ def test_the_readme_is_filled_from_the_verdict_and_only_between_its_markers(
         after = page.read_text(encoding="utf-8")
         for finding in load(project / "runs" / "latest" / "verdict.json").findings:
             assert f"| {finding.check} | {finding.measured} |" in after
-        assert "my-net: **holds** (14 pass)." in after and "Nothing has been measured" not in after
+        assert "my-net: **holds** (15 pass)." in after and "Nothing has been measured" not in after
         assert "Trained by `tinydigits train recipe.toml " in after
         assert after.partition("<!--")[0] == before.partition("<!--")[0]
         assert after.count("<!-- end -->") == 1
@@ -101,7 +101,7 @@ def test_its_tests_pass_and_fail_with_the_contract(project: Path, installed: Env
     # The cache that the training had: it knows that the user named model.py.
     environment = installed.variables(TINYDIGITS_CACHE=str(project.parent / "cache"))
     done = shell("python -m pytest -p no:cacheprovider -W error", project, environment)
-    assert done.returncode == 0 and "14 passed" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "15 passed" in done.stdout, done.stdout + done.stderr
     contract = project / "contract.toml"
     text = contract.read_text(encoding="utf-8")
     try:
@@ -117,7 +117,7 @@ def test_on_mnist_too_one_epoch_is_enough(tmp_path: Path, installed: Environment
     four = "tinydigits new . && tinydigits train recipe.toml --threads 1 && tinydigits verify"
     done = shell(four, tmp_path, installed.variables())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "holds (14 pass)" in done.stdout
+    assert "holds (15 pass)" in done.stdout
 
 
 @pytest.mark.parametrize("data", data_sets())
