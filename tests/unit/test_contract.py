@@ -31,7 +31,7 @@ def test_each_of_the_five_systems_has_a_contract() -> None:
 
 def test_all_checks_are_used_by_some_contract_of_the_package() -> None:
     used = {check.name for name in contract.names() for check, _ in checks.bind(contract.load(name))}
-    # No document claims a number of multiply-adds, the package knows no run of the user's to compare with, and what is a
+    # No document claims a number of multiply-adds, the package knows no run of the user's to compare with, and a
     # stranger's code is compared with its graph in any case.
     assert set(checks.names()) - used == {"model.multiply_adds", "accuracy.baseline", "model.graph"}
 
