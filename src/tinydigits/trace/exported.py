@@ -104,6 +104,7 @@ class ExportedModel(nn.Module):
             raise TinydigitsError("its graph", got=f"{len(images)} inputs", expected="one: the images")
         inputs: list[str | None] = []
         kept: dict[Any, Tensor] = {}
+        held = dict(_named(self))  # by the graph before
         for spec in specs:
             if spec.kind == InputKind.USER_INPUT:
                 inputs.append(None)
@@ -116,7 +117,10 @@ class ExportedModel(nn.Module):
                     tensor = nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
                 # An archive has a tensor under each of its names: they share its memory.
                 tensor = kept.setdefault((spec.kind, tensor.data_ptr(), tensor.shape, tensor.stride()), tensor)
-                self._register(name, tensor, persistent=spec.persistent is not False)
+                if name not in held:
+                    register(self, name, tensor, persistent=spec.persistent is not False)
+                elif held[name].shape != tensor.shape or not _same(held[name], tensor):
+                    raise TinydigitsError("its graphs", f"of train and of eval mode have another {name}")
             else:
                 inputs.append(f"{'train' if train else 'eval'} {name}")
                 self.constants[str(inputs[-1])] = tensor
@@ -132,13 +136,6 @@ class ExportedModel(nn.Module):
             num_images if isinstance(num_images, int) else None,
             tuple(shape) if all(isinstance(side, int) for side in shape) else None,
         )  # fmt: skip
-
-    def _register(self, name: str, tensor: Tensor, *, persistent: bool) -> None:
-        held = dict(_named(self))
-        if name not in held:
-            register(self, name, tensor, persistent=persistent)
-        elif held[name].shape != tensor.shape or not _same(held[name], tensor):
-            raise TinydigitsError("its graphs", f"of train and of eval mode have another {name}")
 
     def forward(self, images: Tensor) -> Tensor:
         mode = self.modes[self.training and self.has_train_mode]
@@ -222,8 +219,8 @@ def register(model: nn.Module, name: str, tensor: Tensor, *, persistent: bool = 
         model._parameters[last] = tensor
     else:
         model._buffers[last] = tensor
-        model._non_persistent_buffers_set.difference_update({last} if persistent else ())
-        model._non_persistent_buffers_set.update(() if persistent else {last})
+        if not persistent:
+            model._non_persistent_buffers_set.add(last)
 
 
 def in_batches(model: Callable[[Tensor], Tensor], images: Tensor, batch_size: int | None) -> Tensor:

@@ -89,7 +89,7 @@ class _Hosted:
         self.build_again, self.model = build_again, build_again(0)
         if "state" in parts:
             models.fit_weights(self.model, load(parts["state"]), fields["weights"])
-        return {"class": type(self.model).__name__}, {}
+        return {}, {}
 
     def graphs(self, fields: dict[str, Any], parts: dict[str, bytes]) -> tuple[dict[str, Any], dict[str, bytes]]:
         """Its graphs of both modes; where it has none, why."""

@@ -65,7 +65,7 @@ class Worker:
         weights: str = "",
         threads: int | None = None,
     ) -> None:
-        self.where, self.name = f"model {spec}", spec.rpartition(":")[2]
+        self.where = f"model {spec}"
         place, _, class_name = spec.rpartition(":")
         self.spec = f"{Path(place).absolute()}:{class_name}" if place.endswith(".py") else spec
         self.options, self.weights = dict(options), weights
