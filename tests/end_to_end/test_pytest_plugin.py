@@ -34,7 +34,7 @@ output = true
 source = "digits"
 min = 0.5
 """
-CHECKS = ["model.parameters", "model.layers", "shapes.output", "accuracy"]
+CHECKS = ["model.parameters", "model.layers", "shapes.output", "accuracy", "model.graph"]
 OPTIONS = ["--tinydigits-contract", "contract.toml", "--tinydigits-target", "model.py:Net"]
 
 
@@ -53,7 +53,7 @@ def ask(pytester: pytest.Pytester, installed: Environment, monkeypatch: pytest.M
 def test_each_check_is_a_test_and_what_is_not_known_fails_with_its_reason(pytester: pytest.Pytester, ask: Ask) -> None:
     answer = ask(*OPTIONS, "--junitxml=report.xml", "-v")
     assert answer.ret == 1
-    answer.assert_outcomes(passed=3, failed=2)  # with test_other
+    answer.assert_outcomes(passed=4, failed=2)  # with test_other
     text = answer.stdout.str()
     for words in (
         "contract.toml::model.layers PASSED", "contract.toml::accuracy FAILED", "test_other.py::test_other PASSED",
@@ -72,7 +72,7 @@ def test_each_check_is_a_test_and_what_is_not_known_fails_with_its_reason(pytest
 
 def test_xdist_gives_the_same_answers(ask: Ask) -> None:
     answer = ask(*OPTIONS, "-n", "2", "-v")
-    answer.assert_outcomes(passed=3, failed=2)
+    answer.assert_outcomes(passed=4, failed=2)
     assert answer.ret == 1
     assert re.search(r"\[gw\d\] .*FAILED contract\.toml::model\.parameters", answer.stdout.str())
 
@@ -80,12 +80,13 @@ def test_xdist_gives_the_same_answers(ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("arguments", "outcomes", "code"),
     [
-        (["-k", "layers or output"], {"passed": 2, "deselected": 3}, 0),
+        (["-k", "layers or output"], {"passed": 2, "deselected": 4}, 0),
         (["-x"], {"failed": 1}, 1),
-        (["--deselect", "contract.toml::accuracy", "-k", "contract"], {"passed": 2, "failed": 1, "deselected": 2}, 1),
+        (["--deselect", "contract.toml::accuracy", "-k", "contract"], {"passed": 3, "failed": 1, "deselected": 2}, 1),
         (["contract.toml::model.layers"], {"passed": 1}, 0),
-        (["test_other.py"], {"passed": 3, "failed": 2}, 1),  # the contract is asked for on the command line, too
-        (["--tinydigits-target", "two-conv", "-k", "accuracy"], {"failed": 1, "deselected": 4}, 1),
+        (["test_other.py"], {"passed": 4, "failed": 2}, 1),  # the contract is asked for on the command line, too
+        (["--tinydigits-target", "two-conv", "-k", "accuracy"], {"failed": 1, "deselected": 5}, 1),
+        (["--tinydigits-target", "two-conv", "-k", "graph"], {"skipped": 1, "deselected": 5}, 0),  # no code of theirs
     ],
 )
 def test_choosing_stopping_and_exit_codes_are_pytests_own(
@@ -102,7 +103,7 @@ def test_collect_only_names_the_checks_without_looking_at_the_model(pytester: py
     assert answer.ret == 0
     assert [line for line in answer.outlines if line.startswith("contract")] == [f"contract.toml::{c}" for c in CHECKS]
     tried = ask(*OPTIONS, "-k", "layers")
-    tried.assert_outcomes(errors=1, deselected=4)
+    tried.assert_outcomes(errors=1, deselected=5)
     assert "model.py does not import: RuntimeError: was looked at" in tried.stdout.str()
 
 
@@ -112,12 +113,12 @@ def test_options_may_stand_in_the_ini_file_and_then_named_tests_run_alone(pytest
     pytester.makeini(
         "[pytest]\ntestpaths = tests\ntinydigits_contract = contract.toml\ntinydigits_target = model.py:Net\n"
     )
-    ask().assert_outcomes(passed=3, failed=2)
+    ask().assert_outcomes(passed=4, failed=2)
     ask("tests").assert_outcomes(passed=1)
     ask("contract.toml::shapes.output").assert_outcomes(passed=1)
     ask("-n", "1", "-k", "shapes").assert_outcomes(passed=1)
     ask("--tinydigits-contract", "under-25k", "-k", "parameters or accuracy").assert_outcomes(
-        passed=1, failed=1, deselected=14
+        passed=1, failed=1, deselected=15
     )
 
 
@@ -138,17 +139,17 @@ def test_weights_of_a_file_are_judged(pytester: pytest.Pytester, ask: Ask) -> No
     zeros = {"1.weight": torch.zeros(10, 784), "1.bias": torch.zeros(10)}
     torch.save(zeros, pytester.path / "net.pt")
     answer = ask(*OPTIONS, "--tinydigits-weights", "net.pt", "-k", "accuracy")
-    answer.assert_outcomes(failed=1, deselected=4)
+    answer.assert_outcomes(failed=1, deselected=5)
     assert re.search(r"fail: 9\.\d\d % \(\d\d of 596\), limit: at least 50\.00 %", answer.stdout.str())
 
 
 def test_a_model_with_another_input_is_told_by_the_contract(pytester: pytest.Pytester, ask: Ask) -> None:
     pytester.path.joinpath("model.py").write_text(MODEL.replace("784", "3 * 32 * 32"), encoding="utf-8")
     answer = ask(*OPTIONS, "-k", "shapes")
-    answer.assert_outcomes(failed=1, deselected=4)
+    answer.assert_outcomes(failed=1, deselected=5)
     said = "[shapes.input]\nshape = [3, 32, 32]\nmean = 0.5\nstd = [0.5, 0.25, 0.5]\n"
     pytester.path.joinpath("contract.toml").write_text(CONTRACT.replace("[shapes]\noutput = true\n", said))
-    ask(*OPTIONS, "-k", "shapes").assert_outcomes(passed=1, deselected=4)
+    ask(*OPTIONS, "-k", "shapes").assert_outcomes(passed=1, deselected=5)
 
 
 def test_a_file_of_tests_may_have_contracts_of_its_own(pytester: pytest.Pytester, ask: Ask) -> None:
@@ -160,7 +161,7 @@ def test_a_file_of_tests_may_have_contracts_of_its_own(pytester: pytest.Pytester
         encoding="utf-8",
     )
     answer = ask("-v", "-W", "error")
-    answer.assert_outcomes(passed=3, failed=2, errors=4)
+    answer.assert_outcomes(passed=4, failed=2, errors=5)
     text = answer.stdout.str()
     assert "tests/test_model.py::test_net::model.layers PASSED" in text
     assert "no run here yet\n  try: tinydigits train" in text
@@ -179,10 +180,10 @@ def test_a_run_of_the_users_own_code_is_judged_until_that_changes_and_then_by_na
     tests.write_text(text.format(files), encoding="utf-8")
     (pytester.path / "model.py").write_text(MODEL + "# better explained\n", encoding="utf-8")
     changed = ask("tests", "-k", "layers")
-    changed.assert_outcomes(errors=1, deselected=3)
+    changed.assert_outcomes(errors=1, deselected=4)
     assert "model.py changed since it was trained" in changed.stdout.str()
     tests.write_text(text.format(f"{files}, model='../model.py:Net'"), encoding="utf-8")
-    ask("tests", "-k", "layers").assert_outcomes(passed=1, deselected=3)
+    ask("tests", "-k", "layers").assert_outcomes(passed=1, deselected=4)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ in_memory: dict[str, Any] = {}
 """Classes and modules that a Python session gave as objects, by the names that its runs have for them."""
 _SUFFIXES = all_suffixes()
 _NO_CODE = {"__pycache__", "node_modules", "site-packages", "dist-packages", "runs", "data"}
+_INSTALLED = ("site-packages", "dist-packages")
 _MOST_FILES = 500
 _allowed: set[str] = set()
 
@@ -182,7 +183,7 @@ def _files(spec: str) -> dict[str, Path]:
     if place.endswith(".py"):
         path = Path(place).absolute()
         own, folders, files = None, [str(path.parent)], {path.name: path}
-        waiting = [] if path.parent.name in ("site-packages", "dist-packages") else [*_imports("", path)]
+        waiting = [] if path.parent.name in _INSTALLED else [*_imports("", path)]
     else:
         own, folders, files, waiting = place.partition(".")[0], sys.path, {}, [place]
         if not any(module == place for module, _ in _modules(place, folders)):
@@ -210,7 +211,10 @@ def source_files(spec: str) -> list[Path]:
         return []
     folders = list(dict.fromkeys(path.parent for path in files))
     prefixes = tuple({os.path.realpath(prefix) + os.sep for prefix in (sys.prefix, sys.base_prefix)})
-    places = [place for place in sys.path if place and not os.path.realpath(place).startswith(prefixes)]
+    places = [
+        place for place in sys.path
+        if place and Path(place).name not in _INSTALLED and not os.path.realpath(place).startswith(prefixes)
+    ]  # fmt: skip
     waiting = [name for path in files for name in _imports("", path)]
     seen: set[str] = set()
     while waiting:

@@ -200,3 +200,16 @@ def test_a_strangers_name_is_shown_as_what_it_is(place: str, tmp_path: Path, mon
     lines = str(refusal.value).splitlines()
     assert len(lines) == 2 and "\x1b" not in str(refusal.value)
     assert "$(" not in lines[1] or "'$(touch run).py:Net'" in lines[1]
+
+
+def test_what_is_installed_is_not_followed(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packages of another environment on the path too: torch alone imports 5,000 files."""
+    installed = tmp_path / "elsewhere" / "site-packages"
+    for folder in (installed, tmp_path / "own"):
+        folder.mkdir(parents=True)
+        (folder / f"heavy_{folder.name[:3]}.py").write_text("", encoding="utf-8")
+        monkeypatch.syspath_prepend(str(folder))
+    (project / "sizes.py").write_text("import heavy_sit, heavy_own\n", encoding="utf-8")
+    (project / "net.py").write_text("import sizes\n" + NET, encoding="utf-8")
+    names = {path.name for path in models.source_files(f"{project / 'net.py'}:Net")}
+    assert {"net.py", "blocks.py", "sizes.py", "heavy_own.py"} <= names and "heavy_sit.py" not in names
