@@ -8,13 +8,12 @@ file's `CHECK` where a case names none. A file of `honest/` has what makes the m
 from __future__ import annotations
 
 import copy
-import importlib.util
+import importlib
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -102,16 +101,9 @@ def handed_over(subject: Subject) -> Subject:
 
 @cache
 def _modules(folder: str) -> tuple[ModuleType, ...]:
-    return tuple(_load(path) for path in sorted((CORPUS / folder).glob("*.py")))
-
-
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"_corpus_{path.parent.name}_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    names = sorted(path.stem for path in (CORPUS / folder).glob("*.py"))
+    # By names that another process can import too: what latency and memory are measured in.
+    return tuple(importlib.import_module(f"tests.corpus.{folder}.{name}") for name in names)
 
 
 def _subject(make: Any, facts: dict[str, Any]) -> Subject:

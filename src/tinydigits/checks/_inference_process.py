@@ -87,14 +87,8 @@ def build(task: dict[str, Any], folder: Path) -> tuple[Any, Any]:
     """The model in eval mode, and a batch of images."""
     import torch
 
-    if task["spec"] is None:
-        # The file was written a moment ago by the process that started this one.
-        model = torch.load(folder / "model.pt", weights_only=False)
-    else:
-        from tinydigits import models
-
-        model = models.build(task["spec"], task["options"])
-        model.load_state_dict(torch.load(folder / "state.pt", weights_only=True))
+    # The file was written a moment ago by the process that started this one.
+    model = torch.load(folder / "model.pt", weights_only=False)
     return model.eval().to(task["device"]), torch.rand(task["shape"], device=task["device"])
 
 

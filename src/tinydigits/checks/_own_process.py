@@ -32,14 +32,11 @@ def measure_elsewhere(
     with tempfile.TemporaryDirectory(prefix="tinydigits-") as folder:
         try:
             with subject.borrow() as model:
-                if subject.spec is None:
-                    torch.save(model, Path(folder) / "model.pt")
-                else:
-                    torch.save(model.state_dict(), Path(folder) / "state.pt")
+                torch.save(model, Path(folder) / "model.pt")
         except (pickle.PicklingError, AttributeError, TypeError) as error:  # all three are what pickle raises
             raise TinydigitsError(f"the model cannot be sent to a process of its own: {error}") from error
         task |= {
-            "what": what, "spec": subject.spec, "options": subject.options, "device": subject.device,
+            "what": what, "device": subject.device,
             "shape": [batch_size, *subject.input_shape], "threads": threads, "budget_seconds": budget_seconds,
             "path": sys.path,
         }  # fmt: skip

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -79,18 +78,16 @@ class Subject:
     ...     logits_of(model, subject.images(2)).shape
     torch.Size([2, 10])
 
-    `input_shape`, `mean`, `std` and `resize` say how it takes its images (see `ModelInput`). `spec` and `options`
-    rebuild the model from nothing, where it has a name. `trained` is False for fresh weights: accuracy is then not
-    asked. `classes` are those that it was trained for and `trained_on` the images, where that is known. `load_images`
-    gives a data set by source and split, `relabel` the same with labels of the model's own. `shift_pixels` is the
-    test-time augmentation that the model's accuracy is claimed with. `file` is what holds the weights, where they come
-    from a file. `siblings` gives the same training with other seeds, `baseline` what a contract names to be compared
-    with. `lacks` says what the target's format cannot be asked, and why: `train` (train mode), `gradients`, `state`
-    (weights to save and load),
-    `devices`, `structure`, other `batches` than its own, or a kind of layer that it does not show. `read_structure`
-    gives the module that the graph is read from, where it is another than the one that answers. `rebuild` builds the
-    model anew, with other fresh weights. Where `model` is the graph of a stranger's code, `own_answers` gives what that
-    code answers itself, to images and from a seed.
+    `input_shape`, `mean`, `std` and `resize` say how it takes its images (see `ModelInput`). `trained` is False for
+    fresh weights: accuracy is then not asked. `classes` are those that it was trained for and `trained_on` the images,
+    where that is known. `load_images` gives a data set by source and split, `relabel` the same with labels of the
+    model's own. `shift_pixels` is the test-time augmentation that the model's accuracy is claimed with. `file` is what
+    holds the weights, where they come from a file. `siblings` gives the same training with other seeds, `baseline` what
+    a contract names to be compared with. `lacks` says what the target's format cannot be asked, and why: `train` (train
+    mode), `gradients`, `state` (weights to save and load), `devices`, `structure`, other `batches` than its own, or a
+    kind of layer that it does not show. `read_structure` gives the module that the graph is read from, where it is
+    another than the one that answers. `rebuild` builds the model anew, with other fresh weights. Where `model` is the
+    graph of a stranger's code, `own_answers` gives what that code answers itself, to images and from a seed.
     """
 
     model: nn.Module
@@ -101,8 +98,6 @@ class Subject:
     std: Levels = 0.3081
     resize: bool = False
     device: str = "cpu"
-    spec: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
     trained: bool = False
     classes: tuple[str, ...] = ()
     trained_on: data.Origin | None = None

@@ -13,7 +13,6 @@ import io
 import torch
 from torch import Tensor, nn
 
-from tinydigits import models
 from tinydigits.checks import _limits
 from tinydigits.checks._examples import Example, small, small_model
 from tinydigits.checks._subject import Subject, isolated_random_state, logits_of
@@ -38,8 +37,7 @@ def check(subject: Subject, limits: Limits) -> Finding:
         before_BK, after_BK, num_bytes = _round_trip(subject, change)
         same = torch.equal(before_BK, after_BK)
         differences.append(0.0 if same else float((after_BK - before_BK).abs().max().nan_to_num(float("inf"))))
-    is_built_anew = subject.rebuild is not None or subject.spec is not None
-    how = "a model built anew" if is_built_anew else "a copy with its weights wiped"
+    how = "a copy with its weights wiped" if subject.rebuild is None else "a model built anew"
     why = f"{num_bytes:,} bytes, loaded into {how}"
     if differences[1] and not differences[0]:
         why += "; with changed weights, what comes back is not what was saved"
@@ -64,8 +62,6 @@ def _round_trip(subject: Subject, change: float) -> tuple[Tensor, Tensor, int]:
     with isolated_random_state(seed=1), torch.no_grad():
         if subject.rebuild is not None:
             fresh = subject.rebuild().to(subject.device)
-        elif subject.spec is not None:
-            fresh = models.build(subject.spec, subject.options).to(subject.device)
         else:
             fresh = subject.duplicate()
             for tensor in inventory(fresh).tensors.values():
@@ -88,6 +84,6 @@ class _NotInTheState(nn.Module):
 
 EXAMPLES = (
     Example("pass", lambda: small(), says="wiped"),
-    Example("pass", lambda: Subject(models.build("two-conv"), name="two-conv", spec="two-conv"), says="built anew"),
+    Example("pass", lambda: small(rebuild=small_model), says="built anew"),
     Example("fail", lambda: small(_NotInTheState()), says="differs"),
 )

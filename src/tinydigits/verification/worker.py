@@ -65,7 +65,7 @@ class Worker:
         except TinydigitsError as error:
             reason = f"it has no graph to read: {error.problem or error}"
             lacks = dict.fromkeys(("train", "structure", "state", "devices"), reason)
-            return replace(subject, model=self._remote(), lacks=lacks, spec=None)
+            return replace(subject, model=self._remote(), lacks=lacks)
         lacks = {"gradients": reasons["gradients"]} if "gradients" in reasons else {}
         if not model.has_train_mode:
             lacks["train"] = f"it has no graph of train mode: {reasons.get('train')}"
@@ -74,7 +74,7 @@ class Worker:
             return read_graphs(self.ask("rebuilt", "built anew", seed=self.seed + 1, **asked)[1].get("eval", b""))
 
         own: dict[str, Any] = {"rebuild": rebuild, "own_answers": self.answers}
-        return replace(subject, model=model, lacks=lacks, spec=None, **own)
+        return replace(subject, model=model, lacks=lacks, **own)
 
     def _graphs(self, asked: Mapping[str, Any]) -> tuple[ExportedModel, dict[str, str]]:
         """Its graphs as one model, and why there are not more of them."""

@@ -82,7 +82,7 @@ def claimed(model: type[nn.Module]) -> Callable[[], Subject]:
 
 def elsewhere(model: type[nn.Module]) -> Callable[[], Subject]:
     """A subject that another process can build anew."""
-    return lambda: Subject(model(), input_shape=(1, 8, 8), spec=f"{__file__}:{model.__name__}")
+    return lambda: Subject(model(), input_shape=(1, 8, 8), rebuild=model)
 
 
 class SleepsAfterTheFirstCalls(nn.Module):

@@ -207,12 +207,12 @@ def _by_function(request: Request, how: Retraining, budget: Budget, source: str 
             state = load(parts["state"])
         except (KeyError, SafetensorError, ValueError) as error:
             raise worker.process.ended("trained", "no weights") from error
-        model, its_worker = built(spec, request.options, state, f"training {how.function}", request)
+        built_model, its_worker = built(spec, request.options, state, f"training {how.function}", request)
         training = judge.training(told)
         if num_literals > _MOST_LITERALS and not training.doubt:
             training = replace(training, doubt=f"its source holds {num_literals:,} numbers, which may be weights")
         subject = Subject(
-            model, name=spec, spec=spec, options=dict(request.options), num_classes=len(classes),
+            name=spec, num_classes=len(classes), **built_model,
             device=str(pick_device(request.device)), trained=True, training=training, classes=classes,
             relabel=judge.relabelled, trained_on=data.Origin(images.name, images.sha256),
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -72,18 +73,20 @@ def built(
     state: Mapping[str, Tensor] | None,
     weights: str,
     request: Request,
-) -> tuple[nn.Module, Worker | None]:
-    """A model with its weights; a stranger's is built in a worker, which is started now.
+) -> tuple[dict[str, Any], Worker | None]:
+    """A model with its weights and what builds it anew, by the fields of `Subject`.
+
+    A stranger's is built in a worker, which is started now.
 
     Code of this package is built here, and so is what a Python session gave as an object: it has run here already.
     """
     if ":" not in spec or spec in models.in_memory:
+        build = functools.partial(models.build, spec, options)
         with isolated_random_state(seed=0):
-            if state is None:
-                return models.build(spec, options), None
-            return models.build_with_weights(spec, options, state, weights), None
+            model = build() if state is None else models.build_with_weights(spec, options, state, weights)
+            return {"model": model, "rebuild": build}, None
     models.allow(spec)
-    return NotYet(), Worker(spec, options, state, weights=weights, threads=request.threads)
+    return {"model": NotYet()}, Worker(spec, options, state, weights=weights, threads=request.threads)
 
 
 def training_set(card: WeightsCard | None) -> dict[str, Any]:

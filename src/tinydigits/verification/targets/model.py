@@ -30,10 +30,10 @@ def load(request: Request) -> Target:
     if path is not None:
         state, card = models.read_weights(path)
         options = (card.options if card is not None and card.model == spec else {}) | options
-    model, worker = built(spec, options, state, str(path), request)
+    built_model, worker = built(spec, options, state, str(path), request)
     subject = Subject(
-        model, name=spec, spec=spec, options=options, device=str(pick_device(request.device)),
-        trained=state is not None, file=path, **training_set(card),
+        name=spec, device=str(pick_device(request.device)), trained=state is not None, file=path,
+        **built_model, **training_set(card),
     )  # fmt: skip
     kind = "module" if spec in models.in_memory else "model"
     facts = JudgedTarget(kind=kind, name=spec, model=spec, options=options, **weights.facts(path))

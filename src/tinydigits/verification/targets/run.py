@@ -31,12 +31,11 @@ def load(request: Request) -> Target:
         path, named=request.model, recorded=record.code_sha256,
         command=shlex.join(["tinydigits", "verify", str(run.folder)]),
     )  # fmt: skip
-    model, worker = built(code.spec, card.options, state, str(path), request)
+    built_model, worker = built(code.spec, card.options, state, str(path), request)
     followed = recipe.load(run.file("recipe.toml"))
     shift_pixels = followed.evaluation.shift_pixels
     subject = Subject(
-        model, name=run.name, device=str(pick_device(request.device)), spec=code.spec,
-        options=card.options, trained=True, file=path, shift_pixels=shift_pixels,
+        name=run.name, device=str(pick_device(request.device)), trained=True, file=path, shift_pixels=shift_pixels,
         training=Training(
             record.epochs, record.images_seen, record.num_train, record.peak_memory_bytes,
             finished=record.status == "finished", seconds=record.seconds.training + record.seconds.evaluation,
@@ -47,7 +46,7 @@ def load(request: Request) -> Target:
             load(request.model_copy(update={"target": str(sibling.folder)})).with_input().subject
             for sibling in _siblings(run)
         ],
-        **of_card(card).known(),
+        **built_model, **of_card(card).known(),
     )  # fmt: skip
     facts = JudgedTarget(
         kind="run", name=run.name, model=request.model or card.model, code_differs=code.changed, options=card.options,

@@ -31,10 +31,10 @@ def load(request: Request) -> Target:
         recorded=_recorded(path.parent),
         command=shlex.join(["tinydigits", "verify", request.name]),
     )
-    model, worker = built(code.spec, card.options, state, str(path), request)
+    built_model, worker = built(code.spec, card.options, state, str(path), request)
     subject = Subject(
-        model, name=path.name, spec=code.spec, options=card.options, device=str(pick_device(request.device)),
-        trained=True, file=path, **training_set(card),
+        name=path.name, device=str(pick_device(request.device)), trained=True, file=path,
+        **built_model, **training_set(card),
     )  # fmt: skip
     judged = JudgedTarget(
         kind="weights", name=path.name, model=request.model or card.model, code_differs=code.changed,
