@@ -13,8 +13,9 @@ import signal
 import subprocess
 import sys
 import warnings
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -196,6 +197,25 @@ def test_it_works_in_a_thread_and_in_forked_and_spawned_children(tmp_path: Path)
     assert run_python(["script.py"], tmp_path).splitlines() == ["thread ends", "fork ends", "spawn ends", "True"]
 
 
+def test_threads_and_torchs_defaults_change_no_result(tmp_path: Path) -> None:
+    def weights(seed: int) -> list[float]:
+        run = td.train(Net, images=bars(60), epochs=1, seed=seed, out=tmp_path, quiet=True)
+        td.summary(run_model := td.load(run))
+        return [float(p.detach().double().sum()) for p in run_model.parameters()]
+
+    expected = [weights(seed) for seed in (0, 1)]
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(weights, (0, 1))) == expected
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.inference_mode(), torch.device("meta"):
+            assert weights(0) == expected[0]
+            assert torch.is_inference_mode_enabled()
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_it_works_at_a_prompt(tmp_path: Path) -> None:
     assert run_python(["-i"], tmp_path, EVERYWHERE + AT_A_PROMPT).splitlines()[-1] == "True"
 
@@ -227,8 +247,11 @@ def test_a_trained_module_is_plain_torch_and_it_and_optimizers_can_be_pickled(tm
     ((np.full((9, 28, 28), 255.0), np.zeros(9, int)), "floating point of 0 to 1"),
     ((np.zeros((9, 28, 28)), np.full(9, -1)), "-1"),
     ((np.zeros((9, 28, 28)), np.zeros(9)), "whole numbers"),
+    ((np.zeros((9, 28, 28)), np.full(9, 3)), "labels that count from 0"),
+    (np.zeros((9, 28, 28)), "a pair (images, labels)"),
+    (([[1, 2], [3]], np.zeros(9, int)), "cannot be read as an array"),
 ])  # fmt: skip
-def test_images_that_do_not_fit_are_refused(images: tuple[np.ndarray, np.ndarray], message: str) -> None:
+def test_images_that_do_not_fit_are_refused(images: Any, message: str) -> None:
     with pytest.raises(TinydigitsError) as error:
         td.train(Net, images=images)
     assert message in str(error.value)
@@ -249,6 +272,8 @@ def test_early_stopping_ends_a_training_that_gets_no_better_and_resumes_to_the_s
     losses = [row["validation_loss"] for row in run.table("history.csv")]
     assert 3 <= len(losses) == run.record.epochs < 40
     assert losses.index(min(losses)) == len(losses) - 3, "two epochs after the best"
+    longer = td.resume(run, epochs=60, quiet=True).record
+    assert longer.epochs >= len(losses) + 2 and longer.extended_at == [len(losses)], "its patience begins anew"
     with pytest.raises(TinydigitsError, match=r"data\.validation > 0"):
         td.train("digits", set={"early_stopping": {"patience": 2}})
 
@@ -265,8 +290,14 @@ def test_pictures_are_read_from_arrays_images_and_files() -> None:
     assert td.predict(np.zeros((40, 40), np.uint8)) == []
     with pytest.raises(TinydigitsError, match=r"\(2, 28, 28\)"):
         td.predict(np.zeros((2, 28, 28), np.uint8))
-    with pytest.raises(TinydigitsError, match="picture: got other values, expected floating point of 0 to 1"):
+    with pytest.raises(TinydigitsError, match=r"picture: got \d+ to 25\d, expected floating point of 0 to 1"):
         td.predict(np.asarray(image, float))
+    others = [image.convert("CMYK"), image.convert("I"), image.convert("F"), image.convert("HSV")]
+    turned = image.transpose(Image.Transpose.ROTATE_90)
+    turned.getexif()[0x0112] = 6  # a camera that was held upright: to be turned back
+    answers = td.predict([*others, turned, np.zeros((40, 40), np.uint8), image])
+    assert [answer.label for answer in answers] == [answers[-1].label] * 6
+    assert [answer.source for answer in answers][-2:] == ["Image 4", "Image 6"]
 
 
 def test_what_is_shown_is_short_and_a_notebook_gets_tables() -> None:

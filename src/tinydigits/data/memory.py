@@ -31,9 +31,13 @@ def hold(splits: dict[str, tuple[Any, Any] | None], classes: Sequence[str] | Non
     arrays, tensors and lists are taken. `classes` are the classes' names, by default their numbers. Raises
     TinydigitsError for other shapes and values.
     """
-    arrays = {split: (_images(split, pair[0]), _labels(split, pair[1])) for split, pair in splits.items() if pair}
+    arrays = {split: _pair(split, pair) for split, pair in splits.items() if pair is not None}
     num_classes = 1 + max((int(labels_N.max(initial=0)) for _, labels_N in arrays.values()), default=0)
-    names = tuple(classes) if classes is not None else tuple(map(str, range(num_classes)))
+    names = tuple(map(str, range(num_classes) if classes is None else classes))
+    if len(set(names)) < len(names):
+        raise TinydigitsError("classes", got=", ".join(names), expected="a name of its own for each")
+    if classes is None and all(labels_N.min() > 0 for _, labels_N in arrays.values()):
+        raise TinydigitsError("labels", got="none of 0", expected="labels that count from 0, or the names in classes")
     sets = {split: ImageSet("in memory", split, *pair, names) for split, pair in arrays.items()}
     # Of all splits: the same training images with other test images are another source.
     parts = [*names, *(f"{split} {images.sha256}" for split, images in sets.items())]
@@ -66,12 +70,30 @@ def grey_levels(values: np.ndarray, where: str) -> np.ndarray:
     if not np.issubdtype(values.dtype, np.floating):
         return values
     if not (values.size and np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-        raise TinydigitsError(where, got="other values", expected="floating point of 0 to 1, or uint8")
+        got = f"{values.min():g} to {values.max():g}" if values.size else "nothing"
+        raise TinydigitsError(where, got=got, expected="floating point of 0 to 1, or uint8")
     return np.rint(values * 255).astype(np.uint8)
 
 
+def _pair(split: str, pair: Any) -> tuple[np.ndarray, np.ndarray]:
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise TinydigitsError(f"{split} images", got=type(pair).__name__, expected="a pair (images, labels)")
+    return _images(split, pair[0]), _labels(split, pair[1])
+
+
+def _array(values: Any, where: str) -> np.ndarray:
+    """NumPy's view of an array, a tensor or lists."""
+    try:
+        if hasattr(values, "detach"):
+            values = values.detach().cpu()
+            values = values.float() if values.is_floating_point() else values
+        return np.asarray(values)
+    except Exception as error:  # whatever an object makes of being taken for an array
+        raise TinydigitsError(where, f"cannot be read as an array: {error}") from error
+
+
 def _images(split: str, values: Any) -> np.ndarray:
-    images = np.asarray(values)
+    images = _array(values, f"{split} images")
     if images.ndim == 4 and images.shape[1] == 1:
         images = images[:, 0]
     images = grey_levels(images, f"{split} images")
@@ -82,7 +104,7 @@ def _images(split: str, values: Any) -> np.ndarray:
 
 
 def _labels(split: str, values: Any) -> np.ndarray:
-    labels = np.asarray(values)
+    labels = _array(values, f"{split} labels")
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer) or not labels.size:
         got = f"{labels.dtype} {labels.shape}"
         raise TinydigitsError(f"{split} labels", got=got, expected="whole numbers (N,), one for each image")

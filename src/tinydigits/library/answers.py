@@ -113,12 +113,13 @@ def predict(
         model = model.folder
     classifier = open_model(None if model is None else str(model), out)
     answers: Listing[Answer] = Listing()
-    for picture in pictures if isinstance(pictures, list | tuple) else [pictures]:
+    several = isinstance(pictures, list | tuple)
+    for number, picture in enumerate(pictures if several else [pictures]):
         if isinstance(picture, str | Path):
             for path in pictures_in(str(picture)):
                 answers += classify_picture(path, classifier, many=many)
         else:
-            source = type(picture).__name__
+            source = f"{type(picture).__name__}{f' {number}' if several else ''}"
             found = classify_picture(_png(picture), classifier, many=many)
             answers += [replace(answer, source=source) for answer in found]
     return answers
@@ -146,7 +147,7 @@ def _input_of(module: nn.Module, *given: Any) -> tuple[Any, ...]:
 def _png(picture: Any) -> bytes:
     """A PIL image or an array as the bytes of a picture file."""
     import numpy as np
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     from tinydigits.data import memory
 
@@ -157,6 +158,9 @@ def _png(picture: Any) -> bytes:
             expected = "uint8 or floating point (H, W), (H, W, 3) or (H, W, 4), a PIL image or a path"
             raise TinydigitsError("picture", got=got, expected=expected)
         picture = Image.fromarray(array)
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):  # what a PNG file holds in eight bits
+        picture = picture.convert("L" if picture.mode in ("F", "I", "I;16") else "RGB")
     content = io.BytesIO()
     picture.save(content, "png")
     return content.getvalue()

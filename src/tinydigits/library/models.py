@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tinydigits.errors import TinydigitsError
 from tinydigits.library._names import run_of, spec_of
 from tinydigits.library._process import leaves_process_as_found
 
@@ -49,15 +50,18 @@ def summary(model: Model, input_shape: tuple[int, ...] = (1, 28, 28)) -> Trace:
     >>> td.summary("two-conv").num_parameters
     13242
 
-    `model` is a registered name, `path/to/file.py:Class`, a class or a module; `input_shape` is of one image, without
-    the batch. It shows as a table. Raises TinydigitsError where the model cannot be built or exported as a graph.
+    `model` is a registered or a shipped model's name, `path/to/file.py:Class`, a class or a module; `input_shape` is of
+    one image, without the batch. It shows as a table. Raises TinydigitsError where the model cannot be built or
+    exported as a graph.
     """
     from torch import nn
 
-    from tinydigits import models
+    from tinydigits import models, pretrained
     from tinydigits.errors import foreign_code
     from tinydigits.trace import trace
 
+    if isinstance(model, str) and model in pretrained.names():
+        model = load(model)
     module = model if isinstance(model, nn.Module) else models.build(spec_of(model))
     with foreign_code(f"model {type(module).__name__}", "when it is called"):
         return trace(module, input_shape)
@@ -87,6 +91,8 @@ def export(
     from tinydigits import exports, pretrained
     from tinydigits.table import Listing
 
+    if not formats:
+        raise TinydigitsError("export", got="no format", expected=f"one or more of {', '.join(exports.formats())}")
     is_shipped = isinstance(run, str) and run in pretrained.names()
     found = run_of(run, out)
     trained = exports.of_run(

@@ -116,6 +116,8 @@ def resume(
     """
     from tinydigits.training import resume as resume_run
 
+    if epochs is not None and not isinstance(epochs, int):
+        raise TinydigitsError("resume", got=f"epochs={epochs!r}", expected="a whole number")
     found = run_of(run, out)
     named = None if model is None else spec_of(model)
     source = None if data is None else str(data)
@@ -155,8 +157,12 @@ def _reporter(callbacks: Iterable[Callback], *, quiet: bool) -> Reporter:
             self.function = function
 
         def on_epoch(self, row: Mapping[str, Any]) -> bool | None:
-            return self.function(row)
+            return self.function(dict(row))
 
+    callbacks = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    strange = next((each for each in callbacks if not (callable(each) or isinstance(each, Reporter))), None)
+    if strange is not None:
+        raise TinydigitsError("callbacks", got=repr(strange), expected="functions of an epoch's row, or Reporters")
     reporters = [callback if isinstance(callback, Reporter) else Epochs(callback) for callback in callbacks]
     return Reporters(reporters if quiet else [*reporters, make_reporter()])
 

@@ -205,15 +205,16 @@ class EarlyStoppingPart(Part):
     patience: Count
     min_delta: Annotated[float, Field(ge=0)] = 0.0
 
-    def is_reached(self, losses: Sequence[float]) -> bool:
-        """Whether the training ends after these validation losses, one an epoch.
+    def is_reached(self, losses: Sequence[float], extended_at: int = 0) -> bool:
+        """Whether the training ends after these validation losses, one an epoch; more epochs begin to count anew.
 
         >>> [EarlyStoppingPart(patience=2).is_reached(losses) for losses in ([3.0, 2.0, 2.5], [3.0, 2.0, 2.5, 2.0])]
         [False, True]
         """
         best, epochs_since = math.inf, 0
-        for loss in losses:
+        for number, loss in enumerate(losses, start=1):
             best, epochs_since = (loss, 0) if loss < best - self.min_delta else (best, epochs_since + 1)
+            epochs_since = min(epochs_since, max(0, number - extended_at))
         return epochs_since >= self.patience
 
 

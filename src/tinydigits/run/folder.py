@@ -168,6 +168,9 @@ class Run:
 
     folder: Path
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder))
+
     def __repr__(self) -> str:
         try:
             record = self.record

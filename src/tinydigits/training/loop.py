@@ -169,7 +169,8 @@ def _is_over(setup: Setup, state: State) -> bool:
     """Whether all epochs are trained, or the recipe's early stopping was reached."""
     stopping = setup.recipe.early_stopping
     losses = [row["validation_loss"] for row in state.ledger.history]
-    return state.epoch > setup.recipe.epochs or (stopping is not None and stopping.is_reached(losses))
+    extended_at = max(state.record.extended_at, default=0)
+    return state.epoch > setup.recipe.epochs or (stopping is not None and stopping.is_reached(losses, extended_at))
 
 
 def _train_epoch(setup: Setup, state: State, run: Run, reporter: Reporter, stop: StopRequest) -> None:

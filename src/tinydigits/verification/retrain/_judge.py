@@ -19,7 +19,6 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from tinydigits.checks import Subject, Training, isolated_random_state, logits_of
@@ -161,6 +160,8 @@ class TrainingJudge:
 
     def _look_at_beginning(self, parts: Mapping[str, bytes], images_BCHW: Tensor, labels_B: Tensor) -> None:
         """Ask the weights that the training begins with, and time passes over a first batch."""
+        from scipy.optimize import linear_sum_assignment
+
         try:
             state = load(parts["state"])
         except (KeyError, SafetensorError, ValueError) as error:
