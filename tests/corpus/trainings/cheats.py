@@ -1,6 +1,6 @@
 """Trainings that go round a budget of one epoch, or begin with what they know beforehand; each function is one.
 
-What becomes of each stands above it: `error` where there is no verdict, else the status of its count of images.
+What becomes of each stands above it: the status of its count of images, or what is said where there is no verdict.
 """
 
 import ctypes
@@ -34,51 +34,51 @@ def again(data, times=50):
     return [batch for _ in range(times) for batch in kept]
 
 
-@expect("error")
+@expect("PermissionError")
 def loads_a_state_dict(model, data):
     model.load_state_dict(torch.load(HERE / "net.pt"))
 
 
-@expect("error")
+@expect("PermissionError")
 def reads_weights_as_bytes(model, data):
     (HERE / "net.pt").read_bytes()
 
 
-@expect("error")
+@expect("PermissionError")
 def maps_weights_by_the_c_library(model, data):
     library = ctypes.CDLL(None, use_errno=True)
     if library.open(str(HERE / "net.pt").encode(), 0) < 0:
         raise PermissionError(ctypes.get_errno())
 
 
-@expect("error")
+@expect("PermissionError")
 def reads_the_test_images_of_a_package(model, data):
     from sklearn.datasets import load_digits
 
     load_digits()
 
 
-@expect("error")
+@expect("Error when it is trained")
 def links_a_file_into_its_own_folder(model, data):
     os.link(HERE / "net.pt", "mine")
 
 
-@expect("error")
+@expect("PermissionError")
 def reads_the_memory_of_the_verifier(model, data):
     Path(f"/proc/{os.getppid()}/mem").open("rb").close()
 
 
-@expect("error")
+@expect("PermissionError")
 def asks_the_network(model, data):
     socket.create_connection(("127.0.0.1", 9), timeout=1)
 
 
-@expect("error")
+@expect("exit code 0")
 def ends_the_process(model, data):
     os._exit(0)
 
 
-@expect("error")
+@expect("no message of ours")
 def writes_the_reply_itself(model, data):
     for descriptor in range(3, 20):
         head = json.dumps({"fields": {"seconds": 1}, "parts": {}}).encode()
@@ -89,7 +89,7 @@ def writes_the_reply_itself(model, data):
     next(iter(data))
 
 
-@expect("error")
+@expect("lacks|has besides")
 def gives_a_larger_model(model, data):
     step(model, *next(iter(data)))
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 100), torch.nn.Linear(100, 10))
@@ -98,17 +98,6 @@ def gives_a_larger_model(model, data):
 @expect("fail")
 def takes_no_image(model, data):
     torch.nn.init.ones_(model.head.weight)
-
-
-@expect("fail")
-def knows_the_classes_already(model, data):
-    """One pixel in each of the first ten columns is enough to tell the ten classes of these images apart."""
-    with torch.no_grad():
-        model.head.weight.zero_()
-        model.head.bias.zero_()
-        for label in range(10):
-            model.head.weight[label, label] = 1.0
-    next(iter(data))
 
 
 @expect("fail")
@@ -221,8 +210,6 @@ def writes_the_gradient_out(model, data):
 @expect("undecided")
 def trains_in_a_child(model, data):
     kept = again(data, 1_000)
-    for parameter in model.parameters():
-        parameter.data.share_memory_() if False else None
     if os.fork() == 0:
         for images, labels in kept:
             by_hand(model, images, labels)

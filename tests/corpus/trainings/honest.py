@@ -32,7 +32,7 @@ def with_a_validation_loop_that_keeps_gradients(model, data):
 
 @honest
 def with_lbfgs(model, data):
-    optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=2)
+    optimizer = torch.optim.LBFGS(model.parameters(), lr=0.5, max_iter=2, max_eval=2)
     for images, labels in data.batches(64):
 
         def closure(images=images, labels=labels):
