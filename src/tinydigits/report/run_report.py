@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,10 @@ from tinydigits.report import text
 from tinydigits.report.breakdown import calibration_table, classes_table
 from tinydigits.report.charts import augmented_sheet, confusion_chart, curves_chart, filters_sheet, mistakes_sheet
 from tinydigits.report.command import train_command
-from tinydigits.report.kept import Curves, SetAnswers, own_answers, read_curves, tested_answers
+from tinydigits.report.kept import Curves, read_curves
 from tinydigits.report.svg import Chart
 from tinydigits.report.verdict.markdown import findings
-from tinydigits.run import Record, Run, arrays_of, facts_of
+from tinydigits.run import Answers, Record, Run, answers_of, arrays_of, facts_of
 from tinydigits.stats import wilson_interval
 from tinydigits.text import source_label
 from tinydigits.verdict import Verdict
@@ -58,13 +58,9 @@ def write_run_report(run: Run) -> Path:
     curves = read_curves(run, record)
     if curves is not None:
         sections.append(_section(run, "Curves", "curves.svg", _curves(record, name, curves)))
-    samples = arrays_of(run, "samples.npz")
-    own = own_answers(record, samples)
-    verdict = run.verdict
-    tested = tested_answers(run, verdict)
-    for answers, suffix in ((tested, "-test"), (own, "")):
-        if answers is not None:
-            sections += _write_answers(run, record, answers, suffix)
+    samples, verdict, sets = arrays_of(run, "samples.npz"), run.verdict, answers_of(run)
+    for answers in sets:
+        sections += _write_answers(run, record, answers, "-test" if answers.split == "test" else "")
     if "augmented_images" in samples:
         sections.append(_write_augmented(run, record, samples))
     if samples.get("filters", np.empty(0)).size:
@@ -72,8 +68,8 @@ def write_run_report(run: Run) -> Path:
         sections.append(_section(run, "The first layer's filters", "filters.svg", filters))
     page = [
         f"# {markdown(name)}",
-        *_headline(record, own, tested, verdict),
-        *_results(own, tested),
+        *_headline(record, sets, verdict),
+        *_results(sets),
         *_verdict_table(verdict),
         *sections,
         "## Facts",
@@ -106,7 +102,7 @@ def _curves(record: Record, name: str, curves: Curves) -> Chart:
     )
 
 
-def answer_charts(record: Record, answers: SetAnswers) -> tuple[Chart, Chart]:
+def answer_charts(record: Record, answers: Answers) -> tuple[Chart, Chart]:
     """The confusion matrix of what was answered on one set, and the sheet of its worst mistakes."""
     wrong, shown = answers.seen - answers.correct, min(40, len(answers.mistakes.labels_N))
     what = f"{record.recipe['name']}, seed {record.recipe['seed']}: {answers.what}"
@@ -125,7 +121,7 @@ def filters_chart(record: Record, filters: np.ndarray) -> Chart:
     return filters_sheet(f"{record.recipe['name']}: the first layer's filters", note, filters)
 
 
-def _write_answers(run: Run, record: Record, answers: SetAnswers, suffix: str) -> Iterator[str]:
+def _write_answers(run: Run, record: Record, answers: Answers, suffix: str) -> Iterator[str]:
     """Draw what was answered on one set, write the two pictures, give their sections."""
     confusion, mistakes = answer_charts(record, answers)
     yield _section(run, f"Confusion on {answers.what} images", f"confusion{suffix}.svg", confusion)
@@ -159,13 +155,11 @@ def _section(run: Run, title: str, file: str, chart: Chart) -> str:
 # The words.
 
 
-def _headline(
-    record: Record, own: SetAnswers | None, tested: SetAnswers | None, verdict: Verdict | None
-) -> Iterator[str]:
+def _headline(record: Record, sets: Sequence[Answers], verdict: Verdict | None) -> Iterator[str]:
     if record.status != "finished":
         yield f"{_STATUS[record.status]} {count_of(record.epochs, 'epoch')} of {record.recipe['epochs']} are done."
-    answers = tested or own
-    if answers is not None:
+    if sets:
+        answers = sets[0]  # of the test images, where there are any
         share = figures.percent(answers.correct / answers.seen)
         yield (
             f"**{share}** of the {answers.seen:,} {markdown(answers.what)} images right, "
@@ -176,15 +170,13 @@ def _headline(
             yield f"It was trained on {markdown(record.source_label)}."
     if verdict is not None:
         yield f"Contract {markdown(verdict.contract.name)}: **{verdict.word}**."
-    elif own is not None:
+    elif sets:
         yield "The model has not been evaluated on the test images yet: `tinydigits verify` does that."
 
 
-def _results(own: SetAnswers | None, tested: SetAnswers | None) -> Iterator[str]:
+def _results(sets: Sequence[Answers]) -> Iterator[str]:
     rows = []
-    for answers in (tested, own):
-        if answers is None:
-            continue
+    for answers in sets:
         interval = wilson_interval(answers.correct, answers.seen)
         loss = "" if answers.loss is None else f"{answers.loss:.4f}"
         rows.append([

@@ -15,10 +15,10 @@ from tinydigits.report.breakdown import classes_table
 from tinydigits.report.charts import curve_charts, frontier_chart, reliability_chart
 from tinydigits.report.command import train_command
 from tinydigits.report.comparison import Comparison, Entry, compare
-from tinydigits.report.kept import SetAnswers, own_answers, read_curves, tested_answers
+from tinydigits.report.kept import read_curves
 from tinydigits.report.run_report import answer_charts, filters_chart
 from tinydigits.report.svg import STYLE
-from tinydigits.run import Record, Run, arrays_of, facts_of
+from tinydigits.run import Answers, Record, Run, answers_of, arrays_of, facts_of
 from tinydigits.stats import wilson_interval
 
 __all__ = ["html_page"]
@@ -76,10 +76,8 @@ def _table(parts: tuple[list[str], list[list[str]], str]) -> dict[str, Any]:
 def _details(entry: Entry, folder: Path | None) -> dict[str, Any]:
     """What the template shows of one run."""
     run, record, verdict = entry.run, entry.record, entry.verdict
-    samples = arrays_of(run, "samples.npz")
     curves = read_curves(run, record)
-    sets = [answers for answers in (tested_answers(run, verdict), own_answers(record, samples)) if answers is not None]
-    filters = samples.get("filters", np.empty(0))
+    filters = arrays_of(run, "samples.npz").get("filters", np.empty(0))
     return {
         "id": f"run-{entry.number}",
         "number": entry.number,
@@ -99,7 +97,7 @@ def _details(entry: Entry, folder: Path | None) -> dict[str, Any]:
             }
             for split, (correct, seen) in sorted(entry.counts.items(), key=lambda item: item[0] != "test")
         ],
-        "sets": [_answers(record, answers) for answers in sets],
+        "sets": [_answers(record, answers) for answers in answers_of(run)],
         "filters": filters_chart(record, filters) if filters.size else None,
         "facts": list(facts_of(record)),
         "command": train_command(record),
@@ -108,7 +106,7 @@ def _details(entry: Entry, folder: Path | None) -> dict[str, Any]:
     }
 
 
-def _answers(record: Record, answers: SetAnswers) -> dict[str, Any]:
+def _answers(record: Record, answers: Answers) -> dict[str, Any]:
     confusion, mistakes = answer_charts(record, answers)
     error = answers.calibration_error
     return {
