@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -24,7 +26,7 @@ from tinydigits.data.download import Original, cache_folder, fetch
 from tinydigits.data.source import Source, SourceInfo
 from tinydigits.errors import TinydigitsError
 
-__all__ = ["Original", "OriginalFiles"]
+__all__ = ["Original", "OriginalFiles", "published"]
 
 
 @final
@@ -87,6 +89,15 @@ class OriginalFiles(Source):
             expected=f"{original.num_bytes} bytes, SHA-256 {original.sha256}, gzipped{plain}",
             hint=f"remove the file; a set of your own is named by its folder, {path.parent}, in place of {name}",
         )
+
+
+@cache
+def published(path: Path) -> OriginalFiles:
+    """The set of the name and with the facts of a TOML file."""
+    tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    originals = tuple(Original(role, **facts) for role, facts in tree.pop("files").items())
+    lists: dict[str, Any] = {key: tuple(tree.pop(key)) for key in ("classes", "mirrors")}
+    return OriginalFiles(SourceInfo(path.stem, **lists, **tree), originals)
 
 
 def _is_original(path: Path, original: Original) -> bool:

@@ -29,7 +29,7 @@ class SourceInfo:
 
 
 class Source(ABC):
-    """A data set with a name. Each file in `sources/` holds one, called `source`; subclasses are final."""
+    """A data set with a name, see `sources/`; subclasses are final."""
 
     info: SourceInfo
 
