@@ -14,7 +14,7 @@ from typing import Any
 
 __all__ = [
     "cache_root", "describe_arithmetic", "describe_machine", "describe_versions", "find_git_commit",
-    "freed_memory_kept", "is_forked", "keep_freed_memory", "machine_words", "peak_memory_bytes",
+    "freed_memory_kept", "is_forked", "machine_words", "peak_memory_bytes",
 ]  # fmt: skip
 
 _USUAL_THRESHOLD_BYTES = 128 * 1024  # of glibc, for both
@@ -167,31 +167,21 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def keep_freed_memory(largest_block_bytes: int | None = None) -> None:
-    """Ask glibc's allocator to keep freed memory instead of giving it back to the system after every step.
+@contextmanager
+def freed_memory_kept(largest_block_bytes: int | None = None) -> Iterator[None]:
+    """A block in which glibc's allocator keeps freed memory instead of giving it back to the system after every step.
 
-    >>> keep_freed_memory()
+    >>> with freed_memory_kept():
+    ...     pass
 
     A training step allocates and frees the same few megabyte-sized tensors again and again. By default glibc maps and
     unmaps them each time, and the kernel must clear every page anew: 12,000 page faults a step were seen for se-resnet
     at batch 64, a third of its time. But what is kept lies in pieces that the next step does not quite fit into: blocks
     over `largest_block_bytes` still go back, which costs time and lowers the peak. Does nothing where the C library is
-    another one.
+    another one. After the block glibc's usual thresholds are set; what it had adapted them to cannot be asked for.
     """
     largest = 2**31 - 1
     _set_allocator(largest if largest_block_bytes is None else largest_block_bytes, largest)
-
-
-@contextmanager
-def freed_memory_kept(largest_block_bytes: int | None = None) -> Iterator[None]:
-    """As `keep_freed_memory`, for the length of a block; then glibc's usual thresholds are set.
-
-    >>> with freed_memory_kept():
-    ...     pass
-
-    What glibc had adapted them to by itself meanwhile cannot be asked for, and is not restored.
-    """
-    keep_freed_memory(largest_block_bytes)
     try:
         yield
     finally:
