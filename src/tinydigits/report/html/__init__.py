@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinydigits import figures
+from tinydigits.escape import template
 from tinydigits.report import comparison as tables
 from tinydigits.report.breakdown import classes_table
 from tinydigits.report.charts import curve_charts, frontier_chart, reliability_chart
@@ -37,14 +38,9 @@ def html_page(runs: Sequence[Run], title: str, folder: Path | None = None) -> st
 
     Of more than twenty runs, the first twenty are shown in detail. Raises TinydigitsError where a run is damaged.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     comparison = compare(runs)
-    environment = Environment(
-        loader=FileSystemLoader(_ROOM), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     several = len(comparison.entries) > 1
-    return environment.get_template("page.html.j2").render(
+    return template(_ROOM / "page.html.j2").render(
         title=title, css=STYLE.read_text(encoding="utf-8") + (_ROOM / "page.css").read_text(encoding="utf-8"),
         several=several,
         comparison=_comparison(comparison) if several else None,
