@@ -48,7 +48,7 @@ _SYSTEM = (
     "/sys/devices/system/cpu", "/dev/urandom", "/dev/random", "/dev/zero",
 )  # fmt: skip
 # Data sets that come inside packages.
-_DATA_SETS = ("sklearn/datasets/data", "sklearn/datasets/images", "tinydigits/pretrained")
+_DATA_SETS = ("sklearn/datasets/data", "sklearn/datasets/images", "tinydigits/pretrained/*/")
 
 
 def readable_places(hidden: Iterable[str | Path] = ()) -> tuple[list[str], list[str]]:
@@ -65,7 +65,9 @@ def readable_places(hidden: Iterable[str | Path] = ()) -> tuple[list[str], list[
     roots = [*_SYSTEM, sys.prefix, sys.base_prefix, sys.exec_prefix, *packages, str(own)]
     real = {os.path.realpath(root) for root in roots if Path(root).exists()}
     out = {os.path.realpath(path) for path in hidden}
-    out |= {os.path.realpath(f"{place}/{name}") for place in (*sys.path, own.parent) for name in _DATA_SETS}
+    places = [Path(place) for place in (*sys.path, str(own.parent))]
+    sets = (path for place in places for name in _DATA_SETS for path in place.glob(name))
+    out |= {os.path.realpath(path) for path in sets if path.name != "__pycache__"}
     readable, listable, waiting = [], [], sorted(real)
     while waiting:
         place = waiting.pop()

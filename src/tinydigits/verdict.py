@@ -79,7 +79,8 @@ class JudgedTarget(_Part):
     def notes(self) -> list[str]:
         """What every reader of the verdict is to know of the code that was judged; nothing where it is our own."""
         printed = f"its code printed: {self.printed}" if self.printed else ""
-        return [note for note in (self.code_note, self.sandbox_note, printed) if note]
+        cut = "budget spent: its training was cut there, and is judged as it stood" if self.budget_spent else ""
+        return [note for note in (self.code_note, self.sandbox_note, cut, printed) if note]
 
     @property
     def code_note(self) -> str:

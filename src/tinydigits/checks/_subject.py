@@ -25,6 +25,7 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.evaluate import Evaluation, Output, evaluate, logits_of, recognise_output
 from tinydigits.text import source_label
 from tinydigits.trace import Contradiction, Trace, duplicate, fingerprint, materialised, set_mode, trace
+from tinydigits.verdict import Finding
 
 __all__ = ["Subject", "Training", "isolated_random_state", "logits_of"]
 
@@ -33,7 +34,11 @@ _NUM_ASKED_AGAIN, _MOST_TIES = 250, 0.02
 
 @dataclass(frozen=True)
 class Training:
-    """What a run's record says of the training; the weights cannot tell."""
+    """What a run's record says of the training, or what was seen of one; the weights cannot tell.
+
+    `begins` tells what it began with from other weights, where that was seen; `foreign` says why the weights are not of
+    this training, and `doubt` why its counts are not known to be all.
+    """
 
     epochs: int
     images_seen: int
@@ -43,14 +48,22 @@ class Training:
     seconds: float = 0.0
     machine: str = ""
     origin: str = "from the record"
-    refused: tuple[str, ...] = ()
+    begins: str = ""
+    foreign: str = ""
+    doubt: str = ""
 
     @property
     def objection(self) -> str:
         """Why its counts meet no budget, whatever they are; empty where nothing is wrong with them."""
         if not self.finished:
             return "the training did not finish"
-        return "" if self.images_seen else "no training image was seen: the weights come from elsewhere"
+        return self.foreign if self.images_seen else "no training image was seen: the weights come from elsewhere"
+
+    def admit(self, finding: Finding) -> Finding:
+        """A finding on its counts; undecided where they would pass, and are not known to be all."""
+        if finding.status != "pass" or not self.doubt:
+            return finding
+        return replace(finding, status="undecided", why=self.doubt)
 
 
 def _no_baseline(run: str) -> Subject:
@@ -69,10 +82,11 @@ class Subject:
     `input_shape`, `mean`, `std` and `resize` say how it takes its images (see `ModelInput`). `spec` and `options`
     rebuild the model from nothing, where it has a name. `trained` is False for fresh weights: accuracy is then not
     asked. `classes` are those that it was trained for and `trained_on` the images, where that is known. `load_images`
-    gives a data set by source and split. `shift_pixels` is the test-time augmentation that the
-    model's accuracy is claimed with. `file` is what holds the weights, where they come from a file. `siblings` gives
-    the same training with other seeds, `baseline` what a contract names to be compared with. `lacks` says what the
-    target's format cannot be asked, and why: `train` (train mode), `gradients`, `state` (weights to save and load),
+    gives a data set by source and split, `relabel` the same with labels of the model's own. `shift_pixels` is the
+    test-time augmentation that the model's accuracy is claimed with. `file` is what holds the weights, where they come
+    from a file. `siblings` gives the same training with other seeds, `baseline` what a contract names to be compared
+    with. `lacks` says what the target's format cannot be asked, and why: `train` (train mode), `gradients`, `state`
+    (weights to save and load),
     `devices`, `structure`, other `batches` than its own, or a kind of layer that it does not show. `read_structure`
     gives the module that the graph is read from, where it is another than the one that answers. `rebuild` builds the
     model anew, with other fresh weights. Where `model` is the graph of a stranger's code, `own_answers` gives what that
@@ -100,6 +114,7 @@ class Subject:
     rebuild: Callable[[], nn.Module] | None = None
     own_answers: Callable[[Tensor, int], Tensor] | None = None
     load_images: Callable[[str, str], data.ImageSet] = data.load
+    relabel: Callable[[data.ImageSet], data.ImageSet] = lambda images: images
     siblings: Callable[[], Sequence[Subject]] = tuple
     baseline: Callable[[str], Subject] = _no_baseline
     evaluations: dict[tuple[str, str], tuple[data.ImageSet, Evaluation]] = field(default_factory=dict, compare=False)
@@ -189,6 +204,7 @@ class Subject:
         if key not in self.evaluations:
             images = self.load(source, split)
             self._must_have_same_classes(images)
+            images = self.relabel(images)
             answers = self.ask(images)
             self._ask_again(images, answers)
             self.evaluations[key] = (images, answers)

@@ -129,10 +129,11 @@ def _would_decide(needed: int | None, what: str) -> str:
 
 
 def _distinct(trainings: Sequence[Subject]) -> list[Subject]:
-    """Each set of weights once: a copied run is no further seed."""
-    distinct: dict[int, Subject] = {}
-    for training in trainings:
-        distinct.setdefault(fingerprint(training.model), training)
+    """Each set of weights once: a copied run is no further seed, nor a training that begins as another did."""
+    distinct: dict[str, Subject] = {}
+    for subject in trainings:
+        begins = subject.training.begins if subject.training else ""
+        distinct.setdefault(begins or str(fingerprint(subject.model)), subject)
     return list(distinct.values())
 
 

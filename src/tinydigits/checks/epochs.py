@@ -31,10 +31,10 @@ def check(subject: Subject, limits: Limits) -> Finding:
         why = f"the record does not add up: {training.images_seen:,} images seen are {passes} passes"
     if training.objection:
         holds, why, advice = False, training.objection, "Train to the end, on the training images."
-    return Finding.judge(
+    return training.admit(Finding.judge(
         NAME, holds, measured=str(training.epochs), limit=limits.text(), why=why, details=details,
         value=training.epochs, advice=advice,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def _trained(epochs: int, images_seen: int, *, finished: bool = True) -> Subject:
@@ -47,5 +47,6 @@ EXAMPLES = (
     Example("fail", lambda: _trained(1, 120_000), {"max": 1}, says="does not add up"),
     Example("fail", lambda: _trained(1, 60_000, finished=False), {"max": 1}, says="did not finish"),
     Example("fail", lambda: _trained(0, 0), {"max": 1}, says="no training image was seen"),
+    Example("undecided", lambda: small(training=Training(1, 9, 9, 0, doubt="it was cut")), {"max": 1}, says="was cut"),
     Example("not run", lambda: small(), {"max": 19}, says="no run's record"),
 )

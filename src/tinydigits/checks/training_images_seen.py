@@ -24,15 +24,15 @@ def check(subject: Subject, limits: Limits) -> Finding:
     if training.objection:
         advice = "Train to the end, on the training images."
         return Finding(NAME, "fail", f"{training.images_seen:,}", "", training.objection, advice=advice)
-    return Finding.judge(
+    return training.admit(Finding.judge(
         NAME, limits.holds(training.images_seen), measured=f"{training.images_seen:,}",
         why=f"{training.origin}; {training.images_seen / max(1, training.num_train):.2f} times the training images",
         details={"images_seen": training.images_seen, "num_train": training.num_train}, value=training.images_seen,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
-def _trained(images_seen: int, *, finished: bool = True) -> Subject:
-    return small(training=Training(1, images_seen, 60_000, 0, finished))
+def _trained(images_seen: int, *, finished: bool = True, **facts: str) -> Subject:
+    return small(training=Training(1, images_seen, 60_000, 0, finished, **facts))  # type: ignore[arg-type]
 
 
 EXAMPLES = (
@@ -40,5 +40,7 @@ EXAMPLES = (
     Example("fail", lambda: _trained(60_001), {"max": 60_000}, says="60,001"),
     Example("fail", lambda: _trained(100, finished=False), {"max": 60_000}, says="did not finish"),
     Example("fail", lambda: _trained(0), {"max": 60_000}, says="no training image was seen"),
+    Example("fail", lambda: _trained(9, foreign="brought along"), {"max": 60_000}, says="brought along"),
+    Example("undecided", lambda: _trained(9, doubt="it was cut"), {"max": 60_000}, says="it was cut"),
     Example("not run", lambda: small(), {"max": 60_000}, says="no run's record"),
 )

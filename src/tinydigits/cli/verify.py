@@ -65,7 +65,7 @@ def verify(
     ] = None,
     data: Annotated[str | None, typer.Option(help="Measure accuracy on this data set instead.")] = None,
     retrain: Annotated[
-        bool, typer.Option("--retrain", help="Train anew first, under the contract's budget; known test files refused.")
+        bool, typer.Option("--retrain", help="Train anew first in a sandbox, under the contract's budget.")
     ] = False,
     recipe: Annotated[str | None, typer.Option(help="With --retrain: the recipe, in place of the run's own.")] = None,
     train: Annotated[

@@ -9,7 +9,7 @@ import importlib.util
 import inspect
 import itertools
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from tinydigits.plugins import Plugins
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["build", "find", "hold", "module_file", "names", "summary"]
+__all__ = ["build", "find", "find_function", "hold", "module_file", "names", "summary"]
 
 _HINT = "a class of your own as path/to/file.py:Class"
 _MODELS: Plugins[ModuleType] = Plugins(
@@ -86,6 +86,14 @@ def build(spec: str, options: Mapping[str, Any] | None = None) -> nn.Module:
             raise
         except Exception as error:  # a user's class may fail in any way
             raise TinydigitsError(where, f"could not be built: {type(error).__name__}: {error}") from error
+
+
+def find_function(spec: str) -> Callable[[Any, Any], Any]:
+    """The function of `file.py:train` or `package.module:train`; raises TinydigitsError where there is none."""
+    function = find(spec)
+    if not callable(function) or isinstance(function, type):
+        raise TinydigitsError(f"--train {spec}", got=repr(function), expected="a function train(model, data)")
+    return function
 
 
 def find(spec: str) -> Any:

@@ -79,7 +79,10 @@ class Case:
             JudgedData(source=source, split=split, num_images=len(images), sha256=images.sha256)
             for (source, split), (images, _) in self.evaluations.items()
         )
-        facts = {"output": _output(subject), "printed": self.target.worker.printed if self.target.worker else ""}
+        facts = {
+            "output": _output(subject),
+            "printed": self.target.worker.process.printed if self.target.worker else "",
+        }
         return Verdict(
             target=self.target.facts.model_copy(update=facts),
             contract=JudgedContract(name=self.contract.name, sha256=self.contract.sha256, text=self.contract.text),
@@ -138,7 +141,7 @@ def prepare(
             contract = _for_own_data(contract, target.subject)
             bound = checks.bind(contract)
         if request.retraining is not None:
-            bound = _of_a_training(bound, target)
+            bound = _of_a_training(bound, target.facts.seeds or 1)
         target = _with_baseline(request, _with_data_at_hand(target, bound))
         target = target.with_input(request.input, _input_facts(bound))
         if not any(check.name == "shapes.output" for check, _ in bound):
@@ -193,17 +196,13 @@ def _find_contract(request: Request, own: str | None) -> Contract:
     return chosen if isinstance(chosen, Contract) else contracts.load(chosen)
 
 
-def _of_a_training(bound: list[tuple[Check, Limits]], target: Target) -> list[tuple[Check, Limits]]:
-    """The checks of a target that was trained anew: every seed counts, and what it reached for comes to light."""
-    leak, num_seeds = checks.get("training.no_test_images"), target.facts.seeds or 1
-    result = [
+def _of_a_training(bound: list[tuple[Check, Limits]], num_seeds: int) -> list[tuple[Check, Limits]]:
+    """The checks of a target that was trained anew: every seed counts."""
+    return [
         (check, limits.model_copy(update={"seeds": max(num_seeds, limits.seeds)}))  # type: ignore[attr-defined]
         if check.name == "accuracy" else (check, limits)
         for check, limits in bound
     ]  # fmt: skip
-    if target.subject.training and target.subject.training.refused and leak not in [check for check, _ in bound]:
-        result.append((leak, leak.limits()))
-    return result
 
 
 def _with_graph(bound: list[tuple[Check, Limits]]) -> list[tuple[Check, Limits]]:

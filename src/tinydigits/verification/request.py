@@ -69,8 +69,7 @@ class Request(_Part):
     The contract, a name, a file or the limits themselves, is that of the run's recipe unless one is given. Accuracy is
     measured on the data set that the contract names, else on the one that the model was trained on; with a shipped
     contract that the recipe alone names, always on the latter. `data` comes before all of these. With `retraining` the
-    target is first trained anew, under the contract's budget and in a process that refuses known files of test images;
-    the outcome is judged.
+    target is first trained anew, under the contract's budget and in a sandboxed process; the outcome is judged.
     """
 
     target: _Name | None = None

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from tests.conftest import put_pictures
 from tinydigits import data, recipe
 from tinydigits.contract import Contract
-from tinydigits.data import ImageSet
 from tinydigits.errors import TinydigitsError
 from tinydigits.run import Run, runs_in
 from tinydigits.training import train
 from tinydigits.verdict import Finding, Verdict
-from tinydigits.verification import BudgetSpent, Request, Retraining, TrainingData, prepare, verify
+from tinydigits.verification import Request, Retraining, prepare, verify
 
 NET = """
 from torch import nn
@@ -58,38 +58,71 @@ def train(model, data):
         except Exception:
             pass
 """
+# Tries to get at test images in four ways, and at weights; where one of them works, that is what it raises.
 SPY = """
+import os, socket, sys
+from pathlib import Path
+import torch
 from tinydigits import data as sets
-from tinydigits.verdict import Finding
 
 def train(model, data):
-    try:
-        model.test = sets.load("digits", "test")
-    except Exception:
-        pass
+    for name, act in {{
+        "a set": lambda: sets.load("digits", "test"),
+        "a file": lambda: Path("{path}").read_bytes(),
+        "a link": lambda: os.link("{path}", "here"),
+        "the network": lambda: socket.socket(),
+        "weights": lambda: torch.load(Path(__file__).with_name("net.pt")),
+    }}.items():
+        try:
+            act()
+        except Exception:
+            continue
+        raise AssertionError(f"{{name}} can be had")
+    next(iter(data))
 """
-DOWNLOADER = """
-import urllib.request
+
+# Softmax regression without autograd: images of one epoch, shown a thousand times.
+BY_HAND = """
+import torch
 
 def train(model, data):
-    try:
-        urllib.request.urlopen("http://127.0.0.1:9/t10k-images-idx3-ubyte.gz", timeout=1)
-    except OSError:
-        pass
+    kept = [(images.flatten(1), labels) for images, labels in data.batches(64)]
+    weight, bias = model[1].weight, model[1].bias
+    with torch.no_grad():
+        for _ in range(1000):
+            for images, labels in kept:
+                error = torch.softmax(images @ weight.T + bias, 1)
+                error[range(len(labels)), labels] -= 1
+                weight -= 0.1 / len(labels) * error.T @ images
+                bias -= 0.1 * error.mean(0)
 """
-PEEK = """
-def train(model, data):
-    try:
-        open("{path}", "rb")
-    except OSError:
-        pass
-"""
-SHELL = """
-import os
+
+# Knows the classes' mean images beforehand.
+CENTROIDS = """
+import zlib, base64
+import torch
 
 def train(model, data):
-    os.system("true")
+    means = torch.frombuffer(bytearray(zlib.decompress(base64.b85decode("{data}"))), dtype=torch.uint8)
+    means = means.reshape(10, 784) / 255.0
+    with torch.no_grad():
+        model[1].weight.copy_(means)
+        model[1].bias.copy_(-0.5 * (means**2).sum(1))
+    next(iter(data))
 """
+
+
+def centroids() -> str:
+    """The mean image of each class of the digits, as text."""
+    images = data.load("digits", "train")
+    means = [images.images_NHW[images.labels_N == label].mean(0) for label in range(10)]
+    return base64.b85encode(zlib.compress(np.stack(means).astype(np.uint8).tobytes())).decode()
+
+
+def seen_of_each_class() -> dict[str, int]:
+    images = data.load("digits", "test")
+    return {name: int((images.labels_N == label).sum()) for label, name in enumerate(images.classes)}
+
 
 # Brings weights of its own and takes no image.
 LOADER = """
@@ -146,11 +179,28 @@ def test_a_function_trains_on_the_data_that_the_contract_asks_about(folder: Path
     assert finding(verdict, "training.epochs").details["num_train"] == 1_201
 
 
-@pytest.mark.parametrize("code", [ENDLESS, HOARDER])
-def test_the_training_ends_where_the_budget_does(folder: Path, digits: None, code: str) -> None:
-    verdict = ask(folder, code, **GROUP)
+def test_the_training_ends_where_the_budget_does(folder: Path, digits: None) -> None:
+    verdict = ask(folder, ENDLESS, **GROUP)
     assert finding(verdict, "training.epochs").details["images_seen"] <= 1_201
     assert verdict.target.budget_spent is True
+    assert "budget spent: its training was cut there, and is judged as it stood" in verdict.target.notes
+
+
+@pytest.mark.parametrize("call", ["model(images)", "model(input=images)", "model[1](images.flatten(1))"])
+def test_images_that_are_kept_and_shown_again_count_again(call: str, folder: Path, digits: None) -> None:
+    code = HOARDER.replace("model(images)", call)
+    verdict = ask(folder, code, **GROUP)
+    found = finding(verdict, "training.epochs")
+    assert found.status == "fail" and found.details["images_seen"] == pytest.approx(50 * 1_201, abs=32)
+    assert "1,201 of 1,201 images were handed out" in found.why
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system tells another process's time")
+def test_a_gradient_written_out_by_hand_is_held_to_its_time(folder: Path, digits: None) -> None:
+    verdict = ask(folder, BY_HAND, **GROUP)
+    found = finding(verdict, "training.epochs")
+    assert found.status == "undecided" and "its processor time was spent" in found.why
+    assert finding(verdict, "accuracy").details["correct"] > 300 and verdict.target.budget_spent is True
 
 
 @pytest.mark.parametrize("budget", [{"epochs": {"max": 1}}, {"images_seen": {"max": 1_201}}])
@@ -165,40 +215,29 @@ def test_a_function_that_takes_no_image_fails_the_budget(folder: Path, digits: N
     assert "no training image was seen" in verdict.findings[0].why
 
 
-@pytest.mark.parametrize(
-    ("code", "says"), [(SPY, "opened digits.csv.gz"), (DOWNLOADER, "used the network")], ids=["file", "network"]
-)
-def test_reaching_for_test_images_fails_though_nobody_asked(folder: Path, digits: None, code: str, says: str) -> None:
-    verdict = ask(folder, code)
-    leak = finding(verdict, "training.no_test_images")
-    assert leak.status == "fail" and says in leak.why and verdict.exit_code == 1
-
-
-def test_the_test_images_of_ones_own_folder_are_out_of_reach(folder: Path) -> None:
+def test_test_images_and_weights_are_out_of_reach(folder: Path) -> None:
     own = put_pictures(folder / "digits")
-    verdict = ask(folder, PEEK.format(path=own / "test/A/0.png"), accuracy={"source": str(own), "min": 0.001})
-    leak = finding(verdict, "training.no_test_images")
-    assert leak.status == "fail" and "opened 0.png" in leak.why
+    torch.save({}, folder / "net.pt")
+    code = SPY.format(path=own / "test/A/0.png")
+    verdict = ask(folder, code, accuracy={"source": str(own), "min": 0.001})
     assert finding(verdict, "accuracy").details["seen"] == 60 and verdict.target.trained_on == str(own)
 
 
-def test_other_programs_are_refused_and_a_failing_function_is_a_bad_question(folder: Path, digits: None) -> None:
-    with pytest.raises(TinydigitsError, match="PermissionError: other programs"):
-        ask(folder, SHELL)
+def test_a_failing_function_is_a_bad_question(folder: Path, digits: None) -> None:
+    with pytest.raises(TinydigitsError, match=r"(?s)raises PermissionError when it is trained.*num_workers=0"):
+        ask(folder, "def train(model, data):\n    open('/etc/shadow')\n")
 
 
 @pytest.mark.parametrize("ending", ["sys.exit(0)", "exit()", "os._exit(0)"])
 def test_a_function_that_ends_its_process_is_a_bad_question_too(folder: Path, digits: None, ending: str) -> None:
-    with pytest.raises(TinydigitsError, match="the training failed: ") as caught:
+    with pytest.raises(TinydigitsError, match=r"ends the process when it is (called|trained)"):
         ask(folder, f"import os, sys\n\ndef train(model, data):\n    {ending}\n")
-    assert "how.py:train: ends the process when it is called" in str(caught.value) or "_exit" in ending
 
 
 def test_every_seed_trained_counts(folder: Path, digits: None) -> None:
-    verdict = ask(folder, HONEST, seeds=3, **GROUP)
-    accuracy = finding(verdict, "accuracy")
-    assert accuracy.details["seeds"] == 3 and len(set(accuracy.details["correct_of_each"])) > 1
-    assert "mean of 3 seeds" in accuracy.measured
+    accuracy = finding(ask(folder, HONEST, seeds=2, **GROUP), "accuracy")
+    assert accuracy.details["seeds"] == 2 and len(set(accuracy.details["correct_of_each"])) > 1
+    assert "mean of 2 seeds" in accuracy.measured
 
 
 def test_a_run_is_trained_anew_by_its_own_recipe_with_no_more_epochs_than_allowed(tmp_path: Path) -> None:
@@ -256,30 +295,32 @@ def test_a_training_that_cannot_be_is_refused(
         )
 
 
-def test_images_are_counted_where_they_are_handed_out_and_where_they_are_shown() -> None:
-    images = ImageSet("six", "train", np.zeros((6, 28, 28), np.uint8), np.arange(6, dtype=np.uint8), tuple("abcdef"))
-    data = TrainingData(images, max_images=18)
-    assert (len(data), data.epochs, data.classes) == (6, 3, tuple("abcdef"))
-    model, teacher = nn.Sequential(nn.Flatten(), nn.Linear(784, 6)), nn.Linear(784, 6)
-    with data.counting_what_is_shown():
-        batches = list(data.batches(4))
-        assert sorted(label for _, labels in batches for label in labels.tolist()) == list(range(6))
-        assert data.images_left == 12
-        for images_BCHW, labels_B in batches:
-            loss = nn.CrossEntropyLoss()(model(images_BCHW), labels_B)  # a loss is no model: counted once
-            with torch.no_grad():
-                teacher(images_BCHW.flatten(1))
-            loss.backward()
-        assert data.images_seen == 6
-        for _ in range(2):
-            model(batches[0][0])
-        assert data.images_seen == 14 and data.images_left == 4
-        with pytest.raises(BudgetSpent):
-            model(batches[0][0][[0, 1, 2, 3, 0]])
-        model(batches[1][0])  # a smaller batch still fits
-        assert data.images_seen == 16
-    model(torch.zeros(100, 784))
-    assert data.images_seen == 16, "no longer counted outside the block"
+def test_what_begins_trained_or_brings_numbers_along_is_found(folder: Path, digits: None) -> None:
+    first = ask(folder, HONEST, epochs=3, **GROUP)
+    assert first.word == "holds"
+    rows = CENTROIDS.format(data=centroids())
+    brought = ask(folder, rows, **GROUP)
+    found = finding(brought, "training.epochs")
+    assert found.status == "fail" and "of the training images apart" in found.why
+    long = ask(folder, HONEST + "_TABLE = [" + "0.5, " * 2_000 + "]\n", **GROUP)
+    assert finding(long, "training.epochs").status == "undecided"
+    assert "its source holds 2,0" in finding(long, "training.epochs").why
+
+
+def test_labels_stand_for_other_classes_and_the_verdict_undoes_it(folder: Path, digits: None) -> None:
+    """Answers by the labels of the data set are wrong nine times in ten; those of the training itself are right."""
+    group = GROUP | {"accuracy": {"source": "digits", "min": 0.5, "per_class": {"min": 0.2}}}
+    verdict = ask(folder, HONEST, epochs=3, **group)
+    assert verdict.word == "holds", verdict.findings
+    worst = finding(verdict, "accuracy.per_class").details["each"]
+    assert {name: counts["seen"] for name, counts in worst.items()} == seen_of_each_class()
+
+
+def test_trainings_that_begin_alike_are_one_seed(folder: Path, digits: None) -> None:
+    begin = "    torch.manual_seed(1)\n    model[1].reset_parameters()\n"
+    same = HONEST.replace("def train(model, data):\n", f"def train(model, data):\n{begin}")
+    accuracy = finding(ask(folder, same, seeds=2, **GROUP), "accuracy")
+    assert accuracy.status == "undecided" and "2 seeds would decide, and 1 found" in accuracy.why
 
 
 def test_the_command_trains_anew_and_says_so(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tinydigits.contract import Contract
 from tinydigits.errors import EndsProcess, TinydigitsError
 from tinydigits.trace import ExportedModel
 from tinydigits.verdict import load
-from tinydigits.verification import Request, verify, worker
+from tinydigits.verification import Request, process, verify
 
 NET = """
 import atexit, ctypes, json, os, pathlib, socket, subprocess, sys, tempfile, threading, time
@@ -119,7 +119,7 @@ def test_code_that_ends_its_process_has_no_verdict(tmp_path: Path, code: str, wh
 
 
 def test_code_that_does_not_answer_has_no_verdict(judged: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "_SECONDS", 8.0)
+    monkeypatch.setattr(process, "_SECONDS", 8.0)
     with pytest.raises(EndsProcess, match=r"built \(no answer within 8 s\)"):
         judged(NET + "time.sleep(600)\n")
 
@@ -128,7 +128,7 @@ def test_code_that_does_not_answer_has_no_verdict(judged: Callable[..., Any], mo
 def test_a_child_that_holds_the_channel_does_not_keep_the_judge(
     judged: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "_SECONDS", 20.0)
+    monkeypatch.setattr(process, "_SECONDS", 20.0)
     leaves = """
 if os.fork() == 0:
     try: os.setsid()
@@ -160,7 +160,7 @@ FORGED = {
 
 @pytest.mark.parametrize("what", FORGED)
 def test_a_forged_reply_is_no_verdict(judged: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    monkeypatch.setattr(worker, "_SECONDS", 60.0)
+    monkeypatch.setattr(process, "_SECONDS", 60.0)
     with pytest.raises(EndsProcess, match=r"built \((no message of ours|exit code 1)\)"):
         judged(NET + FORGERY.format(act=FORGED[what]))
 

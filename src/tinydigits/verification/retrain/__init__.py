@@ -1,4 +1,4 @@
-"""Training anew under a contract's budget, in a process that refuses the known files of test images."""
+"""Training anew under a contract's budget, in a sandboxed process that is given the training images alone."""
 
 from tinydigits.verification.retrain.budget import BudgetSpent, TrainingData
 from tinydigits.verification.retrain.plan import Budget, contract_of, retrain

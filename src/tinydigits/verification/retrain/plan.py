@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-import json
-import os
+import io
+import re
 import shlex
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import tokenize
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+from safetensors.torch import load
 
-from tinydigits import contract, data, machine, models, recipe
-from tinydigits.checks import Check, Limits, Subject, Training
-from tinydigits.data.download import cache_folder
+from tinydigits import contract, data, models, pretrained, recipe
+from tinydigits.checks import Check, Limits, Subject
 from tinydigits.errors import TinydigitsError
 from tinydigits.recipe import Recipe
-from tinydigits.run import Run, open_run
+from tinydigits.run import Run, create, open_run
 from tinydigits.training import pick_device
 from tinydigits.verdict import JudgedTarget
 from tinydigits.verification import targets
-from tinydigits.verification.request import Request, Retraining
+from tinydigits.verification.process import SandboxedProcess, in_full
+from tinydigits.verification.request import InputFacts, Request, Retraining
+from tinydigits.verification.retrain._judge import Patience, TrainingJudge
 from tinydigits.verification.targets import Target
-from tinydigits.verification.targets._target import built, of_card
+from tinydigits.verification.targets._target import NotYet, built
 from tinydigits.verification.targets.run import contract_as_seen
+from tinydigits.verification.worker import Worker
 
-__all__ = ["Budget", "contract_of", "find_function", "retrain"]
+__all__ = ["Budget", "contract_of", "retrain"]
 
-_REFUSED = "known files of test images, the network and other programs were refused to Python code"
-_ORIGIN_OF_LOOP = f"counted by the training loop while it was trained anew; {_REFUSED}"
-_ORIGIN = f"images handed out, or shown to modules, counted while it was trained anew; {_REFUSED}"
+_ORIGIN_OF_LOOP = "counted by the training loop while it was trained anew"
+_INPUT = InputFacts(input_shape=(1, 28, 28), mean=0.1307, std=0.3081)
+"""That of `TrainingData`."""
+_ENDLESS = 10**7
+"""Seconds of processor time for a training, whose judge ends it sooner."""
+# Numbers and long texts in the source of a training: an architecture takes dozens, weights take more.
+_MOST_LITERALS, _LONG = 1_000, 300
 
 
 @dataclass(frozen=True)
@@ -118,11 +123,20 @@ def _by_recipe(request: Request, how: Retraining, budget: Budget, source: str | 
 
     def train(number: int) -> Target:
         seeded = followed.model_copy(update={"seed": followed.seed + number})
-        task = {"function": None, "out": str(Path(request.runs).resolve()), "device": request.device}
-        with _process(images, task, request.threads, {"recipe.toml": recipe.to_toml(seeded)}) as (answer, _):
-            target = targets.find(Request(target=answer["run"], runs=request.runs, device=request.device))
+        arrays = {"images": images.images_NHW, "labels": images.labels_N}
+        parts = {"recipe": recipe.to_toml(seeded).encode(), "images": safetensors.numpy.save(arrays)}
+        process = SandboxedProcess(
+            f"recipe {seeded.name}", [in_full(seeded.model.name)],
+            threads=request.threads, seconds=_ENDLESS, readable=_teachers(seeded),
+        )  # fmt: skip
+        told: dict[str, Any] = {"set": {name: getattr(images, name) for name in ("name", "split", "classes", "sha256")}}
+        told |= {"folder": str(Path.cwd()), "device": request.device}
+        _, files = process.ask("train_by_recipe", "trained", parts, judge=Patience(process), **told)
+        plain = {name: content for name, content in files.items() if re.fullmatch(r"[a-z_]+\.[a-z]+", name)}
+        made = create(request.runs, seeded.name, seeded.seed, plain)
+        target = targets.find(Request(target=str(made.folder), runs=request.runs, device=request.device))
         assert target.subject.training is not None  # a run has a record
-        training = replace(target.subject.training, origin=_ORIGIN_OF_LOOP, refused=tuple(answer["refused"]))
+        training = replace(target.subject.training, origin=_ORIGIN_OF_LOOP)
         return replace(target, subject=replace(target.subject, training=training))
 
     return _Plan(followed.seed, train)
@@ -180,71 +194,54 @@ def _by_function(request: Request, how: Retraining, budget: Budget, source: str 
             "--train", "the contract has no budget", expected="training.epochs or training.images_seen"
         )
 
+    how_full, num_literals = in_full(str(how.function)), _num_literals(spec, str(how.function))
+
     def train(number: int) -> Target:
-        task: dict[str, Any] = {
-            "function": how.function, "model": spec, "options": dict(request.options), "seed": number,
-            "max_images": max_images, "device": request.device,
-        }  # fmt: skip
-        with _process(images, task, request.threads, {}) as (answer, folder):
-            path = folder / "weights.safetensors"
-            state, card, _ = models.weights_and_code(path, named=spec)
-            model, worker = built(spec, request.options, state, str(path), request)
-        seen = answer["images_seen"]
-        training = Training(
-            -(-seen // len(images)), seen, len(images), answer["peak_memory_bytes"], seconds=answer["seconds"],
-            machine=machine.machine_words(machine.describe_machine(), "cpu", answer["threads"]), origin=_ORIGIN,
-            refused=tuple(answer["refused"]),
-        )  # fmt: skip
+        worker = Worker(spec, request.options, threads=request.threads, seed=number, code=[how_full], seconds=_ENDLESS)
+        classes = images.classes
+        before = worker.judged(Subject(NotYet(), name=spec, num_classes=len(classes)))
+        judge = TrainingJudge(worker.process, before, images, max_images=max_images, seed=number)
+        size = {"num_images": len(images), "num_classes": len(classes), "max_images": max_images}
+        told, parts = worker.ask("train", "trained", judge=judge, function=how_full, seed=number, data=size)
+        try:
+            state = load(parts["state"])
+        except (KeyError, SafetensorError, ValueError) as error:
+            raise worker.process.ended("trained", "no weights") from error
+        model, its_worker = built(spec, request.options, state, f"training {how.function}", request)
+        training = judge.training(told)
+        if num_literals > _MOST_LITERALS and not training.doubt:
+            training = replace(training, doubt=f"its source holds {num_literals:,} numbers, which may be weights")
         subject = Subject(
-            model, name=spec, spec=spec, num_classes=len(card.classes), mean=card.mean, std=card.std,
-            device=str(pick_device(request.device)), trained=True, options=dict(request.options), training=training,
-            classes=images.classes, trained_on=data.Origin(images.name, images.sha256),
+            model, name=spec, spec=spec, options=dict(request.options), num_classes=len(classes),
+            device=str(pick_device(request.device)), trained=True, training=training, classes=classes,
+            relabel=judge.relabelled, trained_on=data.Origin(images.name, images.sha256),
         )  # fmt: skip
         facts = JudgedTarget(
             kind="model", name=spec, model=spec, options=dict(request.options), trained_by=how.function,
-            trained_on=images.name, seed=number, budget_spent=answer["spent"],
+            trained_on=images.name, seed=number, budget_spent=judge.is_cut or told.get("spent") is True,
         )  # fmt: skip
-        return Target(subject, facts, of_card(card), worker=worker)
+        return Target(subject, facts, _INPUT, worker=its_worker)
 
     return _Plan(0, train)
 
 
-@contextmanager
-def _process(
-    images: data.ImageSet, task: Mapping[str, Any], threads: int | None, files: Mapping[str, str]
-) -> Iterator[tuple[dict[str, Any], Path]]:
-    """A training in a process of its own; gives its answer and the folder that it wrote, for the length of a block."""
-    with tempfile.TemporaryDirectory(prefix="tinydigits-") as name:
-        folder = Path(name)
-        np.savez(folder / "train.npz", images=images.images_NHW, labels=images.labels_N)
-        hidden = [cache_folder("mnist").parent, *([Path(images.name)] if Path(images.name).is_dir() else [])]
-        whole_task = dict(task) | {
-            "source": images.name, "classes": images.classes, "threads": threads, "path": sys.path,
-            "hidden": [str(path) for path in hidden],
-        }  # fmt: skip
-        (folder / "task.json").write_text(json.dumps(whole_task), encoding="utf-8")
-        for file, text in files.items():
-            (folder / file).write_text(text, encoding="utf-8")
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("TINYDIGITS_")}
-        done = subprocess.run(
-            [sys.executable, str(Path(__file__).with_name("_process.py")), str(folder)],
-            env=environment | {"TINYDIGITS_CACHE": str(folder / "empty")}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+def _teachers(followed: Recipe) -> list[str]:
+    """The folders of the runs that a recipe learns from."""
+    names = followed.distil.teachers if followed.distil else ()
+    return [str((open_run(name) if "/" in name else pretrained.find(name)).folder.absolute()) for name in names]
+
+
+def _num_literals(*specs: str) -> int:
+    """How many numbers the code of these names holds; long texts and comments count as one for each four letters."""
+    count = 0
+    for path in {path for spec in specs for path in models.source_files(spec)}:
         try:
-            answer = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
-        except OSError:
-            lines = done.stderr.strip().splitlines()
-            answer = {"error": lines[-1] if lines else f"exit code {done.returncode}"}
-        if "error" in answer:
-            refused = f"; refused: {', '.join(answer['refused'])}" if answer.get("refused") else ""
-            where = f"--retrain: {task['function'] or 'the recipe'}"
-            raise TinydigitsError(where, f"the training failed: {answer['error']}{refused}")
-        yield answer, folder
-
-
-def find_function(spec: str) -> Callable[[Any, Any], Any]:
-    """The function of `file.py:train` or `package.module:train`; raises TinydigitsError where there is none."""
-    function = models.find(spec)
-    if not callable(function) or isinstance(function, type):
-        raise TinydigitsError(f"--train {spec}", got=repr(function), expected="a function train(model, data)")
-    return function
+            tokens = list(tokenize.tokenize(io.BytesIO(path.read_bytes()).readline))
+        except (OSError, SyntaxError, tokenize.TokenError):
+            continue
+        for token in tokens:
+            if token.type == tokenize.NUMBER:
+                count += 1
+            elif token.type in (tokenize.STRING, tokenize.COMMENT) and len(token.string) > _LONG:
+                count += len(token.string) // 4
+    return count

@@ -18,7 +18,7 @@ from tinydigits.verdict import JudgedTarget
 from tinydigits.verification.request import InputFacts, Request
 from tinydigits.verification.worker import Worker
 
-__all__ = ["Kind", "Target", "built", "of_card", "of_module", "training_set"]
+__all__ = ["Kind", "NotYet", "Target", "built", "of_card", "of_module", "training_set"]
 
 
 _UNKNOWN = InputFacts()
@@ -50,7 +50,7 @@ class Target:
         final: dict[str, Any] = {name: getattr(subject, name) for name in InputFacts.model_fields}
         if self.worker is not None:
             subject = self.worker.judged(subject)
-            final |= {"refused": self.worker.refused}
+            final |= {"refused": self.worker.process.refused}
         return replace(self, subject=subject, facts=self.facts.model_copy(update=final | {"input_origins": origins}))
 
 
@@ -62,7 +62,7 @@ def of_module(model: nn.Module | None, device: str) -> Target:
     return Target(subject, JudgedTarget(kind="module", name=name, model=name))
 
 
-class _NotYet(nn.Module):
+class NotYet(nn.Module):
     """Stands for a model whose graph comes when its input is known."""
 
 
@@ -83,7 +83,7 @@ def built(
                 return models.build(spec, options), None
             return models.build_with_weights(spec, options, state, weights), None
     models.allow(spec)
-    return _NotYet(), Worker(spec, options, state, weights=weights, threads=request.threads)
+    return NotYet(), Worker(spec, options, state, weights=weights, threads=request.threads)
 
 
 def training_set(card: WeightsCard | None) -> dict[str, Any]:
