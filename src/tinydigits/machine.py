@@ -61,8 +61,8 @@ def describe_machine() -> dict[str, Any]:
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
     return {
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _cpu_info("model name") or platform.processor() or platform.machine(),
-        "instructions": [flag for flag in _cpu_info("flags", "Features").split() if flag in _INSTRUCTIONS],
+        "processor": _noted("cpuinfo", "model name") or platform.processor() or platform.machine(),
+        "instructions": [flag for flag in _noted("cpuinfo", "flags", "Features").split() if flag in _INSTRUCTIONS],
         "num_cores": os.cpu_count() or 1,
         "memory_bytes": pages,
     }
@@ -82,10 +82,10 @@ def machine_words(machine: Mapping[str, Any], device: str = "", threads: int = 0
     return "; ".join(", ".join(filter(None, words)) for words in ([*parts, machine.get("system")], used) if any(words))
 
 
-def _cpu_info(*names: str) -> str:
-    """What Linux says of the first processor under one of some names; nothing elsewhere."""
+def _noted(file: str, *names: str) -> str:
+    """What Linux first says in a file of `/proc` under one of some names; nothing elsewhere."""
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        for line in Path("/proc", file).read_text(encoding="utf-8").splitlines():
             name, _, value = line.partition(":")
             if name.strip() in names:
                 return value.strip()
@@ -153,12 +153,8 @@ def peak_memory_bytes() -> int:
 
     Linux keeps it in `/proc`. What getrusage says there starts from the peak of the process that started this one.
     """
-    try:
-        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass  # not Linux
+    if kilobytes := _noted("self/status", "VmHWM"):
+        return int(kilobytes.split()[0]) * 1024
     try:
         import resource
     except ImportError:  # Windows
