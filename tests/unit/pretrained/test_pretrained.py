@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 from benchmarks.__main__ import main
 from benchmarks.collect import PRETRAINED as FOLDER
 from benchmarks.collect import SEED, place
+from benchmarks.rows import is_shipped
 from tinydigits import data, models, pretrained, recipe
 from tinydigits.cli.main import app
 from tinydigits.errors import TinydigitsError
 from tinydigits.evaluate import evaluate
-from tinydigits.report import is_shipped
 from tinydigits.run import Run
 
 NAMES = pretrained.names()
