@@ -23,7 +23,7 @@ from tinydigits import figures, models
 from tinydigits.errors import TinydigitsError
 from tinydigits.machine import machine_words
 from tinydigits.report import text
-from tinydigits.report.command import train_command, what_decides
+from tinydigits.report.command import what_decides
 from tinydigits.report.scales import FINE_SHARES, accuracy_ticks, nines, size_ticks
 from tinydigits.report.svg import Chart
 from tinydigits.report.svg import text as words_at
@@ -232,7 +232,7 @@ def measured_points(
         for row in group:
             if what_decides(row.record) != what_decides(first.record) or row.test_set != first.test_set:
                 raise TinydigitsError(f"row {recipe} s{row.seed}", f"does not belong together with seed {first.seed}")
-        commands = [train_command(first.record, num_seeds=len(group))]
+        commands = [first.command(len(group))]
         weights = (shipped or {}).get(recipe)
         if weights is not None:
             commands.insert(0, f"tinydigits verify {recipe}")

@@ -22,7 +22,7 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.figures import points
 from tinydigits.machine import machine_words
 from tinydigits.report import text
-from tinydigits.report.command import train_command, what_decides
+from tinydigits.report.command import what_decides
 from tinydigits.stats import mean_and_sd, shortfall
 from tinydigits.trace import trace
 
@@ -246,9 +246,9 @@ def _commands(group: Sequence[Row]) -> Iterator[str]:
     follow = [row.seed for row in group] == list(range(first.seed, first.seed + len(group)))
     alike = len({(row.record.device, row.record.threads) for row in group}) == 1
     if follow and alike:
-        yield train_command(first.record, num_seeds=len(group))
+        yield first.command(len(group))
     else:
-        yield from (train_command(row.record) for row in group)
+        yield from (row.command() for row in group)
     yield f"tinydigits verify runs/…_{first.recipe}_s{first.seed}"
 
 

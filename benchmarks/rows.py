@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from tinydigits.errors import TinydigitsError
-from tinydigits.report import is_shipped
+from tinydigits.report import train_command
 from tinydigits.run import Record, Run, write_atomic
 from tinydigits.verdict import JudgedData, Verdict
 
-__all__ = ["Row", "collect", "load_rows", "write"]
+__all__ = ["Row", "collect", "is_shipped", "load_rows", "write"]
 
 
 class Row(BaseModel):
@@ -33,6 +34,11 @@ class Row(BaseModel):
     def seed(self) -> int:
         """The run's seed."""
         return int(self.record.recipe["seed"])
+
+    def command(self, num_seeds: int = 1) -> str:
+        """What trains it again, and with it the runs of the seeds that follow."""
+        command, first = train_command(self.record), f" --seed {self.seed}"
+        return command.replace(first, f"{first if self.seed else ''} --seeds {num_seeds}") if num_seeds > 1 else command
 
     @property
     def test_set(self) -> JudgedData:
@@ -104,3 +110,9 @@ def _lines(tree: dict[str, dict[str, Any]]) -> str:
         lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in inner.items()]
         parts.append(f"{json.dumps(name)}: {{\n" + ",\n".join(lines) + "\n}")
     return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def is_shipped(record: Record) -> bool:
+    """Whether a run followed the recipe of this name that comes with the package, but for its seed."""
+    words = shlex.split(train_command(record))
+    return words[2] == record.recipe["name"] and "--set" not in words

@@ -35,7 +35,7 @@ from benchmarks.provenance import stamp
 from tinydigits import data, models, recipe
 from tinydigits.data import idx
 from tinydigits.figures import percent
-from tinydigits.machine import keep_freed_memory
+from tinydigits.machine import freed_memory_kept
 from tinydigits.recipe import Recipe
 from tinydigits.recipe.fields import ConstantSchedule, OneCycleSchedule, PlateauSchedule
 from tinydigits.report.text import table
@@ -73,8 +73,8 @@ def measure(threads: int = 1) -> None:
 
 
 def _epoch(run: Callable[[], float], num_images: int) -> float:
-    keep_freed_memory()  # the engine's setting, which a recipe may change; the others get the fast one
-    return run() * FULL_EPOCH / num_images
+    with freed_memory_kept():  # the engine's setting, which a recipe may change; the others get the fast one
+        return run() * FULL_EPOCH / num_images
 
 
 def _write_subset(folder: Path, num_images: int) -> data.ImageSet:

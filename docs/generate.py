@@ -292,8 +292,8 @@ def describe_command(path: str, command: Any, level: int) -> Iterator[str]:
         rows += [[describe_flags(option), describe_option(option)] for option in options]
         yield from table(["argument or option", "meaning"], rows)
     yield ""
-    for name, found in inner.items():
-        yield from describe_command(f"{path} {name}", found, level + (path != "tinydigits"))
+    for name in inner:
+        yield from describe_command(f"{path} {name}", command.get_command(None, name), level + (path != "tinydigits"))
 
 
 def metavar(argument: Any) -> str:

@@ -143,8 +143,8 @@ def mnist(tmp_path_factory: pytest.TempPathFactory) -> Mnist:
     if data.at_hand("mnist") is None:
         absent("mnist", "MNIST is not at hand: set TINYDIGITS_DATA, or run `tinydigits datasets cp mnist FOLDER`")
     folder = tmp_path_factory.mktemp("mnist")
-    data.copy_files("mnist", folder, allow_download=False)
-    train, test = (data.load("mnist", split, allow_download=False) for split in ("train", "test"))
+    data.copy_files("mnist", folder)
+    train, test = (data.load("mnist", split) for split in ("train", "test"))
     return Mnist(train, test, folder)
 
 

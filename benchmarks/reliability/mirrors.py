@@ -58,13 +58,13 @@ _FILL = """
 import json, sys
 from pathlib import Path
 from benchmarks.reliability._writes import Writes
-from tinydigits.data.download import Published, cache_folder, fetch
+from tinydigits.data.download import Original, cache_folder, fetch
 from tinydigits.errors import TinydigitsError
 files, fault = json.loads(sys.argv[1])
 writes = Writes(cache_folder("small").parents[1], **fault)
 writes.watch()
 try:
-    fetch("small", [Published(*file) for file in files], [])
+    fetch("small", [Original(*file) for file in files], [])
 except TinydigitsError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
@@ -86,7 +86,7 @@ class Place:
             found = []
             for split, prefix in (("train", "train"), ("test", "t10k")):
                 try:
-                    given = self.small.source.read(split, allow_download=True)
+                    given = self.small.source.read(split)
                 except TinydigitsError as error:
                     return [str(error)]
                 names = (f"{prefix}-images", f"{prefix}-labels")
@@ -98,7 +98,7 @@ class Place:
         """Read from mirrors of which none has the files: what is wrong with how that is told."""
         with self._by(mirrors):
             try:
-                self.small.source.read("train", allow_download=True)
+                self.small.source.read("train")
             except DataUnavailable as error:
                 named = all(re.search(rf"{re.escape(one.url)}/small/ \(.*({reason})", str(error)) for one in mirrors)
                 found = [] if named and "\n" not in str(error) else [str(error)]
@@ -117,7 +117,7 @@ class Place:
     def fill(self, *mirrors: Mirror, num_files: int = 4, **fault: object) -> subprocess.Popen[str]:
         """Start a process that fills the cache, with a fault at one of its steps."""
         originals = self.small.source.originals[:num_files]
-        files = [(one.published.file, one.num_bytes, one.sha256) for one in originals]
+        files = [(one.role, one.num_bytes, one.sha256) for one in originals]
         path = os.pathsep.join([str(_ROOT), str(_ROOT / "src"), os.environ.get("PYTHONPATH", "")])
         return subprocess.Popen(
             [sys.executable, "-c", _FILL, json.dumps([files, fault])], text=True, stdout=subprocess.PIPE,
@@ -226,7 +226,7 @@ def fill_together(here: Place, num_bytes: int) -> list[str]:
         both_are_here.wait()
         handler.wfile.write(content[num_bytes:])
 
-    mirror = here.start(fails_for([here.small.source.originals[0].published.file], together))
+    mirror = here.start(fails_for([here.small.source.originals[0].file], together))
     processes = [here.fill(mirror) for _ in range(2)]
     told = [process.communicate(timeout=120)[1] for process in processes]
     return [text for process, text in zip(processes, told, strict=True) if process.returncode] + here.damage_of_cache()

@@ -9,6 +9,7 @@ is his.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import threading
@@ -25,7 +26,6 @@ SECONDS = 60.0
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 _is_enforced = False
-_is_limited = False
 _under_way: dict[object, tuple[str, float]] = {}
 
 
@@ -61,12 +61,9 @@ def asking(where: str) -> Iterator[None]:
         del _under_way[question]
 
 
+@functools.cache
 def _limit_memory() -> None:
     """Private memory alone is counted: what libraries map of files, and what GPUs reserve, is not."""
-    global _is_limited
-    if _is_limited:
-        return
-    _is_limited = True
     if not Path("/proc/self/statm").exists():
         return  # Linux alone holds a process to this
     import resource

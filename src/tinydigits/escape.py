@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinydigits.errors import printable
 
-__all__ = ["Markdown", "code", "markdown", "quoted"]
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+__all__ = ["Markdown", "code", "markdown", "quoted", "template"]
 
 # What starts emphasis, a cell, a strike or an escape; an underscore does so at the edge of a word only.
 _ACTIVE = re.compile(r"[\\*|~]|(?<![^\W_])_|_(?![^\W_])|(?<=\])\(")
@@ -51,3 +56,19 @@ def quoted(name: object) -> str:
     """
     text = printable(str(name))
     return '"' + text.replace('"', "'") + '"' if re.search(r"\s", text) else text
+
+
+def template(path: Path) -> Template:
+    """A page with places to fill: in HTML text is escaped by itself, in Markdown by the filters `markdown` and `code`.
+
+    Raises jinja2's UndefinedError, when it is rendered, for a place that nothing is given for.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    is_html = ".html" in path.suffixes
+    environment = Environment(
+        loader=FileSystemLoader(path.parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        autoescape=is_html, keep_trailing_newline=not is_html,
+    )  # fmt: skip
+    environment.filters |= {"code": code, "markdown": markdown}
+    return environment.get_template(path.name)

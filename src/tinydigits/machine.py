@@ -14,7 +14,7 @@ from typing import Any
 
 __all__ = [
     "cache_root", "describe_arithmetic", "describe_machine", "describe_versions", "find_git_commit",
-    "freed_memory_kept", "is_forked", "keep_freed_memory", "machine_words", "peak_memory_bytes",
+    "freed_memory_kept", "is_forked", "machine_words", "peak_memory_bytes",
 ]  # fmt: skip
 
 _USUAL_THRESHOLD_BYTES = 128 * 1024  # of glibc, for both
@@ -61,8 +61,8 @@ def describe_machine() -> dict[str, Any]:
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
     return {
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _cpu_info("model name") or platform.processor() or platform.machine(),
-        "instructions": [flag for flag in _cpu_info("flags", "Features").split() if flag in _INSTRUCTIONS],
+        "processor": _noted("cpuinfo", "model name") or platform.processor() or platform.machine(),
+        "instructions": [flag for flag in _noted("cpuinfo", "flags", "Features").split() if flag in _INSTRUCTIONS],
         "num_cores": os.cpu_count() or 1,
         "memory_bytes": pages,
     }
@@ -82,10 +82,10 @@ def machine_words(machine: Mapping[str, Any], device: str = "", threads: int = 0
     return "; ".join(", ".join(filter(None, words)) for words in ([*parts, machine.get("system")], used) if any(words))
 
 
-def _cpu_info(*names: str) -> str:
-    """What Linux says of the first processor under one of some names; nothing elsewhere."""
+def _noted(file: str, *names: str) -> str:
+    """What Linux first says in a file of `/proc` under one of some names; nothing elsewhere."""
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        for line in Path("/proc", file).read_text(encoding="utf-8").splitlines():
             name, _, value = line.partition(":")
             if name.strip() in names:
                 return value.strip()
@@ -153,12 +153,8 @@ def peak_memory_bytes() -> int:
 
     Linux keeps it in `/proc`. What getrusage says there starts from the peak of the process that started this one.
     """
-    try:
-        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass  # not Linux
+    if kilobytes := _noted("self/status", "VmHWM"):
+        return int(kilobytes.split()[0]) * 1024
     try:
         import resource
     except ImportError:  # Windows
@@ -167,31 +163,21 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def keep_freed_memory(largest_block_bytes: int | None = None) -> None:
-    """Ask glibc's allocator to keep freed memory instead of giving it back to the system after every step.
+@contextmanager
+def freed_memory_kept(largest_block_bytes: int | None = None) -> Iterator[None]:
+    """A block in which glibc's allocator keeps freed memory instead of giving it back to the system after every step.
 
-    >>> keep_freed_memory()
+    >>> with freed_memory_kept():
+    ...     pass
 
     A training step allocates and frees the same few megabyte-sized tensors again and again. By default glibc maps and
     unmaps them each time, and the kernel must clear every page anew: 12,000 page faults a step were seen for se-resnet
     at batch 64, a third of its time. But what is kept lies in pieces that the next step does not quite fit into: blocks
     over `largest_block_bytes` still go back, which costs time and lowers the peak. Does nothing where the C library is
-    another one.
+    another one. After the block glibc's usual thresholds are set; what it had adapted them to cannot be asked for.
     """
     largest = 2**31 - 1
     _set_allocator(largest if largest_block_bytes is None else largest_block_bytes, largest)
-
-
-@contextmanager
-def freed_memory_kept(largest_block_bytes: int | None = None) -> Iterator[None]:
-    """As `keep_freed_memory`, for the length of a block; then glibc's usual thresholds are set.
-
-    >>> with freed_memory_kept():
-    ...     pass
-
-    What glibc had adapted them to by itself meanwhile cannot be asked for, and is not restored.
-    """
-    keep_freed_memory(largest_block_bytes)
     try:
         yield
     finally:

@@ -170,8 +170,7 @@ def paired_interval(won: int, lost: int, seen: int, confidence: float = 0.95) ->
     Given the images on which they differ, the share that the first wins is binomial, with the exact interval of Clopper
     and Pearson (Biometrika 26, 1934). Without any such image the answers are equally good, and the interval is a point.
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence: got {confidence}, expected between 0 and 1, such as 0.95")
+    _z(confidence)  # raises for what is none
     from scipy.special import betaincinv
 
     differing, tail = won + lost, (1 - confidence) / 2

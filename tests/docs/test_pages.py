@@ -62,7 +62,7 @@ def find_command(words: list[str]) -> tuple[Any, list[str]]:
             name, rest = command.implied, words
         words = rest
         assert name in command.commands, f"no command {name!r} among {', '.join(command.commands)}"
-        command = command.commands[name]
+        command = command.get_command(None, name)
     return command, words
 
 

@@ -115,16 +115,16 @@ def test_freed_memory_is_kept() -> None:
     """The second of two equal allocations finds its pages there: hardly a page fault, where there were thousands."""
     code = """
 import resource, sys
-from tinydigits.machine import keep_freed_memory
-if sys.argv[1] == "keep":
-    keep_freed_memory()
+from contextlib import nullcontext
+from tinydigits.machine import freed_memory_kept
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(20):
         b"x" * 40_000_000
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-faults()
-print(faults())
+with freed_memory_kept() if sys.argv[1] == "keep" else nullcontext():
+    faults()
+    print(faults())
 """
 
     def count(mode: str) -> int:
@@ -144,4 +144,5 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
         raise OSError(f"no {name} here")
 
     monkeypatch.setattr(ctypes, "CDLL", refuse)
-    machine.keep_freed_memory()
+    with machine.freed_memory_kept():
+        pass

@@ -153,11 +153,11 @@ def diff(
     McNemar's exact test asks whether one is really better, from the images that only one of them gets right: on test
     images once both were verified, and on validation images where both held out the same ones.
     """
-    from tinydigits.run import answers_of, find_differences, open_run, pair
+    from tinydigits.run import comparable_answers, find_differences, open_run, pair
 
     runs = [open_run(target, out) for target in (first, second)]
     differences = find_differences(*runs)
-    one, other = ({answers.images: answers for answers in answers_of(run)} for run in runs)
+    one, other = map(comparable_answers, runs)
     pairs = [pair(one[images], other[images]) for images in one if images in other]
     if json:
         _print_json(runs, differences, pairs)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import shlex
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
     from tinydigits.recipe import Recipe
     from tinydigits.run import Run
-    from tinydigits.training import Reporter
+    from tinydigits.training import Logger
 
 __all__ = ["train"]
 
@@ -101,51 +101,40 @@ def _leave() -> NoReturn:
 def _train(
     first: Recipe, *, seeds: int, out: Path, device: str | None, threads: int | None, log: list[str] | None
 ) -> list[Run]:
-    """Train a recipe under so many seeds, from its own on, and write each run's report."""
-    from tinydigits import models
-    from tinydigits.report import write_run_report
-    from tinydigits.training import is_first_process, name_teachers, train
+    """Train a recipe under so many seeds, from its own on."""
+    from tinydigits import library, models
+    from tinydigits.training import name_teachers
 
     models.allow(first.model.name, lasting=True)  # `verify` will find the name in the run
     first = name_teachers(first)  # the first seed's run is the newest when the second begins
-    runs = []
-    for seed in range(first.seed, first.seed + seeds):
-        recipe = first.model_copy(update={"seed": seed})
-        run = train(recipe, out=out, device=device or "auto", threads=threads, reporter=_reporter(log))
-        if is_first_process():
-            write_run_report(run)
-        runs.append(run)
-    return runs
+    recipes = (first.model_copy(update={"seed": first.seed + number}) for number in range(seeds))
+    how: dict[str, Any] = {"out": out, "device": device or "auto", "threads": threads}
+    return [library.train(recipe, callbacks=_loggers(log), **how) for recipe in recipes]
 
 
 def _resume(
     target: str, model: str | None, source: str | None, out: Path, device: str | None, threads: int | None,
     log: list[str] | None, epochs: int | None,
 ) -> None:  # fmt: skip
-    from tinydigits import models
-    from tinydigits.report import write_run_report
+    from tinydigits import library
     from tinydigits.run import open_run
-    from tinydigits.training import is_first_process, resume
+    from tinydigits.training import is_first_process
 
-    if model is not None:
-        models.allow(model, lasting=True)
     run = open_run(target, out)
-    was_finished = run.record.status == "finished" and epochs is None
-    if was_finished and is_first_process():
+    if run.record.status == "finished" and epochs is None and is_first_process():
         typer.echo(f"{run.folder} is finished already")
-    resume(run, device=device, threads=threads, reporter=_reporter(log), model=model, source=source, epochs=epochs)
+    library.resume(
+        run, device=device, threads=threads, callbacks=_loggers(log), model=model, data=source, epochs=epochs
+    )  # fmt: skip
     if not is_first_process():
         _leave()
-    if not was_finished or not (run.folder / "report.md").is_file():  # it may have been killed before its report
-        write_run_report(run)
     typer.echo(f"next: tinydigits verify {_short(run)}" + (f" --model {shlex.quote(model)}" if model else ""))
 
 
-def _reporter(log: list[str] | None) -> Reporter:
-    from tinydigits.progress import make_reporter
-    from tinydigits.training import Reporters, make_logger
+def _loggers(log: list[str] | None) -> list[Logger]:
+    from tinydigits.training import make_logger
 
-    return Reporters([*(make_logger(name) for name in dict.fromkeys(log or [])), make_reporter()])
+    return [make_logger(name) for name in dict.fromkeys(log or [])]
 
 
 def _print_spread(finished: list[Run]) -> None:

@@ -69,15 +69,14 @@ def at_hand(name: str) -> str | None:
     return sources.get(name).at_hand()
 
 
-def load(source: str, split: str, *, allow_download: bool = True) -> ImageSet:
+def load(source: str, split: str) -> ImageSet:
     """Load the "train" or "test" split of a named source, or of a folder (`folder.py` says how it is laid out).
 
     >>> load("digits", "train").labels_N[:5]
     array([0, 1, 2, 3, 4], dtype=uint8)
 
     A name goes before a folder of the same name; `./mnist` is the folder. Raises DataUnavailable when the set is not on
-    this machine and cannot be downloaded (or, without `allow_download`, may not be); TinydigitsError for an unknown
-    name or split and for damaged files.
+    this machine and cannot be downloaded; TinydigitsError for an unknown name or split and for damaged files.
     """
     if split not in ("train", "test"):
         raise TinydigitsError(f"data {source}", got=f"split {split!r}", expected="'train' or 'test'")
@@ -89,7 +88,7 @@ def load(source: str, split: str, *, allow_download: bool = True) -> ImageSet:
     if source not in sources.names() and _is_path(source):
         return load_folder(Path(source), split)
     data_source = sources.get(source)
-    images_NHW, labels_N = data_source.read(split, allow_download=allow_download)
+    images_NHW, labels_N = data_source.read(split)
     expected = data_source.info.num_train if split == "train" else data_source.info.num_test
     if len(labels_N) != expected:
         raise TinydigitsError(f"{source} {split}", got=f"{len(labels_N)} images", expected=expected)
@@ -144,7 +143,7 @@ class Origin:
         return train if split == "train" else read(self.source, split)
 
 
-def copy_files(name: str, folder: Path, *, allow_download: bool = True) -> list[Path]:
+def copy_files(name: str, folder: Path) -> list[Path]:
     """Copy the four IDX files of a source into a folder, made if needed; the paths written.
 
     >>> import tempfile
@@ -155,7 +154,7 @@ def copy_files(name: str, folder: Path, *, allow_download: bool = True) -> list[
     A file that is there already with other content is left as it is, and nothing is copied: TinydigitsError. Raises
     DataUnavailable as `load` does.
     """
-    contents = sources.get(name).files(allow_download=allow_download)
+    contents = sources.get(name).files()
     paths = {Path(folder) / file: content for file, content in contents.items()}
     for path, content in paths.items():
         if path.exists() and not (path.is_file() and path.read_bytes() == content):

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from tinydigits.data.idx import file_names
 from tinydigits.errors import DataUnavailable, TinydigitsError
 from tinydigits.machine import cache_root
 
-__all__ = ["Published", "cache_folder", "fetch", "mirror_urls"]
+__all__ = ["Original", "cache_folder", "fetch", "mirror_urls"]
 
 CONNECT_SECONDS = 10.0  # a mirror that does not answer
 STALL_SECONDS = 20.0  # a mirror that falls silent
@@ -27,16 +28,22 @@ MIN_BYTES_PER_SECOND = 8_192  # … this much on average
 
 
 @dataclass(frozen=True)
-class Published:
-    """A file as it was published: what it is called, how long it is, and what its bytes hash to.
+class Original:
+    """One of a set's four files as published; `sha256_plain` is of the unpacked file, where it is known.
 
-    >>> Published("t10k-labels-idx1-ubyte.gz", 4_542, "f7ae60f9…").num_bytes
-    4542
+    >>> Original("t10k-labels", num_bytes=4_542, sha256="f7ae60f9…").file
+    't10k-labels-idx1-ubyte.gz'
     """
 
-    file: str
+    role: str
     num_bytes: int
     sha256: str
+    sha256_plain: str | None = None
+
+    @property
+    def file(self) -> str:
+        """The name under which the mirrors have it."""
+        return file_names(self.role)[0]
 
 
 def cache_folder(name: str) -> Path:
@@ -59,7 +66,7 @@ def mirror_urls(name: str, public: Iterable[str]) -> tuple[str, ...]:
     return tuple(url.rstrip("/") + "/" for url in urls)
 
 
-def fetch(name: str, files: Iterable[Published], public_mirrors: Iterable[str]) -> None:
+def fetch(name: str, files: Iterable[Original], public_mirrors: Iterable[str]) -> None:
     """Bring files into the cache of a set, each whole and with the right hash, or not at all.
 
     A file that is there already and right is left alone. A mirror that fails is asked last from then on. Two processes
@@ -83,7 +90,7 @@ def fetch(name: str, files: Iterable[Published], public_mirrors: Iterable[str]) 
             raise DataUnavailable(name, f"not on this machine, and no mirror gave {file.file}: {tried}")
 
 
-def _fetch_from(mirror: str, name: str, file: Published) -> str | None:
+def _fetch_from(mirror: str, name: str, file: Original) -> str | None:
     """None when the file lies in the cache afterwards, else why this mirror failed, in a few words."""
     import pooch
     import requests
@@ -143,7 +150,7 @@ class _Download:
 
     name: str
     mirror: str
-    file: Published
+    file: Original
 
     def __call__(self, url: str, output_file: str, _pooch: Any) -> None:
         import requests

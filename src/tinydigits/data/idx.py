@@ -17,7 +17,7 @@ import numpy as np
 
 from tinydigits.errors import TinydigitsError
 
-__all__ = ["MAX_BYTES", "ROLES", "SPLITS", "encode", "file_names", "read_images", "read_labels", "read_pair"]
+__all__ = ["MAX_BYTES", "ROLES", "SPLITS", "encode", "file_names", "read", "read_pair"]
 
 ROLES = ("train-images", "train-labels", "t10k-images", "t10k-labels")
 """The four files of a set, by what they hold."""
@@ -43,37 +43,6 @@ def file_names(role: str) -> tuple[str, ...]:
     return tuple(stem + suffix for stem in stems for suffix in (".gz", ""))
 
 
-def read_images(path: Path) -> np.ndarray:
-    """Read a file of images as uint8 (N, H, W); TinydigitsError names the file, what it has and what it should have.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder, "train-images-idx3-ubyte.gz")
-    ...     _ = path.write_bytes(encode(np.zeros((5, 28, 28), np.uint8)))
-    ...     read_images(path).shape
-    (5, 28, 28)
-    """
-    return _read(Path(path), num_dims=3)
-
-
-def read_labels(path: Path, *, num_classes: int) -> np.ndarray:
-    """Read a file of labels as uint8 (N,), each below `num_classes`; TinydigitsError as in `read_images`.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder, "train-labels-idx1-ubyte")
-    ...     _ = path.write_bytes(encode(np.array([7, 2, 1], np.uint8)))
-    ...     read_labels(path, num_classes=10)
-    array([7, 2, 1], dtype=uint8)
-    """
-    labels_N = _read(Path(path), num_dims=1)
-    wrong = np.flatnonzero(labels_N >= num_classes)
-    if len(wrong):
-        got = f"label {labels_N[wrong[0]]} at position {wrong[0]}"
-        raise TinydigitsError(path, got=got, expected=f"0 to {num_classes - 1}")
-    return labels_N
-
-
 def read_pair(images_path: Path, labels_path: Path, *, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Read 28×28 images and their labels, as many of the one as of the other: uint8 (N, 28, 28) and uint8 (N,).
 
@@ -88,8 +57,11 @@ def read_pair(images_path: Path, labels_path: Path, *, num_classes: int) -> tupl
     ...         print(error.problem, "|", error.got, "|", error.expected)
     labels do not match train-images-idx3-ubyte.gz | 4 labels | 5
     """
-    labels_N = read_labels(labels_path, num_classes=num_classes)
-    images_NHW = read_images(images_path)
+    labels_N, images_NHW = read(labels_path, num_dims=1), read(images_path, num_dims=3)
+    wrong = np.flatnonzero(labels_N >= num_classes)
+    if len(wrong):
+        got = f"label {labels_N[wrong[0]]} at position {wrong[0]}"
+        raise TinydigitsError(labels_path, got=got, expected=f"0 to {num_classes - 1}")
     if images_NHW.shape[1:] != (28, 28):
         height, width = images_NHW.shape[1:]
         raise TinydigitsError(images_path, got=f"images of {height}×{width}", expected="28×28")
@@ -114,7 +86,8 @@ def encode(array: np.ndarray, *, packed: bool = False) -> bytes:
     return gzip.compress(content, mtime=0) if packed else content
 
 
-def _read(path: Path, *, num_dims: int) -> np.ndarray:
+def read(path: Path, *, num_dims: int) -> np.ndarray:
+    """Read a file of images, uint8 (N, H, W), or of labels, (N,); TinydigitsError says what it has and should have."""
     try:
         with path.open("rb") as file:
             num_stored = path.stat().st_size

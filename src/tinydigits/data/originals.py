@@ -6,52 +6,27 @@ All such sets use the same four file names, so a file is known by its SHA-256 an
 1. `$TINYDIGITS_DATA/mnist/`. What lies here under one of the names must be the original; anything else is an error.
 2. `$TINYDIGITS_DATA/`. An original of another known set is passed over; anything else is an error.
 3. the cache, which only `download.py` fills; a file that does not match is fetched again.
-4. the mirrors, when a download is allowed.
+4. the mirrors.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
 from tinydigits.data import idx, sources
-from tinydigits.data.download import Published, cache_folder, fetch
+from tinydigits.data.download import Original, cache_folder, fetch
 from tinydigits.data.source import Source, SourceInfo
-from tinydigits.errors import DataUnavailable, TinydigitsError
+from tinydigits.errors import TinydigitsError
 
-__all__ = ["Original", "OriginalFiles"]
-
-
-@dataclass(frozen=True)
-class Original:
-    """One of the four files as published; `sha256_plain` is of the unpacked file, where it is known.
-
-    >>> Original("t10k-labels", num_bytes=4_542, sha256="f7ae60f9…").published.file
-    't10k-labels-idx1-ubyte.gz'
-    """
-
-    role: str
-    num_bytes: int
-    sha256: str
-    sha256_plain: str | None = None
-
-    @property
-    def published(self) -> Published:
-        """The file as the mirrors have it."""
-        return Published(idx.file_names(self.role)[0], self.num_bytes, self.sha256)
-
-    def matches(self, path: Path) -> bool:
-        """Whether a file has the very bytes of this original, gzipped or plain."""
-        if not path.is_file():
-            return False
-        if path.stat().st_size == self.num_bytes:
-            return _sha256(path) == self.sha256
-        return self.sha256_plain is not None and _sha256(path) == self.sha256_plain
+__all__ = ["Original", "OriginalFiles", "published"]
 
 
 @final
@@ -67,35 +42,32 @@ class OriginalFiles(Source):
         folders = {str(path.parent) for path in paths if path}
         return ", ".join(sorted(folders)) if all(paths) else None
 
-    def read(self, split: str, *, allow_download: bool) -> tuple[np.ndarray, np.ndarray]:
-        paths = self._paths(allow_download)
+    def read(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        paths = self._paths()
         return idx.read_pair(*(paths[role] for role in idx.SPLITS[split]), num_classes=len(self.info.classes))
 
-    def files(self, *, allow_download: bool) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in self._paths(allow_download).values()}
+    def files(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in self._paths().values()}
 
-    def _paths(self, allow_download: bool) -> dict[str, Path]:
+    def _paths(self) -> dict[str, Path]:
         """All four files, also when only two are wanted: a damaged test set is worth knowing before training."""
         paths = {original.role: self._find(original) for original in self.originals}
         missing = [original for original in self.originals if not paths[original.role]]
-        if missing and not allow_download:
-            files = ", ".join(original.published.file for original in missing)
-            raise DataUnavailable(self.info.name, f"not on this machine ({files}), and no download is allowed")
-        fetch(self.info.name, [original.published for original in missing], self.info.mirrors)
+        fetch(self.info.name, missing, self.info.mirrors)
         cache = cache_folder(self.info.name)
-        return {original.role: paths[original.role] or cache / original.published.file for original in self.originals}
+        return {original.role: paths[original.role] or cache / original.file for original in self.originals}
 
     def _find(self, original: Original) -> Path | None:
         for folder, is_shared in self._own_folders():
             paths = [folder / file for file in idx.file_names(original.role) if (folder / file).is_file()]
             for path in paths:
-                if original.matches(path):
+                if _is_original(path, original):
                     return path
             for path in paths:
                 if not (is_shared and _is_known(path)):
                     raise self._damaged(path, original)
-        cached = cache_folder(self.info.name) / original.published.file
-        return cached if original.matches(cached) else None
+        cached = cache_folder(self.info.name) / original.file
+        return cached if _is_original(cached, original) else None
 
     def _own_folders(self) -> list[tuple[Path, bool]]:
         """The folders that the user named, and whether other sets may lie there too."""
@@ -119,10 +91,28 @@ class OriginalFiles(Source):
         )
 
 
+@cache
+def published(path: Path) -> OriginalFiles:
+    """The set of the name and with the facts of a TOML file."""
+    tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    originals = tuple(Original(role, **facts) for role, facts in tree.pop("files").items())
+    lists: dict[str, Any] = {key: tuple(tree.pop(key)) for key in ("classes", "mirrors")}
+    return OriginalFiles(SourceInfo(path.stem, **lists, **tree), originals)
+
+
+def _is_original(path: Path, original: Original) -> bool:
+    """Whether a file has the very bytes of an original, gzipped or plain."""
+    if not path.is_file():
+        return False
+    if path.stat().st_size == original.num_bytes:
+        return _sha256(path) == original.sha256
+    return original.sha256_plain is not None and _sha256(path) == original.sha256_plain
+
+
 def _is_known(path: Path) -> bool:
     """Whether a file is an original of any known set."""
     every = [source for source in map(sources.get, sources.names()) if isinstance(source, OriginalFiles)]
-    return any(original.matches(path) for source in every for original in source.originals)
+    return any(_is_original(path, original) for source in every for original in source.originals)
 
 
 def _sha256(path: Path) -> str:

@@ -29,7 +29,7 @@ class SourceInfo:
 
 
 class Source(ABC):
-    """A data set with a name. Each file in `sources/` holds one, called `source`; subclasses are final."""
+    """A data set with a name, see `sources/`; subclasses are final."""
 
     info: SourceInfo
 
@@ -38,9 +38,9 @@ class Source(ABC):
         """Where the whole set lies on this machine, or None when it would have to be downloaded."""
 
     @abstractmethod
-    def read(self, split: str, *, allow_download: bool) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """The images, uint8 (N, 28, 28), and labels, uint8 (N,), of "train" or "test"."""
 
     @abstractmethod
-    def files(self, *, allow_download: bool) -> dict[str, bytes]:
+    def files(self) -> dict[str, bytes]:
         """The four IDX files, gzipped or plain, by the names that they should be saved under."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+import tinydigits.page
 from tinydigits.errors import TinydigitsError
 from tinydigits.exports.onnx import model_proto
 from tinydigits.exports.parity import Format
@@ -22,29 +23,7 @@ __all__ = ["FORMAT", "MAX_BYTES", "load", "write"]
 
 MAX_BYTES = 200_000
 
-# Without a document the page's script only defines what it has. Asked by standard input: how many images, then they.
-_ASK = """
-const fs = require("fs"), html = fs.readFileSync(process.argv[1], "utf8");
-const [form] = JSON.parse(html.match(/<script type="application.json"[^>]*>(.*?)<.script>/s)[1]);
-const model = new Function(`${html.match(/<script>(.*?)<.script>/s)[1]}; return network;`)().load(form);
-function read(size) {
-  const bytes = Buffer.alloc(size);
-  for (let at = 0; at < size;) {
-    const got = fs.readSync(0, bytes, at, size - at);
-    if (!got) process.exit();
-    at += got;
-  }
-  return bytes;
-}
-for (;;) {
-  const num = read(4).readUInt32LE(), images = read(784 * num), answers = Buffer.alloc(4 * num * form.classes.length);
-  for (let i = 0, at = 0; i < num; i++) {
-    const { probabilities } = model.ask(images.subarray(784 * i, 784 * (i + 1)));
-    for (const probability of probabilities) at = answers.writeFloatLE(probability, at);
-  }
-  for (let at = 0; at < answers.length;) at += fs.writeSync(1, answers, at);
-}
-"""
+_ASK = Path(tinydigits.page.__file__).with_name("ask.js")
 
 
 def write(trained: Trained, folder: Path) -> Path:
@@ -68,7 +47,8 @@ def load(path: Path) -> Answer:
     if node is None:
         raise NotAsked(str(path), "Node, which asks the page, is not installed", hint="apt install nodejs")
     num_classes = len(_classes(path))
-    process = subprocess.Popen([node, "-e", _ASK, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    command = [node, "-e", _ASK.read_text("utf-8"), str(path)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     to_node, from_node = process.stdin, process.stdout
     assert to_node is not None and from_node is not None
 

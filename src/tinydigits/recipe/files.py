@@ -134,13 +134,10 @@ def _tables() -> dict[str, type[BaseModel]]:
             tags = get_args(part.model_fields["name"].annotation)
             tables.update({tag: part for tag in tags if isinstance(tag, str)})
     for key, field in fields.Recipe.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            tables[key] = field.annotation
-    tables |= {
-        "mix": fields.MixPart,
-        "distil": fields.DistilPart,
-        "early_stopping": fields.EarlyStoppingPart,
-    }  # optional, so their annotations are unions
+        kinds = (field.annotation, *get_args(field.annotation))  # an optional table's is a union with None
+        parts = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if len(parts) == 1:
+            tables[key] = parts[0]
     return tables
 
 

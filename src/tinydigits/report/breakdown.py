@@ -9,7 +9,7 @@ import numpy as np
 from tinydigits import figures
 from tinydigits.stats import wilson_interval
 
-__all__ = ["calibration_table", "classes_table"]
+__all__ = ["Table", "calibration_table", "classes_table"]
 
 Table = tuple[list[str], list[list[str]], str]
 

@@ -11,9 +11,10 @@ from markupsafe import Markup
 from tinydigits.errors import printable
 from tinydigits.figures import percent
 from tinydigits.report.comparison import Comparison
-from tinydigits.report.kept import Curves, Line, Mistakes
+from tinydigits.report.kept import Curves, Line
 from tinydigits.report.scales import FINE_SHARES, accuracy_ticks, log_ticks, nines, round_ticks, size_ticks
 from tinydigits.report.svg import Chart, Frame, picture, shorten, stack, text, text_width
+from tinydigits.run import Mistakes
 from tinydigits.stats import wilson_interval
 
 __all__ = [

@@ -11,10 +11,10 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.recipe import Recipe
 from tinydigits.run import Record
 
-__all__ = ["is_shipped", "train_command", "what_decides"]
+__all__ = ["train_command", "what_decides"]
 
 
-def train_command(record: Record, *, recipe_file: str = "recipe.toml", num_seeds: int = 1) -> str:
+def train_command(record: Record, *, recipe_file: str = "recipe.toml") -> str:
     """The `tinydigits train …` that gives the same bits on the same machine and versions.
 
     >>> record = Record(
@@ -26,23 +26,16 @@ def train_command(record: Record, *, recipe_file: str = "recipe.toml", num_seeds
     'tinydigits train two-conv --seed 3 --set epochs=2 --device cpu --threads 1'
 
     It names the recipe that comes with the package and what was changed in it. A recipe of the user's own, or changed
-    beyond what `--set` can say, is named by `recipe_file`. `num_seeds` > 1 asks for that many runs, from this seed on.
+    beyond what `--set` can say, is named by `recipe_file`.
     """
     recipe = Recipe.model_validate(record.recipe)
     settings = _settings(recipe)
     words = ["tinydigits", "train", recipe_file if settings is None else recipe.name]
-    if settings is not None and (recipe.seed or num_seeds == 1):
+    if settings is not None:
         words += ["--seed", str(recipe.seed)]
-    if num_seeds > 1:
-        words += ["--seeds", str(num_seeds)]
     for setting in settings or []:
         words += ["--set", setting]
     return shlex.join([*words, "--device", record.device, "--threads", str(record.threads)])
-
-
-def is_shipped(record: Record) -> bool:
-    """Whether a run followed the recipe of this name that comes with the package, but for its seed."""
-    return _settings(Recipe.model_validate(record.recipe)) == []
 
 
 def _settings(recipe: Recipe) -> list[str] | None:

@@ -15,7 +15,7 @@ from tinydigits.errors import TinydigitsError
 from tinydigits.escape import markdown
 from tinydigits.report import text
 from tinydigits.report.command import what_decides
-from tinydigits.run import Answers, Paired, Record, Run, answers_of, pair, settings_of
+from tinydigits.run import Answers, Paired, Record, Run, comparable_answers, pair, settings_of
 from tinydigits.stats import Interval, adjust_holm, mean_interval, wilson_interval
 from tinydigits.verdict import Verdict
 
@@ -142,7 +142,7 @@ def _entry(number: int, run: Run) -> Entry:
 
 def _pairs(entries: Sequence[Entry]) -> tuple[tuple[Pair, ...], bool]:
     """McNemar's test on the test images where both keep their answers, else on their own."""
-    answers = {entry.number: {one.images: one for one in answers_of(entry.run)} for entry in entries}
+    answers = {entry.number: comparable_answers(entry.run) for entry in entries}
     couples = list(combinations(entries, 2))
     against_best = len(entries) > _ALL_PAIRS
     if against_best:

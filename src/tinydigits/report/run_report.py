@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tinydigits import figures
 from tinydigits.errors import printable
-from tinydigits.escape import markdown
+from tinydigits.escape import template
 from tinydigits.figures import count_of
 from tinydigits.report import text
-from tinydigits.report.breakdown import calibration_table, classes_table
+from tinydigits.report.breakdown import Table, calibration_table, classes_table
 from tinydigits.report.charts import augmented_sheet, confusion_chart, curves_chart, filters_sheet, mistakes_sheet
 from tinydigits.report.command import train_command
-from tinydigits.report.kept import Curves, SetAnswers, own_answers, read_curves, tested_answers
+from tinydigits.report.kept import Curves, read_curves
 from tinydigits.report.svg import Chart
 from tinydigits.report.verdict.markdown import findings
-from tinydigits.run import Record, Run, arrays_of, facts_of
+from tinydigits.run import Answers, Record, Run, answers_of, arrays_of, facts_of
 from tinydigits.stats import wilson_interval
 from tinydigits.text import source_label
-from tinydigits.verdict import Verdict
 
 __all__ = ["answer_charts", "filters_chart", "write_run_report"]
 
@@ -30,12 +29,6 @@ _STATUS = {
     "interrupted": "The training was stopped before its end.",
     "diverged": "The training ended because its loss was no longer a finite number.",
 }
-
-
-_CALIBRATION = (
-    "A row is of images whose answers had about the same probability: of a calibrated model it is the share of right "
-    "ones. Intervals are Wilson's."
-)
 
 
 def write_run_report(run: Run) -> Path:
@@ -54,36 +47,17 @@ def write_run_report(run: Run) -> Path:
     """
     record = run.record
     name = f"{record.recipe['name']} on {record.source_label}, seed {record.recipe['seed']}"
-    sections = []
-    curves = read_curves(run, record)
-    if curves is not None:
-        sections.append(_section(run, "Curves", "curves.svg", _curves(record, name, curves)))
-    samples = arrays_of(run, "samples.npz")
-    own = own_answers(record, samples)
-    verdict = run.verdict
-    tested = tested_answers(run, verdict)
-    for answers, suffix in ((tested, "-test"), (own, "")):
-        if answers is not None:
-            sections += _write_answers(run, record, answers, suffix)
-    if "augmented_images" in samples:
-        sections.append(_write_augmented(run, record, samples))
-    if samples.get("filters", np.empty(0)).size:
-        filters = filters_chart(record, samples["filters"])
-        sections.append(_section(run, "The first layer's filters", "filters.svg", filters))
-    page = [
-        f"# {markdown(name)}",
-        *_headline(record, own, tested, verdict),
-        *_results(own, tested),
-        *_verdict_table(verdict),
-        *sections,
-        "## Facts",
-        text.table(["", ""], facts_of(record)),
-        "## To train it again",
-        f"```\n{printable(train_command(record, recipe_file=_recipe_file(run)))}\n```",
-        "Everything that decides the run is in [recipe.toml](recipe.toml); all figures are in "
-        "[record.json](record.json)" + (" and [history.csv](history.csv)." if sections else "."),
-    ]
-    run.write("report.md", "\n\n".join(page) + "\n")
+    verdict, sets = run.verdict, answers_of(run)
+    pictures = _pictures(run, record, name, sets)
+    for file, chart in pictures.items():
+        run.write(file, chart.file())
+    page = template(Path(__file__).with_name("report.md.j2")).render(
+        name=name, record=record, verdict=verdict, sets=sets, pictures=pictures, results=_results(sets), status=_STATUS,
+        facts=facts_of(record), command=printable(train_command(record, recipe_file=_recipe_file(run))),
+        classes_table=classes_table, calibration_table=calibration_table, findings=findings, table=text.table,
+        picture=text.picture, count_of=count_of, percent=figures.percent, duration=figures.duration,
+    )  # fmt: skip
+    run.write("report.md", page)
     return run.folder / "report.md"
 
 
@@ -91,7 +65,22 @@ def _recipe_file(run: Run) -> str:
     return str(Path(run.folder.parent.name) / run.name / "recipe.toml")
 
 
-# The pictures.
+def _pictures(run: Run, record: Record, name: str, sets: Sequence[Answers]) -> dict[str, Chart]:
+    """What is drawn of a run, by the name of its file."""
+    pictures = {}
+    if (curves := read_curves(run, record)) is not None:
+        pictures["curves.svg"] = _curves(record, name, curves)
+    for answers in sets:
+        suffix = "-test" if answers.split == "test" else ""
+        pictures[f"confusion{suffix}.svg"], mistakes = answer_charts(record, answers)
+        if len(answers.mistakes.labels_N):
+            pictures[f"mistakes{suffix}.svg"] = mistakes
+    samples = arrays_of(run, "samples.npz")
+    if "augmented_images" in samples:
+        pictures["augmented.svg"] = _augmented(record, samples)
+    if samples.get("filters", np.empty(0)).size:
+        pictures["filters.svg"] = filters_chart(record, samples["filters"])
+    return pictures
 
 
 def _curves(record: Record, name: str, curves: Curves) -> Chart:
@@ -106,7 +95,7 @@ def _curves(record: Record, name: str, curves: Curves) -> Chart:
     )
 
 
-def answer_charts(record: Record, answers: SetAnswers) -> tuple[Chart, Chart]:
+def answer_charts(record: Record, answers: Answers) -> tuple[Chart, Chart]:
     """The confusion matrix of what was answered on one set, and the sheet of its worst mistakes."""
     wrong, shown = answers.seen - answers.correct, min(40, len(answers.mistakes.labels_N))
     what = f"{record.recipe['name']}, seed {record.recipe['seed']}: {answers.what}"
@@ -125,84 +114,26 @@ def filters_chart(record: Record, filters: np.ndarray) -> Chart:
     return filters_sheet(f"{record.recipe['name']}: the first layer's filters", note, filters)
 
 
-def _write_answers(run: Run, record: Record, answers: SetAnswers, suffix: str) -> Iterator[str]:
-    """Draw what was answered on one set, write the two pictures, give their sections."""
-    confusion, mistakes = answer_charts(record, answers)
-    yield _section(run, f"Confusion on {answers.what} images", f"confusion{suffix}.svg", confusion)
-    yield f"### Class by class\n\n{text.table(*classes_table(answers.confusion_KK, record.classes))}"
-    if answers.reliability is not None:
-        yield f"### Calibration\n\n{text.table(*calibration_table(answers.reliability))}\n\n{_CALIBRATION}"
-    if len(answers.mistakes.labels_N):
-        yield _section(run, f"Worst mistakes on {answers.what} images", f"mistakes{suffix}.svg", mistakes)
-
-
 def _all_mistakes(wrong: int) -> str:
     return {0: "no mistake", 1: "the one mistake"}.get(wrong, f"all {wrong:,} mistakes, the surest first")
 
 
-def _write_augmented(run: Run, record: Record, samples: Mapping[str, np.ndarray]) -> str:
+def _augmented(record: Record, samples: Mapping[str, np.ndarray]) -> Chart:
     steps = ", ".join(step["name"] for step in record.recipe.get("augment", [])) or "no augmentation"
-    title = "Training images as the model sees them"
-    sheet = augmented_sheet(
-        f"{record.recipe['name']}: {title.lower()}", f"{record.source_label} train; {steps}",
+    return augmented_sheet(
+        f"{record.recipe['name']}: training images as the model sees them", f"{record.source_label} train; {steps}",
         samples["augmented_images"], samples["augmented_labels"], record.classes,
     )  # fmt: skip
-    return _section(run, title, "augmented.svg", sheet)
 
 
-def _section(run: Run, title: str, file: str, chart: Chart) -> str:
-    """Write a chart into the run, and give its section of the page."""
-    run.write(file, chart.file())
-    return f"## {markdown(title)}\n\n{text.picture(file, f'{chart.title}. {chart.note}')}"
-
-
-# The words.
-
-
-def _headline(
-    record: Record, own: SetAnswers | None, tested: SetAnswers | None, verdict: Verdict | None
-) -> Iterator[str]:
-    if record.status != "finished":
-        yield f"{_STATUS[record.status]} {count_of(record.epochs, 'epoch')} of {record.recipe['epochs']} are done."
-    answers = tested or own
-    if answers is not None:
-        share = figures.percent(answers.correct / answers.seen)
-        yield (
-            f"**{share}** of the {answers.seen:,} {markdown(answers.what)} images right, "
-            f"{record.num_parameters:,} parameters, {count_of(record.epochs, 'epoch')}, "
-            f"{figures.duration(record.seconds.training)} of training."
-        )
-        if answers.source != record.source:
-            yield f"It was trained on {markdown(record.source_label)}."
-    if verdict is not None:
-        yield f"Contract {markdown(verdict.contract.name)}: **{verdict.word}**."
-    elif own is not None:
-        yield "The model has not been evaluated on the test images yet: `tinydigits verify` does that."
-
-
-def _results(own: SetAnswers | None, tested: SetAnswers | None) -> Iterator[str]:
+def _results(sets: Sequence[Answers]) -> Table:
     rows = []
-    for answers in (tested, own):
-        if answers is None:
-            continue
-        interval = wilson_interval(answers.correct, answers.seen)
-        loss = "" if answers.loss is None else f"{answers.loss:.4f}"
+    for answers in sets:
         rows.append([
             source_label(answers.source), answers.split, f"{answers.correct:,} of {answers.seen:,}",
             figures.percent(answers.correct / answers.seen),
-            figures.interval(interval), loss,
+            figures.interval(wilson_interval(answers.correct, answers.seen)),
+            "" if answers.loss is None else f"{answers.loss:.4f}",
             "" if answers.calibration_error is None else f"{answers.calibration_error:.4f}",
         ])  # fmt: skip
-    if rows:
-        yield "## Results"
-        heads = ["data set", "split", "right", "accuracy", "95 % interval", "loss", "calibration error"]
-        yield text.table(heads, rows, "llrrrrr")
-        yield "The interval is Wilson's: how far a set of this size lets the share be known. Seeds vary beside it."
-
-
-def _verdict_table(verdict: Verdict | None) -> Iterator[str]:
-    if verdict is None:
-        return
-    yield f"## Contract {markdown(verdict.contract.name)}: {verdict.word}"
-    yield from (f"**{markdown(note)}**" for note in verdict.target.notes)
-    yield from findings(verdict)
+    return ["data set", "split", "right", "accuracy", "95 % interval", "loss", "calibration error"], rows, "llrrrrr"

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,66 +20,13 @@ __all__ = ["PREDICT", "Bodies", "images_of_json", "many_of", "read_files"]
 
 _PIECE_BYTES = 65_536
 
-_IMAGE = {
-    "type": "array", "minItems": 784, "maxItems": 784, "items": {"type": "integer", "minimum": 0, "maximum": 255},
-    "description": "28×28 grey levels row by row, bright ink (255) on 0",
-}  # fmt: skip
-_PICTURE = {
-    "schema": {
-        "type": "string",
-        "format": "binary",
-        "description": "A picture's file: PNG, JPEG, WebP, GIF, BMP, TIFF or PPM",
-    }
-}
-_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "application/json": {
-            "schema": {
-                "description": '784 grey levels row by row, 0 paper to 255 ink, or of many images {"images": [[…], …]}',
-                "oneOf": [
-                    _IMAGE,
-                    {
-                        "type": "object",
-                        "required": ["images"],
-                        "additionalProperties": False,
-                        "properties": {"images": {"type": "array", "minItems": 1, "items": _IMAGE}},
-                    },
-                ],
-            },
-            "examples": {
-                "one": {"summary": "One image", "value": [0] * 378 + [255] * 28 + [0] * 378},
-                "many": {"summary": "Many images", "value": {"images": [[0] * 784, [255] * 784]}},
-            },
-        },
-        "image/png": _PICTURE,
-        "image/jpeg": _PICTURE,
-        "image/webp": _PICTURE,
-        "multipart/form-data": {
-            "schema": {
-                "description": "Pictures, each as `file`",
-                "type": "object",
-                "required": ["file"],
-                "properties": {"file": {"type": "array", "minItems": 1, "items": _PICTURE["schema"]}},
-            }
-        },
-    },
-}
 _MANY = {"true": True, "1": True, "false": False, "0": False}
-PREDICT: dict[str, Any] = {
-    "requestBody": _BODY,
-    "parameters": [
-        {
-            "name": "model", "in": "query", "required": False, "schema": {"type": "string"},
-            "description": "One of GET /models; else the default",
-        },
-        {
-            "name": "many", "in": "query", "required": False, "schema": {"type": "boolean"},
-            "description": "Find and read each digit of a picture",
-        },
-    ],
-}  # fmt: skip
+PREDICT: dict[str, Any] = json.loads(Path(__file__).with_name("predict.json").read_text(encoding="utf-8"))
 """How OpenAPI describes `POST /predict`."""
+PREDICT["requestBody"]["content"]["application/json"]["examples"] = {
+    "one": {"summary": "One image", "value": [0] * 378 + [255] * 28 + [0] * 378},
+    "many": {"summary": "Many images", "value": {"images": [[0] * 784, [255] * 784]}},
+}
 
 
 def many_of(request: Request) -> bool:

@@ -10,7 +10,6 @@ import time
 import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from types import FrameType
 
 from tinydigits.errors import DataWarning, Interrupted, TinydigitsError, print_warnings
 from tinydigits.signals import Terminated, sigterm_raises
@@ -108,12 +107,8 @@ def _work(study: Study, sender: Connection, threads: int | None, device: str, is
     print_warnings()
     if not is_first:
         warnings.simplefilter("ignore", DataWarning)
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+        signal.signal(number, signal.default_int_handler)  # raises KeyboardInterrupt
     _stop_when_orphaned(os.getppid())
     try:
         work(study, threads=threads, device=device)

@@ -28,7 +28,7 @@ def cached(name="small") -> list[str]:
 
 
 def read(small, split="train"):
-    return small.source.read(split, allow_download=True)
+    return small.source.read(split)
 
 
 def assert_right(small, split="train") -> None:
@@ -139,14 +139,6 @@ def test_a_damaged_cached_file_is_found_and_fetched_again(small, mirror, monkeyp
     assert path.read_bytes() == small.contents[path.name]
 
 
-def test_without_leave_to_download_nothing_is_asked_for(small, mirror, monkeypatch):
-    good = mirror()
-    use(monkeypatch, good)
-    with pytest.raises(DataUnavailable, match=r"small: not on this machine \(train-images.*no download is allowed"):
-        small.source.read("train", allow_download=False)
-    assert good.requested == []
-
-
 def test_a_cache_that_cannot_be_written_is_the_users_error(small, mirror, monkeypatch, tmp_path):
     use(monkeypatch, mirror())
     (tmp_path / "file").write_text("in the way")
@@ -158,8 +150,8 @@ def test_a_cache_that_cannot_be_written_is_the_users_error(small, mirror, monkey
 
 
 FILL = """
-from tinydigits.data.download import Published, fetch
-fetch("small", [Published({file!r}, {size}, {sha256!r})], [])
+from tinydigits.data.download import Original, fetch
+fetch("small", [Original({role!r}, {size}, {sha256!r})], [])
 """
 
 
@@ -176,8 +168,8 @@ def test_two_processes_fill_one_cache_at_once(small, mirror, monkeypatch):
 
     use(monkeypatch, mirror(together))
     original = small.source.originals[0]
-    file = original.published.file
-    code = FILL.format(file=file, size=original.num_bytes, sha256=original.sha256)
+    file = original.file
+    code = FILL.format(role=original.role, size=original.num_bytes, sha256=original.sha256)
     environment = {**os.environ, "PYTHONPATH": str(Path(download.__file__).parents[2])}
     processes = [
         subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True)

@@ -56,21 +56,22 @@ def test_bad_images_are_refused_by_name(tmp_path, content, message):
     path = tmp_path / "images"
     path.write_bytes(content)
     with pytest.raises(TinydigitsError) as caught:
-        idx.read_images(path)
+        idx.read(path, num_dims=3)
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path):
     with pytest.raises(TinydigitsError, match=r"nothing: cannot be read \(No such file or directory\)"):
-        idx.read_images(tmp_path / "nothing")
+        idx.read(tmp_path / "nothing", num_dims=3)
 
 
 def test_a_label_out_of_range_is_said_with_its_place(tmp_path):
+    (tmp_path / "images").write_bytes(idx.encode(np.zeros((4, 28, 28), np.uint8)))
     (tmp_path / "labels").write_bytes(idx.encode(np.array([0, 9, 10, 200], dtype=np.uint8)))
     with pytest.raises(TinydigitsError, match="labels: got label 10 at position 2, expected 0 to 9"):
-        idx.read_labels(tmp_path / "labels", num_classes=10)
-    assert idx.read_labels(tmp_path / "labels", num_classes=201).tolist() == [0, 9, 10, 200]
+        idx.read_pair(tmp_path / "images", tmp_path / "labels", num_classes=10)
+    assert idx.read_pair(tmp_path / "images", tmp_path / "labels", num_classes=201)[1].tolist() == [0, 9, 10, 200]
 
 
 def test_images_and_labels_must_be_as_many(tmp_path):
@@ -105,7 +106,7 @@ def test_no_header_and_no_bomb_takes_memory(tmp_path, content):
     tracemalloc.start()
     try:
         with pytest.raises(TinydigitsError):
-            idx.read_images(path)
+            idx.read(path, num_dims=3)
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
         tracemalloc.stop()
@@ -123,7 +124,7 @@ def test_what_is_written_is_read(shape, fill, packed):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "images.gz")  # told by content, not by name
         path.write_bytes(content)
-        back = idx.read_images(path)
+        back = idx.read(path, num_dims=3)
         assert back.dtype == np.uint8 and back.flags.writeable and np.array_equal(back, array)
     assert not packed or content[4:8] == bytes(4)  # the clock does not change the bytes
 
@@ -139,7 +140,7 @@ def test_an_edited_file_is_an_error_or_what_its_header_says(edits, is_packed):
         path = Path(folder, "images")
         path.write_bytes(gzip.compress(plain) if is_packed else plain)
         try:
-            array = idx.read_images(path)
+            array = idx.read(path, num_dims=3)
         except TinydigitsError as error:
             assert str(error).startswith(f"{path}: ")
         else:
@@ -155,6 +156,6 @@ def test_a_damaged_gzip_is_an_error_or_harmless(cut, at, byte):
         path = Path(folder, "images")
         path.write_bytes(packed[: len(packed) - cut] if cut < len(packed) else packed)
         try:
-            assert idx.encode(idx.read_images(path)) == IMAGES
+            assert idx.encode(idx.read(path, num_dims=3)) == IMAGES
         except TinydigitsError as error:
             assert str(error).startswith(f"{path}: ")

@@ -42,7 +42,7 @@ def plain(contents: dict[str, bytes]) -> dict[str, bytes]:
 
 def assert_right(small) -> None:
     for split, prefix in (("train", "train"), ("test", "t10k")):
-        image_set = data.load("small", split, allow_download=False)
+        image_set = data.load("small", split)
         assert np.array_equal(image_set.images_NHW, small.arrays[f"{prefix}-images"])
         assert np.array_equal(image_set.labels_N, small.arrays[f"{prefix}-labels"])
 
@@ -81,7 +81,7 @@ def test_another_known_sets_files_in_the_shared_folder_are_passed_over(small, ot
     put(root, other.contents)
     assert data.at_hand("small") is None
     with pytest.raises(DataUnavailable, match="small: not on this machine"):
-        data.load("small", "train", allow_download=False)
+        data.load("small", "train")
     put(download.cache_folder("small"), small.contents)
     assert_right(small)
 
@@ -152,7 +152,7 @@ def test_real_mnist_unpacked_is_the_same_set(mnist, monkeypatch, tmp_path):
     for path in mnist.folder.iterdir():
         (tmp_path / path.name.removesuffix(".gz")).write_bytes(gzip.decompress(path.read_bytes()))
     monkeypatch.setenv("TINYDIGITS_DATA", str(tmp_path))
-    assert data.load("mnist", "test", allow_download=False).sha256 == mnist.test.sha256
+    assert data.load("mnist", "test").sha256 == mnist.test.sha256
 
 
 def test_truncated_real_mnist_is_refused(mnist, monkeypatch, tmp_path):

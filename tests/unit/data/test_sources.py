@@ -16,7 +16,7 @@ from tinydigits.errors import DataUnavailable, TinydigitsError
 
 
 def test_the_folder_is_the_list():
-    files = {path.stem.replace("_", "-") for path in Path(sources.__file__).parent.glob("*.py")} - {"--init--"}
+    files = {path.stem for path in Path(sources.__file__).parent.glob("[!_]*.*")}
     assert set(data.names()) == files
     assert {"mnist", "fashion-mnist", "kmnist", "digits"} <= files
 

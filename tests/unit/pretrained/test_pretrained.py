@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 from benchmarks.__main__ import main
 from benchmarks.collect import PRETRAINED as FOLDER
 from benchmarks.collect import SEED, place
+from benchmarks.rows import is_shipped
 from tinydigits import data, models, pretrained, recipe
 from tinydigits.cli.main import app
 from tinydigits.errors import TinydigitsError
 from tinydigits.evaluate import evaluate
-from tinydigits.report import is_shipped
 from tinydigits.run import Run
 
 NAMES = pretrained.names()
@@ -50,7 +50,7 @@ def test_weights_record_and_verdict_belong_together(name: str) -> None:
 def test_the_test_images_give_the_stated_count(name: str, mnist) -> None:
     found = pretrained.find(name)
     model, card = models.load_weights(found.weights)
-    images = data.load(card.source, "test", allow_download=False)
+    images = data.load(card.source, "test")
     shift_pixels = found.run.record.recipe["evaluation"]["shift_pixels"]
     answers = evaluate(
         model, images.images_NHW, images.labels_N, mean=card.mean, std=card.std, shift_pixels=shift_pixels

@@ -5,8 +5,9 @@ import shlex
 import pytest
 
 import tinydigits.recipe
+from benchmarks.rows import is_shipped
 from tinydigits.recipe import Recipe
-from tinydigits.report import is_shipped, train_command
+from tinydigits.report import train_command
 from tinydigits.run import Record, Run
 
 
@@ -44,11 +45,6 @@ def test_command_of_a_recipe_of_ones_own_names_its_file(trained: Run) -> None:
     recipe = tinydigits.recipe.load("digits").model_copy(update={"name": "mine"})
     command = train_command(recorded(trained, recipe), recipe_file="runs/my run/recipe.toml")
     assert command == "tinydigits train 'runs/my run/recipe.toml' --device cpu --threads 1"
-
-
-def test_command_for_several_seeds(trained: Run) -> None:
-    record = recorded(trained, tinydigits.recipe.load("digits"))
-    assert train_command(record, num_seeds=3) == "tinydigits train digits --seeds 3 --device cpu --threads 1"
 
 
 def test_only_the_seed_may_differ_from_a_shipped_recipe(trained: Run) -> None:

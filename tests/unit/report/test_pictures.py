@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from tinydigits.report.charts import augmented_sheet, confusion_chart, curves_chart, filters_sheet, mistakes_sheet
-from tinydigits.report.kept import Curves, Line, Mistakes
+from tinydigits.report.kept import Curves, Line
 from tinydigits.report.svg import Chart
+from tinydigits.run import Mistakes
 
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 DIGITS = tuple("0123456789")

@@ -32,17 +32,17 @@ class BundledDigits(Source):
     def at_hand(self) -> str | None:
         return "bundled with scikit-learn" if _bundled_file() else None
 
-    def read(self, split: str, *, allow_download: bool) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         images_NHW, labels_N = _read_bundled()
         is_split_N = every_nth(labels_N, 3) == (split == "test")
         # 0…16 grey levels → 0…255, rounded
         drawings_NHW = ((images_NHW[is_split_N] * 255 + 8) // 16).astype(np.uint8)
         return np.stack([to_mnist_geometry(drawing_HW) for drawing_HW in drawings_NHW]), labels_N[is_split_N]
 
-    def files(self, *, allow_download: bool) -> dict[str, bytes]:
+    def files(self) -> dict[str, bytes]:
         contents = {}
         for split, roles in idx.SPLITS.items():
-            for role, array in zip(roles, self.read(split, allow_download=allow_download), strict=True):
+            for role, array in zip(roles, self.read(split), strict=True):
                 contents[idx.file_names(role)[0]] = idx.encode(array, packed=True)
         return contents
 

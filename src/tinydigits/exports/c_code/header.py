@@ -91,73 +91,6 @@ def _window_text(graph: Graph, node: Node) -> str:
     return f"{{{', '.join(map(str, numbers))}}}"
 
 
-_FRAME = """\
-/* {title}
- *
- * Written by tinydigits. Weights and tables: {num_bytes} bytes of constants; scratch: {scratch} bytes, static.
- * Classes: {classes}
- *
- *     #define TINYDIGITS_IMPLEMENTATION   // in one C file of the program
- *     #include "{file}"
- *     ...
- *     int label = td_predict(image, probabilities);
- *
- * Bright ink on dark paper, row by row: 0 is paper, 255 is ink; {geometry}.
- * Nothing is allocated and no library is called. The scratch memory is static, so two threads must not call at once;
- * `#define TINYDIGITS_SCRATCH` as nothing puts it onto the stack.
- * Every name begins with td_ or TD_: headers of several models go into one program, also into one file of it.
- */
-#ifndef TD_H
-#define TD_H 0x{checksum:08x}
-#include <stdint.h>
-#define TD_NUM_CLASSES {num_classes}
-#ifdef __cplusplus
-extern "C" {{
-#endif
-/* Gives the class, 0 to {last}, and fills `probabilities`, which sum to 1. */
-int td_predict(const uint8_t image[{num_pixels}], float probabilities[{num_classes}]);
-#ifdef __cplusplus
-}}
-#endif
-#elif TD_H != 0x{checksum:08x}
-#error "two different models are called td: rename the recipe of one, and export it again"
-#endif
-
-#if defined TINYDIGITS_IMPLEMENTATION && !defined TD_IMPLEMENTED
-#define TD_IMPLEMENTED
-#ifdef TINYDIGITS_SCRATCH
-#define TD_SCRATCH TINYDIGITS_SCRATCH
-#else
-#define TD_SCRATCH static
-#endif
-#define TD_RESTRICT
-#define TD_UNROLL
-#define TD_INLINE static
-#ifdef __GNUC__
-#undef TD_RESTRICT
-#define TD_RESTRICT __restrict__
-#ifndef __OPTIMIZE_SIZE__ /* for speed, loops are made for each layer's own sizes */
-#define TD_FAST
-#define TD_MAX_TILE 8
-#undef TD_INLINE
-#define TD_INLINE static inline __attribute__((always_inline))
-#ifndef __clang__
-#undef TD_UNROLL
-#define TD_UNROLL _Pragma("GCC unroll 16")
-#endif
-#endif
-#endif
-
-{code}
-
-int td_predict(const uint8_t image[{num_pixels}], float probabilities[{num_classes}])
-{{
-{body}
-}}
-#endif
-"""
-
-
 def render(source: Source, card: WeightsCard, *, title: str, file: str, scratch: int, body: Iterable[str]) -> str:
     """The header's text. `scratch` is in bytes."""
     source.need("softmax")
@@ -169,7 +102,8 @@ def render(source: Source, card: WeightsCard, *, title: str, file: str, scratch:
     code = "\n\n".join([*(source.kernels[name] for name in order), "\n".join(source.constants)])
     text = "\n".join(f"    {line}" for line in body)
     prefix = prefix_of(file)
-    return _renamed(_FRAME, prefix).format(
+    frame = (_ROOM / "header.h.template").read_text(encoding="utf-8")
+    return _renamed(frame, prefix).format(
         title=_comment(title), file=file, num_bytes=f"{source.num_bytes:,}", scratch=f"{scratch:,}",
         classes=textwrap.shorten(_comment(", ".join(card.classes)), 100),
         num_classes=len(card.classes), last=len(card.classes) - 1, num_pixels=int(np.prod(card.input_shape)),

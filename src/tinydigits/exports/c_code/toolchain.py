@@ -19,19 +19,7 @@ from tinydigits.exports.trained import Answer
 
 __all__ = ["MICROCONTROLLERS", "Footprint", "footprint_note", "load_header", "measure_footprint"]
 
-# Many images a call, so that a call from Python costs nothing in the figures.
-_HARNESS = """
-#define TINYDIGITS_IMPLEMENTATION
-#include "{path}"
-void many(const uint8_t *images, float *probabilities, int n);
-void many(const uint8_t *images, float *probabilities, int n)
-{{
-    for (int i = 0; i < n; i++)
-        {prefix}_predict(images + i * {num_pixels}, probabilities + i * {macros}_NUM_CLASSES);
-}}
-int num_classes(void);
-int num_classes(void) {{ return {macros}_NUM_CLASSES; }}
-"""
+_HARNESS = Path(__file__).with_name("harness.c.template")
 _FLAGS = (("-std=c99", "-march=native"), ("-std=c99", "-mcpu=native"))
 
 MICROCONTROLLERS = {
@@ -43,7 +31,8 @@ MICROCONTROLLERS = {
 def load_header(path: Path, num_pixels: int = 784) -> Answer:
     """Compile a header for this machine and ask it; raises TinydigitsError where it does not compile."""
     prefix = _prefix_in(path)
-    harness = _HARNESS.format(path=path.resolve(), num_pixels=num_pixels, prefix=prefix, macros=prefix.upper())
+    names = {"prefix": prefix, "macros": prefix.upper()}
+    harness = _HARNESS.read_text("utf-8").format(path=path.resolve(), num_pixels=num_pixels, **names)
     library = load_library(harness, where=str(path), flags=_FLAGS)
     num_classes = library.num_classes()
 

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from tinydigits import figures
+from tinydigits.escape import template
 from tinydigits.report import comparison as tables
 from tinydigits.report.breakdown import classes_table
 from tinydigits.report.charts import curve_charts, frontier_chart, reliability_chart
 from tinydigits.report.command import train_command
-from tinydigits.report.comparison import Comparison, Entry, compare
-from tinydigits.report.kept import SetAnswers, own_answers, read_curves, tested_answers
+from tinydigits.report.comparison import Entry, compare
+from tinydigits.report.kept import read_curves
 from tinydigits.report.run_report import answer_charts, filters_chart
 from tinydigits.report.svg import STYLE
-from tinydigits.run import Record, Run, arrays_of, facts_of
+from tinydigits.run import Answers, Record, Run, answers_of, arrays_of, facts_of
 from tinydigits.stats import wilson_interval
 
 __all__ = ["html_page"]
@@ -37,49 +38,22 @@ def html_page(runs: Sequence[Run], title: str, folder: Path | None = None) -> st
 
     Of more than twenty runs, the first twenty are shown in detail. Raises TinydigitsError where a run is damaged.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     comparison = compare(runs)
-    environment = Environment(
-        loader=FileSystemLoader(_ROOM), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     several = len(comparison.entries) > 1
-    return environment.get_template("page.html.j2").render(
+    return template(_ROOM / "page.html.j2").render(
         title=title, css=STYLE.read_text(encoding="utf-8") + (_ROOM / "page.css").read_text(encoding="utf-8"),
-        several=several,
-        comparison=_comparison(comparison) if several else None,
+        several=several, comparison=comparison, tables=tables, words=figures, wilson_interval=wilson_interval,
+        frontier=frontier_chart(comparison) if several and comparison.placed() else None,
         runs=[_details(entry, folder) for entry in comparison.entries[:_NUM_DETAILED]],
         num_left=max(0, len(comparison.entries) - _NUM_DETAILED),
     )  # fmt: skip
 
 
-def _comparison(comparison: Comparison) -> dict[str, Any]:
-    return {
-        "runs": _table(tables.runs_table(comparison)),
-        "settings": _table(tables.settings_table(comparison)) if comparison.varied else None,
-        "settings_note": tables.settings_note(comparison),
-        "groups": _table(tables.groups_table(comparison)) if comparison.has_seeds else None,
-        "seeds_note": tables.SEEDS_NOTE,
-        "pairs": _table(tables.pairs_table(comparison)) if comparison.pairs else None,
-        "pairs_note": tables.pairs_note(comparison),
-        "frontier": frontier_chart(comparison) if comparison.placed() else None,
-        "split": comparison.split,
-        "detailed": _NUM_DETAILED,
-    }
-
-
-def _table(parts: tuple[list[str], list[list[str]], str]) -> dict[str, Any]:
-    head, rows, align = parts
-    return {"head": list(zip(head, align, strict=True)), "rows": [list(zip(row, align, strict=True)) for row in rows]}
-
-
 def _details(entry: Entry, folder: Path | None) -> dict[str, Any]:
     """What the template shows of one run."""
     run, record, verdict = entry.run, entry.record, entry.verdict
-    samples = arrays_of(run, "samples.npz")
     curves = read_curves(run, record)
-    sets = [answers for answers in (tested_answers(run, verdict), own_answers(record, samples)) if answers is not None]
-    filters = samples.get("filters", np.empty(0))
+    filters = arrays_of(run, "samples.npz").get("filters", np.empty(0))
     return {
         "id": f"run-{entry.number}",
         "number": entry.number,
@@ -90,16 +64,8 @@ def _details(entry: Entry, folder: Path | None) -> dict[str, Any]:
         "epochs": f"{record.epochs} of {record.recipe['epochs']} epochs",
         "verdict": verdict,
         "curves": curve_charts(curves) if curves else [],
-        "figures": [
-            {
-                "split": split,
-                "share": figures.percent(correct / seen),
-                "counts": f"{correct:,} of {seen:,}",
-                "interval": figures.interval(wilson_interval(correct, seen)),
-            }
-            for split, (correct, seen) in sorted(entry.counts.items(), key=lambda item: item[0] != "test")
-        ],
-        "sets": [_answers(record, answers) for answers in sets],
+        "counts": sorted(entry.counts.items(), key=lambda item: item[0] != "test"),
+        "sets": [_answers(record, answers) for answers in answers_of(run)],
         "filters": filters_chart(record, filters) if filters.size else None,
         "facts": list(facts_of(record)),
         "command": train_command(record),
@@ -108,14 +74,14 @@ def _details(entry: Entry, folder: Path | None) -> dict[str, Any]:
     }
 
 
-def _answers(record: Record, answers: SetAnswers) -> dict[str, Any]:
+def _answers(record: Record, answers: Answers) -> dict[str, Any]:
     confusion, mistakes = answer_charts(record, answers)
     error = answers.calibration_error
     return {
         "what": answers.what,
         "confusion": confusion,
         "error": None if error is None else f"{error:.4f}",
-        "per_class": _table(classes_table(answers.confusion_KK, record.classes)),
+        "per_class": classes_table(answers.confusion_KK, record.classes),
         "mistakes": mistakes if len(answers.mistakes.labels_N) else None,
         "reliability": None if answers.reliability is None else reliability_chart(answers.reliability),
     }
