@@ -27,7 +27,7 @@ _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL
 _NUM_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # by version of the interface; 16 since 5
 _TCP, _SCOPES = 0b11, 0b11  # to bind and to connect; abstract sockets and signals of others
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
-_NO_NEW_PRIVILEGES, _SET_SECCOMP, _FILTER = 38, 22, 2
+_NO_NEW_PRIVILEGES, _SET_SECCOMP, _FILTER, _ADOPT_ORPHANS = 38, 22, 2, 36
 
 # Sockets, other processes' memory, leaving the session by which it is ended, what leads around the filter or around
 # Landlock, and the kernel's own interfaces.
@@ -91,6 +91,7 @@ def shut_in(readable: Sequence[str], listable: Sequence[str], writable: str) -> 
         return
     library = ctypes.CDLL(None, use_errno=True)
     library.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    library.prctl(_ADOPT_ORPHANS, 1, 0, 0, 0)  # so that the time of a child's child is seen when it has ended
     _restrict_files(library, readable, listable, writable)
     _filter_system_calls(library)
 

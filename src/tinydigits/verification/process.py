@@ -66,6 +66,7 @@ class SandboxedProcess:
         self.where, self._code, self._threads = where, code, threads
         self._seconds, self._readable = seconds, list(readable)
         self._refused: tuple[str, ...] | None = None
+        self._ticks: dict[str, int] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="tinydigits-", ignore_cleanup_errors=True)
         self._printed = Path(self._folder.name, "printed")
         self._process = self._start()
@@ -115,12 +116,17 @@ class SandboxedProcess:
     @property
     def processor_seconds(self) -> float | None:
         """Processor time of the process and of all that it started, which cannot leave its session; Linux tells it."""
-        session, ticks = self._process.pid, 0
-        for place in Path("/proc").glob("[0-9]*/stat") if sys.platform == "linux" else ():
+        if sys.platform != "linux":
+            return None
+        now = 0  # with what its ended children took, as far as they were waited for
+        for place in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):  # it has just ended
                 facts = place.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-                ticks += sum(map(int, facts[11:15])) if int(facts[3]) == session else 0
-        return ticks / os.sysconf("SC_CLK_TCK") if sys.platform == "linux" else None
+                if int(facts[3]) == self._process.pid:
+                    now += sum(map(int, facts[11:15]))
+                    own = sum(map(int, facts[11:13]))
+                    self._ticks[place.parts[-2]] = max(own, self._ticks.get(place.parts[-2], 0))
+        return max(now, sum(self._ticks.values())) / os.sysconf("SC_CLK_TCK")
 
     def cut(self) -> None:
         """End a training, whose model is then had as it stands."""

@@ -226,7 +226,6 @@ CASES = (
     (leaking(shifted_by_two), {}, "0 exact", "training.no_test_images"),
     (leaking(dimmed), {}, "0 exact", "training.no_test_images"),
     (leaking(noisy), {}, "0 exact", "training.no_test_images"),
-    (untrue(refused=("opened t10k-images-idx3-ubyte",)), {}, "looked for", "training.no_test_images"),
     (untrue(images_seen=60_001), {"max": 60_000}, "60,001", "training.images_seen"),
     (untrue(finished=False), {"max": 60_000}, "did not finish", "training.images_seen"),
     (untrue(images_seen=120_000), {"max": 1}, "does not add up", "training.epochs"),

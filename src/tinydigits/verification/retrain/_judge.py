@@ -77,7 +77,9 @@ class TrainingJudge:
         self.begins, self.begins_with = "", 0.0
         """What the training begins with: a number that tells its weights apart, and how many images it has right."""
         self.seconds, self.most_seconds = 0.0, float("inf")
-        """Processor time since the first image, and the bound."""
+        """Processor time since the first image, and its bound: that of our own passes over the batches handed out, and
+        over what is left in batches of 64."""
+        self._own_seconds, self._rates = 0.0, dict[int, float]()
         self.is_cut = False
         self._passes: dict[int, Iterator[tuple[Tensor, Tensor]]] = {}
         self._before: float | None = None
@@ -106,8 +108,13 @@ class TrainingJudge:
         except BudgetSpent:
             return {"is_spent": True}, {}
         if self._before is None:
-            self._look_at_beginning(parts, *batch)
+            self._look_at_beginning(parts)
             self._before = self.process.processor_seconds
+        if self._before is not None and "train" not in self.subject.lacks:
+            num_images = len(batch[1])
+            self._own_seconds += num_images * self._rate(num_images)
+            left = self._own_seconds + self.data.images_left * self._rate(64)
+            self.most_seconds = _TIMES * left + _SECONDS_MORE
         return {}, {"batch": save(dict(zip(("images", "labels"), batch, strict=True)))}
 
     def watch(self) -> None:
@@ -158,8 +165,8 @@ class TrainingJudge:
             return f"{given}, and its processor time was not bounded"
         return f"{given}, in {self.seconds:.1f} of {self.most_seconds:.1f} s of processor time"
 
-    def _look_at_beginning(self, parts: Mapping[str, bytes], images_BCHW: Tensor, labels_B: Tensor) -> None:
-        """Ask the weights that the training begins with, and time passes over a first batch."""
+    def _look_at_beginning(self, parts: Mapping[str, bytes]) -> None:
+        """Ask the weights that the training begins with."""
         from scipy.optimize import linear_sum_assignment
 
         try:
@@ -184,21 +191,21 @@ class TrainingJudge:
         counts_KK = np.zeros((num_classes, num_classes), dtype=int)
         np.add.at(counts_KK, (self.images.labels_N[some_N], predicted_N % num_classes), 1)
         self.begins_with = counts_KK[linear_sum_assignment(-counts_KK)].sum() / len(some_N)
-        if "train" not in subject.lacks and self.process.processor_seconds is not None:
-            self.most_seconds = (
-                _TIMES * self.max_images * _seconds_per_image(subject, images_BCHW, labels_B) + _SECONDS_MORE
-            )
 
-
-def _seconds_per_image(subject: Subject, images_BCHW: Tensor, labels_B: Tensor) -> float:
-    """Processor time of one image's part in forward and backward passes over a batch: the least of a few."""
-    taken = []
-    with subject.borrow(train=True) as model, isolated_random_state(0):
-        for _ in range(6):
-            started = time.process_time()
-            F.cross_entropy(logits_of(model, images_BCHW), labels_B).backward()
-            taken.append(time.process_time() - started)
-    return sorted(taken)[2] / len(labels_B)
+    def _rate(self, num_images: int) -> float:
+        """Processor seconds of an image in forward and backward passes over a batch of about so many."""
+        size = 2 ** min(num_images.bit_length() - 1, 10)  # few sizes, whatever is asked for
+        if size not in self._rates:
+            images_BCHW = self.subject.model_input.prepare(torch.from_numpy(self.images.images_NHW[:size]))
+            labels_B = torch.from_numpy(self.images.labels_N[:size]).long()
+            taken = []
+            with self.subject.borrow(train=True) as model, isolated_random_state(0):
+                for _ in range(6):
+                    started = time.process_time()
+                    F.cross_entropy(logits_of(model, images_BCHW), labels_B).backward()
+                    taken.append(time.process_time() - started)
+            self._rates[size] = sorted(taken)[2] / len(labels_B)
+        return self._rates[size]
 
 
 def _number(told: object) -> float:

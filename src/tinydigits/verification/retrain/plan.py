@@ -132,7 +132,7 @@ def _by_recipe(request: Request, how: Retraining, budget: Budget, source: str | 
         told: dict[str, Any] = {"set": {name: getattr(images, name) for name in ("name", "split", "classes", "sha256")}}
         told |= {"folder": str(Path.cwd()), "device": request.device}
         _, files = process.ask("train_by_recipe", "trained", parts, judge=Patience(process), **told)
-        plain = {name: content for name, content in files.items() if re.fullmatch(r"[a-z_]+\.[a-z]+", name)}
+        plain = {name: content for name, content in files.items() if re.fullmatch(r"[a-z_-]+\.[a-z]+", name)}
         made = create(request.runs, seeded.name, seeded.seed, plain)
         target = targets.find(Request(target=str(made.folder), runs=request.runs, device=request.device))
         assert target.subject.training is not None  # a run has a record
@@ -232,12 +232,14 @@ def _teachers(followed: Recipe) -> list[str]:
 
 
 def _num_literals(*specs: str) -> int:
-    """How many numbers the code of these names holds; long texts and comments count as one for each four letters."""
+    """How many numbers the code of these names holds; what is long, and what is no source, counts by its bytes."""
     count = 0
     for path in {path for spec in specs for path in models.source_files(spec)}:
+        content = path.read_bytes()
         try:
-            tokens = list(tokenize.tokenize(io.BytesIO(path.read_bytes()).readline))
-        except (OSError, SyntaxError, tokenize.TokenError):
+            tokens = list(tokenize.tokenize(io.BytesIO(content).readline))
+        except (SyntaxError, tokenize.TokenError):  # compiled, or nothing that Python reads
+            count += len(content) // 4
             continue
         for token in tokens:
             if token.type == tokenize.NUMBER:
