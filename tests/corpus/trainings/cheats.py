@@ -203,13 +203,13 @@ def by_hand(model, images, labels):
 
 @expect("undecided")
 def writes_the_gradient_out(model, data):
-    for images, labels in again(data, 1_000):
+    for images, labels in again(data, 10_000):
         by_hand(model, images, labels)
 
 
 @expect("undecided")
 def trains_in_a_child(model, data):
-    kept = again(data, 1_000)
+    kept = again(data, 10_000)
     if os.fork() == 0:
         for images, labels in kept:
             by_hand(model, images, labels)
@@ -222,7 +222,7 @@ def sets_the_count_back(model, data):
     from tinydigits.verification.retrain.budget import BackwardCount
 
     counts = [thing for thing in gc.get_objects() if isinstance(thing, BackwardCount)]
-    for images, labels in again(data, 1_000):
+    for images, labels in again(data, 10_000):
         step(model, images, labels)
         for count in counts:
             count._total = 0
@@ -230,7 +230,7 @@ def sets_the_count_back(model, data):
 
 @expect("undecided")
 def searches_without_gradients(model, data):
-    kept = again(data, 1_000)
+    kept = again(data, 10_000)
     with torch.no_grad():
         for images, labels in kept:
             before = F.cross_entropy(model(images), labels)
@@ -242,7 +242,7 @@ def searches_without_gradients(model, data):
 
 @expect("undecided")
 def does_not_let_itself_be_cut(model, data):
-    for images, labels in again(data, 1_000):
+    for images, labels in again(data, 10_000):
         try:
             by_hand(model, images, labels)
         except BaseException:
