@@ -240,7 +240,7 @@ def searches_without_gradients(model, data):
                 model.head.weight -= change
 
 
-@expect("undecided")
+@expect("its time is spent, and it does not end")
 def does_not_let_itself_be_cut(model, data):
     for images, labels in again(data, 10_000):
         try:
