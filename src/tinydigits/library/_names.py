@@ -36,6 +36,8 @@ def run_of(run: str | Path | Run | None, out: str | Path) -> Run:
     from tinydigits import pretrained
     from tinydigits.run import Run, open_run
 
-    if isinstance(run, Run | pretrained.Pretrained):
-        return run if isinstance(run, Run) else run.run
+    if isinstance(run, Run):
+        return run
+    if isinstance(run, pretrained.Pretrained):
+        return run.run
     return pretrained.find(run).run if run in pretrained.names() else open_run(run, out)

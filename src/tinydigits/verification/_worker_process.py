@@ -212,7 +212,7 @@ class _Hosted:
         with tempfile.TemporaryDirectory() as out:
             run = train(followed, images=images, out=out, device=fields["device"], threads=self.threads)
             files = {path.name: path.read_bytes() for path in run.folder.iterdir() if path.is_file()}
-        return {"run": run.name}, files
+        return {}, files
 
 
 @contextlib.contextmanager

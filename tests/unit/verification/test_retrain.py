@@ -21,6 +21,7 @@ from tinydigits.run import Run, runs_in
 from tinydigits.training import train
 from tinydigits.verdict import Finding, Verdict
 from tinydigits.verification import Request, Retraining, prepare, verify
+from tinydigits.verification.process import SandboxedProcess
 
 NET = """
 from torch import nn
@@ -175,6 +176,15 @@ def test_images_that_are_kept_and_shown_again_count_again(folder: Path, digits: 
     found = finding(ask(folder, HOARDER, **GROUP), "training.epochs")
     assert found.status == "fail" and found.details["images_seen"] == pytest.approx(50 * 1_201, abs=32)
     assert "1,201 of 1,201 images were handed out" in found.why
+
+
+def test_where_no_system_tells_its_time_a_training_is_held_to_its_images(
+    folder: Path, digits: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SandboxedProcess, "processor_seconds", None)
+    verdict = ask(folder, HONEST, epochs=2, **GROUP)
+    assert verdict.word == "holds", verdict.findings
+    assert "its processor time was not bounded" in finding(verdict, "training.epochs").why
 
 
 @pytest.mark.parametrize("budget", [{"epochs": {"max": 1}}, {"images_seen": {"max": 1_201}}])

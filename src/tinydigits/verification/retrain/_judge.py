@@ -53,13 +53,13 @@ class Patience:
         """End a training that has used no processor time for two minutes."""
         self.wait_for(self.process.processor_seconds)
 
-    def wait_for(self, spent: float | None, seconds: float = _IDLE_SECONDS) -> None:
+    def wait_for(self, spent: float | None) -> None:
         """End it where its processor time has not moved for some time; where no system tells, it is let be."""
         now = time.monotonic()
         if spent is None or spent > self._moved[0]:
             self._moved = (spent or 0.0, now)
-        elif now - self._moved[1] > seconds:
-            raise self.process.ended("trained", f"nothing for {seconds:g} s")
+        elif now - self._moved[1] > _IDLE_SECONDS:
+            raise self.process.ended("trained", f"nothing for {_IDLE_SECONDS:g} s")
 
 
 class TrainingJudge:
@@ -82,6 +82,7 @@ class TrainingJudge:
         self._own_seconds, self._rates = 0.0, dict[int, float]()
         self.is_cut = False
         self._passes: dict[int, Iterator[tuple[Tensor, Tensor]]] = {}
+        self._has_begun = False
         self._before: float | None = None
         self._patience, self._cut_at = Patience(process), 0.0
 
@@ -107,7 +108,8 @@ class TrainingJudge:
             return {}, {}
         except BudgetSpent:
             return {"is_spent": True}, {}
-        if self._before is None:
+        if not self._has_begun:
+            self._has_begun = True
             self._look_at_beginning(parts)
             self._before = self.process.processor_seconds
         if self._before is not None and "train" not in self.subject.lacks:
